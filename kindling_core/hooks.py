@@ -1,0 +1,117 @@
+"""Every extension point of the core, on one screen. Hooks change what happens; signals only tell.
+
+A plugin is a class with methods marked ``@hookimpl``, named by an entry point in the group ``kindling``.
+Each App makes an instance of its own, so a plugin may keep the state of its App on ``self``. Class
+attributes ``requires`` and ``optional`` (lists of feature names) order the features of a job. A hook that
+raises fails what it was called for, and the error names the plugin. Specs marked "first result" stop at
+the first answer that is not None; ``@hookimpl(wrapper=True)`` goes around the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import click
+    from pydantic import BaseModel
+
+    from kindling_core.app import App
+    from kindling_core.checks import Check
+    from kindling_core.pipes import PipeMetadata
+    from kindling_core.plan import ExecutionPlan
+    from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+    from kindling_core.signals import SignalEmitter
+
+hookspec = pluggy.HookspecMarker("kindling")
+hookimpl = pluggy.HookimplMarker("kindling")
+
+
+@hookspec
+def kindling_config() -> Mapping[str, type[BaseModel]]:
+    """Called while the job file is read. Return the sections that you own: name -> pydantic model."""
+    return {}
+
+
+@hookspec
+def kindling_signals() -> Iterable[type[SignalEmitter]]:
+    """Called while the App is composed. Return your emitter classes; their EMITS become known signals."""
+    return []
+
+
+@hookspec
+def kindling_pipe_options() -> Mapping[str, str]:
+    """Called while the App is composed. Return the pipe options that you own: name -> one-line meaning."""
+    return {}
+
+
+@hookspec(firstresult=True)
+def kindling_mount(app: App, collection: object, module: ModuleType | None) -> bool | None:
+    """Called for each public object of a job module. Return True if it is yours and you took it. First result."""
+
+
+@hookspec
+def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
+    """Called for each pipe once all modules are mounted. Raise PipeDefinitionError if your options are wrong."""
+
+
+@hookspec
+def kindling_start(app: App) -> None:
+    """Called when the App starts, in the order of the features. Open what the run needs."""
+
+
+@hookspec
+def kindling_stop(app: App) -> None:
+    """Called when the App closes, in the opposite order. Release what you opened; always called."""
+
+
+@hookspec
+def kindling_entity_ids() -> Iterable[str]:
+    """Called while planning. Return the ids of the entities that you know."""
+    return []
+
+
+@hookspec(firstresult=True)
+def kindling_describe_entity(entity_id: str) -> EntityInfo | None:
+    """Called while planning. Return what you know of this entity, None if it is not yours. First result."""
+
+
+@hookspec
+def kindling_plan(plan: ExecutionPlan, run: RunInfo) -> None:
+    """Called with each plan before it runs. Raise PlanError to refuse it."""
+
+
+@hookspec(firstresult=True)
+def kindling_before_pipe(pipe: PipeMetadata, run: RunInfo) -> str | None:
+    """Called on the pipe's thread before it reads. Return a reason to skip the pipe. First result."""
+
+
+@hookspec(firstresult=True)
+def kindling_read(request: ReadRequest) -> Any | None:
+    """Called for each input of a pipe. Return its frame. First result; a wrapper may alter the request."""
+
+
+@hookspec(firstresult=True)
+def kindling_write(request: WriteRequest) -> WriteResult | None:
+    """Called with what a pipe returned. Write it and return the result. First result."""
+
+
+@hookspec(firstresult=True)
+def kindling_start_stream(pipe: PipeMetadata, run: RunInfo) -> WriteResult | None:
+    """Called for a streaming pipe. Start its query, return once it runs. First result."""
+
+
+@hookspec
+def kindling_commands() -> Iterable[click.Command]:
+    """Called by the command line. Return click commands; ``click.pass_obj`` gives them the CommandContext."""
+    return []
+
+
+@hookspec
+def kindling_checks(app: App | None) -> Iterable[Check]:
+    """Called by ``kindling doctor``. Return findings; app is None when the job does not compose."""
+    return []

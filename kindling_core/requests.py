@@ -1,0 +1,93 @@
+"""What the executor asks of the plugins: plain values that a hook may read, and a wrapper may alter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kindling_core.pipes import PipeMetadata
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One execution of a job, as the hooks see it.
+
+    Attributes:
+        run_id: unique; ids made later sort later.
+        mode: "batch", "streaming" or "hybrid".
+        pipe_ids: the pipes of the run in plan order.
+    """
+
+    run_id: str
+    mode: str
+    pipe_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class EntityInfo:
+    """What planning needs to know of an entity.
+
+    Attributes:
+        write_mode: "overwrite", "append" or "merge"; only append allows several producers.
+        read_only: declared as a source; a pipe may not write to it.
+        tags, description: for selections and pictures.
+    """
+
+    entity_id: str
+    write_mode: str = "overwrite"
+    read_only: bool = False
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class ReadRequest:
+    """One input of one pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
+
+    Attributes:
+        entity_id: without a version suffix.
+        version: read the table as of this version (``entity@v3``); None is the newest.
+        start_version: with ``version``, read only the changes of (start_version, version].
+        columns: read only these; None is all.
+        cache: the plan's storage level if several pipes of the run read this entity, else None.
+    """
+
+    entity_id: str
+    pipe: PipeMetadata
+    run: RunInfo
+    version: int | None = None
+    start_version: int | None = None
+    columns: Sequence[str] | None = None
+    cache: str | None = None
+
+
+@dataclass
+class WriteRequest:
+    """What a pipe returned for its output.
+
+    Attributes:
+        transaction: (application id, sequence number); an engine commits each pair at most once per table.
+        mode: overrides the write mode that the entity declares.
+    """
+
+    entity_id: str
+    value: Any
+    pipe: PipeMetadata
+    run: RunInfo
+    transaction: tuple[str, int] | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """How a write ended.
+
+    Attributes:
+        rows: rows inserted, updated and deleted together; None where the engine cannot tell.
+        version: the table version that the write made, None where the storage has no versions.
+    """
+
+    rows: int | None = None
+    version: int | None = None
