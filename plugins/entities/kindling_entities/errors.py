@@ -1,0 +1,54 @@
+"""The errors of the entities plugin. A failed write has left its table as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kindling_core.errors import KindlingError, did_you_mean
+
+
+class EntityError(KindlingError):
+    """Root of the errors about entities."""
+
+
+class EntityDefinitionError(EntityError):
+    """An entity is declared in a way that cannot work."""
+
+
+class UnknownEntityError(EntityError):
+    """No entity with this id is declared."""
+
+    def __init__(self, entity_id: str, known: Iterable[str]) -> None:
+        self.entity_id = entity_id
+        super().__init__(
+            f"Unknown entity {entity_id!r}.{did_you_mean(entity_id, known)} "
+            f"Declare it with entities.entity({entity_id!r}, ...)."
+        )
+
+
+class EntityNotFoundError(EntityError):
+    """The entity is declared, but its table, file or version does not exist."""
+
+
+class SchemaError(EntityError):
+    """The columns of a frame do not fit the entity."""
+
+
+class MergeKeyError(EntityError):
+    """A merge source lacks a key column, or holds null or duplicate keys."""
+
+
+class CorruptTableError(EntityError):
+    """The storage of an entity cannot be read as what it is declared to be."""
+
+
+class ConflictError(EntityError):
+    """Another writer committed first, again and again; nothing of this write was kept."""
+
+
+class StorageError(EntityError):
+    """The disk is full, read-only, or refuses access; nothing of this write was kept."""
+
+
+class UnsupportedError(EntityError):
+    """The engine or the provider cannot do this; the message says what to change."""

@@ -1,0 +1,208 @@
+"""The seams of the plugin: what an engine, a storage kind and an entity provider must give.
+
+Nothing has to be inherited: an object with these methods is one. ``Engine`` is written with both a
+local engine and a Spark session with Delta Lake in view, so it speaks of tables, frames, versions and
+transaction ids, never of files, and it returns the figures that a commit itself tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kindling_entities.entity import EntityDefinition
+    from kindling_entities.schema import SchemaChange
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Identifies a write, so that repeating it does nothing (Delta protocol, "Transaction Identifiers").
+
+    Attributes:
+        app_id: who writes, usually the pipe.
+        version: a sequence number that only grows; a table that holds it or a higher one is not written again.
+    """
+
+    app_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One physical table.
+
+    Attributes:
+        location: an absolute path.
+        partition_columns: in declared order.
+        schema_policy: "evolve", "warn" or "fail".
+    """
+
+    entity_id: str
+    location: str
+    partition_columns: tuple[str, ...] = ()
+    schema_policy: str = "evolve"
+    description: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one write did.
+
+    Attributes:
+        version: of the table after the write, None where the storage has no versions.
+        old_version: before it, None if the table did not exist.
+        rows_written: rows of an append or overwrite; None for a merge, or where it cannot be told.
+        rows_inserted, rows_updated, rows_deleted: of a merge.
+        skipped: the transaction id was already in the table, nothing was written.
+        created: the write made the table.
+        schema_change: columns added, removed or changed, None if the schema stayed.
+    """
+
+    version: int | None
+    old_version: int | None = None
+    rows_written: int | None = None
+    rows_inserted: int | None = None
+    rows_updated: int | None = None
+    rows_deleted: int | None = None
+    skipped: bool = False
+    created: bool = False
+    schema_change: SchemaChange | None = None
+
+
+class Engine(Protocol):
+    """Computes frames and commits Delta tables. One App owns one engine object."""
+
+    name: str
+
+    @property
+    def session(self) -> Any:
+        """The Spark session (classic or Connect) in which the pipes' frames live; starts it if necessary."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Release the session; harmless when never started."""
+
+    def activate(self) -> None:
+        """Make ``session`` the active one of the calling thread."""
+
+    def from_arrow(self, data: pa.Table | pa.RecordBatchReader) -> Any:
+        """Make a frame of Arrow data; a reader is streamed, never held whole."""
+
+    def to_reader(self, frame: Any) -> pa.RecordBatchReader:
+        """Stream a frame (or Arrow data, or a pandas frame) as record batches."""
+
+    def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
+        """Return a frame pinned to a version (the newest if None).
+
+        Raises:
+            EntityNotFoundError: no such table or version.
+        """
+
+    def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``."""
+
+    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit: ...
+
+    def overwrite(
+        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+    ) -> Commit:
+        """Replace the table, or (scope "partitions") only the partitions that the frame has rows for."""
+
+    def merge(
+        self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None
+    ) -> Commit:
+        """Update rows whose keys match and insert the others.
+
+        Raises:
+            MergeKeyError: a key column is missing, or keys are null or not unique in the frame.
+        """
+
+    def ensure(self, table: Table, schema: pa.Schema) -> bool:
+        """Create an empty table if there is none; return whether it was created."""
+
+    def exists(self, table: Table) -> bool: ...
+
+    def schema(self, table: Table) -> pa.Schema:
+        """The newest schema, in column order."""
+
+    def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
+        """The newest version of each table by entity id, or the error of that table alone."""
+
+
+class StorageProvider(Protocol):
+    """One kind of storage: delta, parquet, csv, json, memory, or a third party's.
+
+    Made once per App by a factory ``(engine: Engine) -> StorageProvider``. Locations are absolute paths.
+    """
+
+    write_modes: frozenset[str]
+
+    def read(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        *,
+        version: int | None = None,
+        start_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any: ...
+
+    def write(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        frame: Any,
+        mode: str,
+        transaction: Transaction | None = None,
+    ) -> Commit:
+        """Write with mode "overwrite", "append" or "merge"."""
+
+    def ensure(self, entity: EntityDefinition, location: str) -> bool: ...
+
+    def exists(self, entity: EntityDefinition, location: str) -> bool: ...
+
+    def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]: ...
+
+
+class EntityProvider(Protocol):
+    """Reads and writes entities by id. What other plugins build on."""
+
+    def read_entity(
+        self,
+        entity_id: str,
+        *,
+        version: int | None = None,
+        start_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any: ...
+
+    def write_to_entity(
+        self, entity_id: str, frame: Any, *, transaction: Transaction | None = None
+    ) -> Commit: ...
+
+    def append_to_entity(
+        self, entity_id: str, frame: Any, *, transaction: Transaction | None = None
+    ) -> Commit: ...
+
+    def merge_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        keys: Sequence[str] | None = None,
+        transaction: Transaction | None = None,
+    ) -> Commit: ...
+
+    def ensure_entity_table(self, entity_id: str) -> bool: ...
+
+    def check_entity_exists(self, entity_id: str) -> bool: ...
+
+    def get_entity_version(self, entity_id: str) -> int: ...
+
+    def get_entity_versions(self, entity_ids: Sequence[str]) -> dict[str, int | Exception]: ...
