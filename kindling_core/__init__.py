@@ -1,0 +1,131 @@
+"""Kindling: data pipelines of plain functions, with every feature a plugin and every event a signal.
+
+Names are loaded on first use, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kindling_core._version import __version__
+
+if TYPE_CHECKING:
+    from kindling_core.app import App as App
+    from kindling_core.checks import Check as Check
+    from kindling_core.config import Section as Section
+    from kindling_core.errors import ConfigError as ConfigError
+    from kindling_core.errors import CycleError as CycleError
+    from kindling_core.errors import GenerationFailed as GenerationFailed
+    from kindling_core.errors import KindlingError as KindlingError
+    from kindling_core.errors import PipeDefinitionError as PipeDefinitionError
+    from kindling_core.errors import PipeError as PipeError
+    from kindling_core.errors import PlanError as PlanError
+    from kindling_core.errors import PluginError as PluginError
+    from kindling_core.errors import RunFailed as RunFailed
+    from kindling_core.errors import SelectionError as SelectionError
+    from kindling_core.errors import SignalError as SignalError
+    from kindling_core.errors import UnknownPipeError as UnknownPipeError
+    from kindling_core.executor import GenerationExecutor as GenerationExecutor
+    from kindling_core.graph import ExecutionMode as ExecutionMode
+    from kindling_core.graph import PipeGraphBuilder as PipeGraphBuilder
+    from kindling_core.hooks import hookimpl as hookimpl
+    from kindling_core.hooks import hookspec as hookspec
+    from kindling_core.pipes import DataPipesRegistry as DataPipesRegistry
+    from kindling_core.pipes import PipeMetadata as PipeMetadata
+    from kindling_core.pipes import Pipes as Pipes
+    from kindling_core.plan import BatchExecutionStrategy as BatchExecutionStrategy
+    from kindling_core.plan import ExecutionPlan as ExecutionPlan
+    from kindling_core.plan import ExecutionStrategy as ExecutionStrategy
+    from kindling_core.plan import HybridExecutionStrategy as HybridExecutionStrategy
+    from kindling_core.plan import StreamingExecutionStrategy as StreamingExecutionStrategy
+    from kindling_core.report import PipeReport as PipeReport
+    from kindling_core.report import RunReport as RunReport
+    from kindling_core.requests import EntityInfo as EntityInfo
+    from kindling_core.requests import ReadRequest as ReadRequest
+    from kindling_core.requests import RunInfo as RunInfo
+    from kindling_core.requests import WriteRequest as WriteRequest
+    from kindling_core.requests import WriteResult as WriteResult
+    from kindling_core.runner import DataPipesExecuter as DataPipesExecuter
+    from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
+    from kindling_core.signals import Signal as Signal
+    from kindling_core.signals import SignalEmitter as SignalEmitter
+    from kindling_core.signals import SignalPayload as SignalPayload
+    from kindling_core.signals import SignalProvider as SignalProvider
+    from kindling_core.signals import TypedSignal as TypedSignal
+
+_HOMES = {
+    "app": ("App",),
+    "checks": ("Check",),
+    "config": ("Section",),
+    "errors": (
+        "ConfigError",
+        "CycleError",
+        "GenerationFailed",
+        "KindlingError",
+        "PipeDefinitionError",
+        "PipeError",
+        "PlanError",
+        "PluginError",
+        "RunFailed",
+        "SelectionError",
+        "SignalError",
+        "UnknownPipeError",
+    ),
+    "executor": ("GenerationExecutor",),
+    "graph": (
+        "ExecutionMode",
+        "PipeGraphBuilder",
+    ),
+    "hooks": (
+        "hookimpl",
+        "hookspec",
+    ),
+    "pipes": (
+        "DataPipesRegistry",
+        "PipeMetadata",
+        "Pipes",
+    ),
+    "plan": (
+        "BatchExecutionStrategy",
+        "ExecutionPlan",
+        "ExecutionStrategy",
+        "HybridExecutionStrategy",
+        "StreamingExecutionStrategy",
+    ),
+    "report": (
+        "PipeReport",
+        "RunReport",
+    ),
+    "requests": (
+        "EntityInfo",
+        "ReadRequest",
+        "RunInfo",
+        "WriteRequest",
+        "WriteResult",
+    ),
+    "runner": ("DataPipesExecuter",),
+    "signals": (
+        "BlinkerSignalProvider",
+        "Signal",
+        "SignalEmitter",
+        "SignalPayload",
+        "SignalProvider",
+        "TypedSignal",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

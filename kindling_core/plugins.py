@@ -128,8 +128,7 @@ class PluginHost:
             self.manager.register(plugin, name=feature.name)
         except Exception as error:
             raise PluginError(
-                f"Feature {feature.name!r} of {feature.distribution} cannot be set up: "
-                f"{type(error).__name__}: {error}."
+                f"Feature {feature.name!r} of {feature.distribution} cannot be set up: {type(error).__name__}: {error}."
             ) from error
         self.features[feature.name] = feature
         for caller in self.manager.get_hookcallers(plugin) or []:

@@ -1,0 +1,396 @@
+"""Composes a job: settings, features, pipes, and the run itself.
+
+An App owns everything that it made: its signals, its plugin objects, its settings. Two Apps in one process
+do not see each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar
+
+from kindling_core.config import (
+    Config,
+    ExecutionSection,
+    JobSection,
+    Layer,
+    SignalsSection,
+    environment_layer,
+    file_layer,
+    mapping_layer,
+    override_layer,
+)
+from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
+from kindling_core.executor import GenerationExecutor
+from kindling_core.graph import ExecutionMode
+from kindling_core.modules import import_job_module
+from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes, split_version
+from kindling_core.plan import (
+    BatchExecutionStrategy,
+    ExecutionPlan,
+    HybridExecutionStrategy,
+    StreamingExecutionStrategy,
+)
+from kindling_core.plugins import PluginHost, discover
+from kindling_core.report import RunReport
+from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+from kindling_core.runner import DataPipesExecuter
+from kindling_core.selection import select
+from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
+
+Service = TypeVar("Service")
+
+CORE_SECTIONS: Mapping[str, type] = {
+    "job": JobSection,
+    "signals": SignalsSection,
+    "execution": ExecutionSection,
+}
+CORE_EMITTERS: tuple[type[SignalEmitter], ...] = (
+    DataPipesExecuter,
+    GenerationExecutor,
+    BatchExecutionStrategy,
+    StreamingExecutionStrategy,
+    HybridExecutionStrategy,
+)
+
+
+class App:
+    """One composed job.
+
+    Args:
+        features: names of the installed plugins that this job runs with.
+        config: nested settings, ``{"entities": {"root": "./lake"}}``.
+        modules: Python modules that hold ``Pipes()`` and other collections.
+        name: of the job.
+        base_dir: relative paths and modules start here; default is the working directory.
+        environ: in place of ``os.environ``.
+
+    Raises:
+        ConfigError, PluginError, PipeDefinitionError: the job does not compose; nothing was started.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+        modules: Sequence[str] = (),
+        name: str | None = None,
+        base_dir: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        given: dict[str, Any] = {key: dict(section) for key, section in (config or {}).items()}
+        job = given.setdefault("job", {})
+        for key, value in (("features", list(features)), ("modules", list(modules)), ("name", name)):
+            if value:
+                job[key] = value
+        self._compose([mapping_layer(given, "App(...)")], Path(base_dir or "."), environ)
+
+    @classmethod
+    def from_job(
+        cls,
+        path: str | Path = "kindling.toml",
+        overrides: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> App:
+        """Compose the job of a job file.
+
+        Args:
+            overrides: ``section.key=value`` assignments, the strongest layer.
+
+        Raises:
+            ConfigError, PluginError, PipeDefinitionError: the job does not compose; nothing was started.
+        """
+        app = cls.__new__(cls)
+        path = Path(path)
+        real_environ = os.environ if environ is None else environ
+        layers = [file_layer(path), environment_layer(real_environ), override_layer(overrides)]
+        app._compose(layers, path.parent, environ)
+        return app
+
+    def _compose(self, layers: Sequence[Layer], base_dir: Path, environ: Mapping[str, str] | None) -> None:
+        self.base_dir = base_dir.resolve()
+        self._services: dict[type, Any] = {}
+        self._mounted: set[int] = set()
+        self._state_lock = threading.Lock()
+        self._started = False
+        self._closed = False
+        self._cancel = threading.Event()
+
+        self.config = Config(layers, environ)
+        job = self.config.resolve("job", JobSection)
+        self.name = job.name
+        self.host = PluginHost.compose(job.features, environ=environ)
+        self._resolve_sections()
+        self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict)
+        self._declare_signals()
+        self.pipes = DataPipesRegistry()
+        for module in job.modules:
+            self._mount_module(import_job_module(module, self.base_dir, self._origin_of_modules()))
+        self._check_pipes()
+
+    @property
+    def features(self) -> list[str]:
+        """The active features in the order in which they start."""
+        return list(self.host.features)
+
+    @property
+    def hooks(self) -> Any:
+        """pluggy's hook relay."""
+        return self.host.manager.hook
+
+    def redact(self, text: str) -> str:
+        """Mask the secrets of this job's settings in a text."""
+        return self.config.redact(text)
+
+    # Composition
+
+    def _resolve_sections(self) -> None:
+        models: dict[str, type] = dict(CORE_SECTIONS)
+        for contributed in self.host.results("kindling_config"):
+            models.update(contributed)
+        for name in self.config.section_names():
+            if name not in models:
+                owner = _feature_with(lambda plugin: name in plugin.kindling_config(), "kindling_config", self.features)
+                told = (
+                    f" It belongs to the feature {owner!r}; add it to the job's features."
+                    if owner
+                    else did_you_mean(name, models)
+                )
+                raise ConfigError(f"{self.config.origin_of_section(name)}: unknown section [{name}].{told}")
+        for name, model in models.items():
+            if name != "job":
+                self.config.resolve(name, model)
+
+    def emitters(self) -> list[type[SignalEmitter]]:
+        """Every emitter class of the composed job: the core's, then each feature's."""
+        found = list(CORE_EMITTERS)
+        for contributed in self.host.results("kindling_signals"):
+            found.extend(contributed)
+        return list(dict.fromkeys(found))
+
+    def _declare_signals(self) -> None:
+        for emitter in self.emitters():
+            emitter.declare(self.signals)
+
+    def _origin_of_modules(self) -> str:
+        return next(setting.origin for setting in self.config.settings() if setting.key == "job.modules")
+
+    def _mount_module(self, module: ModuleType) -> None:
+        for name, value in list(vars(module).items()):
+            if not name.startswith("_") and not isinstance(value, (ModuleType, type)) and not callable(value):
+                self._mount(value, module)
+
+    def mount(self, *collections: object) -> None:
+        """Add collections such as ``Pipes()`` or, with its feature, ``Entities()``.
+
+        Raises:
+            ConfigError: no active feature takes objects of this kind.
+        """
+        for collection in collections:
+            if not self._mount(collection, None):
+                raise ConfigError(
+                    f"No active feature takes a {type(collection).__module__}.{type(collection).__name__}. "
+                    f"Active features: {', '.join(self.features) or 'none'}."
+                )
+        self._check_pipes()
+
+    def _mount(self, collection: object, module: ModuleType | None) -> bool:
+        if id(collection) in self._mounted:
+            return True
+        if isinstance(collection, Pipes):
+            self.pipes.mount(collection)
+        elif not self.host.call("kindling_mount", app=self, collection=collection, module=module):
+            return False
+        self._mounted.add(id(collection))
+        return True
+
+    def _check_pipes(self) -> None:
+        owned: dict[str, str] = {}
+        for contributed in self.host.results("kindling_pipe_options"):
+            owned.update(contributed)
+        for pipe in self.all_pipes():
+            for option in pipe.options:
+                if option not in owned:
+                    _warn_unowned_option(pipe, option, owned, self.features)
+            self.host.call("kindling_check_pipe", app=self, pipe=pipe)
+
+    def all_pipes(self) -> list[PipeMetadata]:
+        """Every registered pipe, in the order of registration."""
+        return [self.pipes.get_pipe_definition(pipe_id) for pipe_id in self.pipes.get_pipe_ids()]
+
+    # Services
+
+    def provide(self, kind: type[Service], service: Service) -> None:
+        """Offer an object to the other features and the user, keyed by its type."""
+        self._services[kind] = service
+
+    def service(self, kind: type[Service]) -> Service:
+        """Return the object that a feature offers for this type.
+
+        Raises:
+            PluginError: no active feature offers one.
+        """
+        try:
+            service: Service = self._services[kind]
+        except KeyError:
+            offered = ", ".join(sorted(other.__name__ for other in self._services)) or "nothing"
+            raise PluginError(
+                f"No active feature offers {kind.__name__}. Offered here: {offered}. "
+                f"Active features: {', '.join(self.features) or 'none'}."
+            ) from None
+        return service
+
+    # Life
+
+    def __enter__(self) -> App:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the features, required ones first; done by the first run if not before."""
+        with self._state_lock:
+            if self._closed:
+                raise KindlingError(f"The app {self.name!r} is closed. Compose a new one.")
+            if self._started:
+                return
+            self._started = True
+            self.host.call_in_order("kindling_start", app=self)
+
+    def close(self) -> None:
+        """Stop the features in the opposite order and deliver what receivers have queued; may be called twice."""
+        with self._state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self._started:
+                    self.host.call("kindling_stop", app=self)
+            finally:
+                self.signals.close()
+
+    # Planning and running
+
+    def select(self, selection: Sequence[str] = ()) -> list[str]:
+        """Resolve a selection to pipe ids."""
+        return select(selection, self.all_pipes())
+
+    def plan(self, selection: Sequence[str] = (), mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
+        """Plan without running.
+
+        Raises:
+            SelectionError, PlanError: nothing ran.
+        """
+        return self._executer(None).plan(self.select(selection), ExecutionMode(mode))
+
+    def run(self, selection: Sequence[str] = (), mode: ExecutionMode | str = ExecutionMode.BATCH) -> RunReport:
+        """Run the selected pipes.
+
+        Raises:
+            SelectionError, PlanError: nothing ran.
+            RunFailed: a pipe failed or the run was cancelled; carries the report.
+        """
+        pipe_ids = self.select(selection)
+        self.start()
+        self._cancel.clear()
+        return self._executer(self.signals).run_datapipes(pipe_ids, mode=ExecutionMode(mode))
+
+    def cancel(self) -> None:
+        """End the current run: nothing new starts, running pipes end, the run fails as cancelled."""
+        self._cancel.set()
+
+    def _executer(self, signals: SignalProvider | None) -> DataPipesExecuter:
+        return DataPipesExecuter(
+            self.pipes,
+            signal_provider=signals,
+            max_workers=self.config.section("execution").max_workers,
+            io=self._io,
+            describe_entity=self._describe_entity if self.host.implements("kindling_describe_entity") else None,
+            known_entities=self._known_entities,
+            before_pipe=self._before_pipe,
+            on_plan=lambda plan, run: self.host.call("kindling_plan", plan=plan, run=run),
+            start_stream=self._start_stream if self.host.implements("kindling_start_stream") else None,
+            redact=self.redact,
+            cancel=self._cancel,
+        )
+
+    def _describe_entity(self, entity_id: str) -> EntityInfo | None:
+        info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
+        return info
+
+    def _known_entities(self) -> list[str]:
+        return [entity_id for ids in self.host.results("kindling_entity_ids") for entity_id in ids]
+
+    def _before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
+        reason: str | None = self.host.call("kindling_before_pipe", pipe=pipe, run=run)
+        return reason
+
+    def _start_stream(self, pipe: PipeMetadata, run: RunInfo) -> int | None:
+        result: WriteResult | None = self.host.call("kindling_start_stream", pipe=pipe, run=run)
+        return result.rows if result else None
+
+    def _io(
+        self, run: RunInfo, plan: ExecutionPlan
+    ) -> tuple[Callable[[str, PipeMetadata], Any], Callable[[str, Any, PipeMetadata], int | None]]:
+        """Make the read and write functions of one run out of the hooks."""
+
+        def read(entity_id: str, pipe: PipeMetadata) -> Any:
+            entity, version = split_version(entity_id)
+            cache = plan.cache_recommendations.get(entity)
+            request = ReadRequest(entity, pipe, run, version=version, cache=cache)
+            frame = self.host.call("kindling_read", request=request)
+            if frame is None:
+                raise PluginError(self._nobody("reads", entity, pipe))
+            return frame
+
+        def write(entity_id: str, value: Any, pipe: PipeMetadata) -> int | None:
+            request = WriteRequest(entity_id, value, pipe, run)
+            result: WriteResult | None = self.host.call("kindling_write", request=request)
+            if result is None:
+                raise PluginError(self._nobody("writes", entity_id, pipe))
+            return result.rows
+
+        return read, write
+
+    def _nobody(self, does: str, entity_id: str, pipe: PipeMetadata) -> str:
+        return (
+            f"No active feature {does} {entity_id!r} for pipe {pipe.pipe_id!r}. "
+            f"Active features: {', '.join(self.features) or 'none'}; "
+            f"add one that keeps tables, such as 'entities', to the job's features."
+        )
+
+
+def _feature_with(owns: Callable[[Any], bool], hook: str, active: Sequence[str]) -> str | None:
+    """Find an installed feature outside the job that would own something. Asked only to word an error."""
+    for name, feature in discover().items():
+        if name in active:
+            continue
+        try:
+            plugin = feature.load()()
+        except PluginError:
+            continue
+        if hasattr(plugin, hook) and owns(plugin):
+            return name
+    return None
+
+
+def _warn_unowned_option(pipe: PipeMetadata, option: str, owned: Mapping[str, str], active: Sequence[str]) -> None:
+    owner = _feature_with(lambda plugin: option in plugin.kindling_pipe_options(), "kindling_pipe_options", active)
+    advice = (
+        f"It belongs to the feature {owner!r}, which this job does not name."
+        if owner
+        else f"No installed feature knows it.{did_you_mean(option, owned)}"
+    )
+    logging.getLogger("kindling.app").warning(
+        "Pipe %r (%s): option %r has no effect. %s", pipe.pipe_id, pipe.location, option, advice
+    )

@@ -1,0 +1,8 @@
+"""The command line: ``kindling``. Plugins add commands through the hook ``kindling_commands``."""
+
+from __future__ import annotations
+
+from kindling_core.cli._context import CommandContext, job_options, json_option
+from kindling_core.cli._main import cli, main
+
+__all__ = ["CommandContext", "cli", "job_options", "json_option", "main"]

@@ -1,0 +1,217 @@
+"""``kindling run``: live progress, a report, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from kindling_core.app import App
+from kindling_core.cli._context import CommandContext, job_options, json_option
+from kindling_core.cli._inspect import MODE, SELECTION, write_file
+from kindling_core.errors import RunFailed
+from kindling_core.render import picture_of, render_html
+from kindling_core.report import RunReport
+
+
+@click.command()
+@SELECTION
+@MODE
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the graph with timings to this HTML file.",
+)
+@click.option("--traceback", "with_traceback", is_flag=True, help="Show the whole traceback of each failure.")
+@json_option
+@job_options
+@click.pass_obj
+def run(
+    context: CommandContext, selection: tuple[str, ...], mode: str, picture: Path | None, with_traceback: bool
+) -> None:
+    """Run the job, or the pipes that SELECTION names.
+
+    SELECTION: pipe or entity ids, +gold.delays (with what it needs), bronze.flights+ (with what needs it),
+    silver.*, tag:nightly, !x (without x). Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
+    """
+    app = context.app()
+    failure: RunFailed | None = None
+    with app, _stopping_cleanly(app, context.messages), _progress(app, context.messages):
+        try:
+            report = app.run(selection, mode)
+        except RunFailed as error:
+            failure, report = error, error.report
+    context.emit(report.to_dict(), lambda console: _print_report(console, report))
+    if picture is not None:
+        pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
+        write_file(picture, render_html(picture_of(app.plan(selection, mode), pipes, report, title=app.name)))
+    if failure is not None:
+        _print_failures(context, app, report, with_traceback)
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _stopping_cleanly(app: App, messages: Console) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM: start nothing new, let running pipes end. Second: give up at once."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        app.cancel()
+        messages.print("Stopping: running pipes end, nothing new starts. Once more to give up at once.")
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(app: App, messages: Console) -> Iterator[None]:
+    watcher = _LiveProgress(messages) if messages.is_terminal else _PlainProgress()
+    for name in ("before_run", "before_pipe", "after_pipe", "pipe_failed", "pipe_skipped"):
+        app.signals.on(f"datapipes.{name}", getattr(watcher, name))
+    with watcher:
+        yield
+
+
+class _PlainProgress:
+    """One line a pipe, for logs."""
+
+    def __enter__(self) -> None:
+        self._total = 0
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def before_run(self, sender: object, *, pipe_count: int, **fields: Any) -> None:
+        self._total = pipe_count
+
+    def before_pipe(self, sender: object, **fields: Any) -> None:
+        return None
+
+    def after_pipe(self, sender: object, *, pipe_id: str, duration_seconds: float, **fields: Any) -> None:
+        click.echo(f"ok      {pipe_id}  {duration_seconds:.2f} s{_rows(fields['rows_processed'])}", err=True)
+
+    def pipe_failed(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
+        click.echo(f"failed  {pipe_id}  {_first_line(error)}", err=True)
+
+    def pipe_skipped(self, sender: object, *, pipe_id: str, reason: str, **fields: Any) -> None:
+        click.echo(f"skipped {pipe_id}  {reason}", err=True)
+
+
+class _LiveProgress:
+    """A bar for the run, and a line for each pipe that runs now."""
+
+    def __init__(self, messages: Console) -> None:
+        self._messages = messages
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=messages,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._running: dict[str, float] = {}
+        self._live = Live(console=messages, get_renderable=self._draw, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> None:
+        self._live.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def _draw(self) -> Table:
+        drawn = Table.grid()
+        drawn.add_row(self._bar)
+        now = time.monotonic()
+        for pipe_id, since in list(self._running.items()):
+            drawn.add_row(f"    {pipe_id}  {now - since:.1f} s")
+        return drawn
+
+    def before_run(self, sender: object, *, pipe_count: int, **fields: Any) -> None:
+        self._bar.update(self._task, total=pipe_count, description="running")
+
+    def before_pipe(self, sender: object, *, pipe_id: str, **fields: Any) -> None:
+        self._running[pipe_id] = time.monotonic()
+
+    def _ended(self, pipe_id: str) -> None:
+        self._running.pop(pipe_id, None)
+        self._bar.advance(self._task)
+
+    def after_pipe(self, sender: object, *, pipe_id: str, **fields: Any) -> None:
+        self._ended(pipe_id)
+
+    def pipe_failed(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
+        self._ended(pipe_id)
+        self._messages.print(f"failed {pipe_id}: {_first_line(error)}", markup=False, style="red")
+
+    def pipe_skipped(self, sender: object, *, pipe_id: str, **fields: Any) -> None:
+        self._ended(pipe_id)
+
+
+def _rows(rows: int | None) -> str:
+    return "" if rows is None else f"  {rows:,} rows"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _print_report(console: Console, report: RunReport) -> None:
+    if not console.is_terminal:
+        click.echo(str(report))
+        return
+    styles = {"succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
+    table = Table("pipe", "status", "rows", "seconds", box=None, header_style="bold", pad_edge=False)
+    table.columns[2].justify = table.columns[3].justify = "right"
+    for pipe in report.pipes:
+        status = f"[{styles.get(pipe.status, 'white')}]{pipe.status}[/]"
+        seconds = "" if pipe.duration_seconds is None else f"{pipe.duration_seconds:.2f}"
+        table.add_row(pipe.pipe_id, status, "" if pipe.rows is None else f"{pipe.rows:,}", seconds)
+    console.print(table)
+    told = f"{sum(pipe.status == 'succeeded' for pipe in report.pipes)} of {len(report.pipes)} pipes"
+    style = styles.get(report.status, "white")
+    console.print(f"[{style}]{report.status}[/]: {told} in {report.duration_seconds:.2f} s  (run {report.run_id})")
+
+
+def _print_failures(context: CommandContext, app: App, report: RunReport, with_traceback: bool) -> None:
+    for pipe in report.pipes:
+        if pipe.status != "failed":
+            continue
+        click.echo(f"\npipe {pipe.pipe_id}: {pipe.error_type}: {pipe.error}", err=True)
+        error = report.exceptions.get(pipe.pipe_id)
+        if error is None:
+            continue
+        if with_traceback:
+            told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            click.echo(app.redact(told), err=True)
+        elif place := _users_place(app, error):
+            click.echo(f"  at {place}", err=True)
+
+
+def _users_place(app: App, error: BaseException) -> str | None:
+    """The innermost line of the job's own files that the error came through."""
+    place = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(app.base_dir) and "site-packages" not in frame.filename:
+            place = f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+    return place
