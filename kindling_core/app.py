@@ -156,16 +156,19 @@ class App:
             models.update(contributed)
         for name in self.config.section_names():
             if name not in models:
-                owner = _feature_with(lambda plugin: name in plugin.kindling_config(), "kindling_config", self.features)
-                told = (
-                    f" It belongs to the feature {owner!r}; add it to the job's features."
-                    if owner
-                    else did_you_mean(name, models)
-                )
-                raise ConfigError(f"{self.config.origin_of_section(name)}: unknown section [{name}].{told}")
+                raise ConfigError(self._unknown_section(name, models))
         for name, model in models.items():
             if name != "job":
                 self.config.resolve(name, model)
+
+    def _unknown_section(self, name: str, models: Mapping[str, type]) -> str:
+        owner = _feature_with(lambda plugin: name in plugin.kindling_config(), "kindling_config", self.features)
+        advice = (
+            f" It belongs to the feature {owner!r}; add it to the job's features."
+            if owner
+            else did_you_mean(name, models)
+        )
+        return f"{self.config.origin_of_section(name)}: unknown section [{name}].{advice}"
 
     def emitters(self) -> list[type[SignalEmitter]]:
         """Every emitter class of the composed job: the core's, then each feature's."""
