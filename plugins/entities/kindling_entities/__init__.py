@@ -1,0 +1,72 @@
+"""Named tables, storage providers and engines for Kindling pipelines.
+
+Names are loaded on first use: importing this package loads neither pyarrow nor an engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kindling_entities._version import __version__
+
+if TYPE_CHECKING:
+    from kindling_entities.entity import Entities as Entities
+    from kindling_entities.entity import EntityDefinition as EntityDefinition
+    from kindling_entities.errors import ConflictError as ConflictError
+    from kindling_entities.errors import CorruptTableError as CorruptTableError
+    from kindling_entities.errors import EntityDefinitionError as EntityDefinitionError
+    from kindling_entities.errors import EntityError as EntityError
+    from kindling_entities.errors import EntityNotFoundError as EntityNotFoundError
+    from kindling_entities.errors import MergeKeyError as MergeKeyError
+    from kindling_entities.errors import SchemaError as SchemaError
+    from kindling_entities.errors import StorageError as StorageError
+    from kindling_entities.errors import UnknownEntityError as UnknownEntityError
+    from kindling_entities.errors import UnsupportedError as UnsupportedError
+    from kindling_entities.hooks import hookimpl as hookimpl
+    from kindling_entities.manager import DataEntityManager as DataEntityManager
+    from kindling_entities.manager import DataEntityRegistry as DataEntityRegistry
+    from kindling_entities.protocols import Commit as Commit
+    from kindling_entities.protocols import Engine as Engine
+    from kindling_entities.protocols import EntityProvider as EntityProvider
+    from kindling_entities.protocols import StorageProvider as StorageProvider
+    from kindling_entities.protocols import Table as Table
+    from kindling_entities.protocols import Transaction as Transaction
+    from kindling_entities.schema import SchemaChange as SchemaChange
+    from kindling_entities.store import EntityStore as EntityStore
+
+_HOMES = {
+    "entity": ("Entities", "EntityDefinition"),
+    "errors": (
+        "ConflictError",
+        "CorruptTableError",
+        "EntityDefinitionError",
+        "EntityError",
+        "EntityNotFoundError",
+        "MergeKeyError",
+        "SchemaError",
+        "StorageError",
+        "UnknownEntityError",
+        "UnsupportedError",
+    ),
+    "hooks": ("hookimpl",),
+    "manager": ("DataEntityManager", "DataEntityRegistry"),
+    "protocols": ("Commit", "Engine", "EntityProvider", "StorageProvider", "Table", "Transaction"),
+    "schema": ("SchemaChange",),
+    "store": ("EntityStore",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,185 @@
+"""Declarations of entities: what a table is called, how it is written, where it lies."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kindling_core.errors import did_you_mean
+from kindling_entities.errors import EntityDefinitionError
+
+WRITE_MODES = ("overwrite", "append", "merge")
+OVERWRITE_SCOPES = ("table", "partitions")
+SCHEMA_POLICIES = ("evolve", "warn", "fail")
+
+# An id becomes a path below the root, so it must not climb out of it.
+_ENTITY_ID = re.compile(r"[A-Za-z0-9_][\w\-]*(\.[A-Za-z0-9_][\w\-]*)*")
+
+
+@dataclass(frozen=True)
+class EntityDefinition:
+    """One entity as it was declared.
+
+    Attributes:
+        entity_id: ``layer.name``.
+        columns: column -> type such as ``"bigint"``; empty means that whatever is written fits. A csv
+            source may name fewer columns than the file has: the others keep the types found in it.
+        keys: columns that identify a row; a merge matches on them.
+        partition_columns: in the order in which they nest.
+        provider: the kind of storage: delta, parquet, csv, json, memory, or a third party's.
+        write_mode: "overwrite", "append" or "merge".
+        overwrite_scope: "table", or "partitions" to replace only the partitions that a frame has rows for.
+        schema_policy: what happens when a frame's columns differ: "evolve" adopts, "warn" adopts and
+            logs, "fail" raises before anything is written.
+        path: where it lies; relative to the job file. Default: the root, then the parts of the id.
+        read_only: a source; writing to it is refused.
+        options: for the provider, such as ``delimiter``.
+        location: "module:line" of the declaration, where known.
+    """
+
+    entity_id: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    partition_columns: tuple[str, ...] = ()
+    provider: str = "delta"
+    write_mode: str = "overwrite"
+    overwrite_scope: str = "table"
+    schema_policy: str = "evolve"
+    path: str | None = None
+    read_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    location: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "partition_columns"):
+            object.__setattr__(self, name, self._names(name))
+        tags = self.tags
+        if not isinstance(tags, Mapping):
+            object.__setattr__(self, "tags", dict.fromkeys(tags, ""))
+        if self.path is not None:
+            object.__setattr__(self, "path", str(self.path))
+        self._check()
+
+    def _names(self, name: str) -> tuple[str, ...]:
+        value = getattr(self, name)
+        names = (value,) if isinstance(value, str) else tuple(value)
+        if len(set(names)) != len(names):
+            raise self._wrong(f"{name} names a column twice: {', '.join(names)}")
+        return names
+
+    def _check(self) -> None:
+        if not isinstance(self.entity_id, str) or not _ENTITY_ID.fullmatch(self.entity_id):
+            raise self._wrong("an entity id is made of letters, digits, '_' and '-', in parts joined by '.'")
+        self._one_of("write_mode", WRITE_MODES)
+        self._one_of("overwrite_scope", OVERWRITE_SCOPES)
+        self._one_of("schema_policy", SCHEMA_POLICIES)
+        if self.write_mode == "merge" and not self.keys:
+            raise self._wrong("write_mode 'merge' needs keys; name the columns that identify a row")
+        if self.overwrite_scope == "partitions" and not self.partition_columns:
+            raise self._wrong("overwrite_scope 'partitions' needs partition_columns")
+        if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
+            raise self._wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
+        if self.read_only and self.path is None and self.provider != "memory":
+            raise self._wrong("a source needs path=... to read from")
+        if self.columns and not self.read_only:
+            for name in (*self.keys, *self.partition_columns):
+                if name not in self.columns:
+                    raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+
+    def _one_of(self, name: str, allowed: Sequence[str]) -> None:
+        value = getattr(self, name)
+        if value not in allowed:
+            raise self._wrong(
+                f"{name} is {value!r}, not one of {', '.join(allowed)}.{did_you_mean(str(value), allowed)}"
+            )
+
+    def _wrong(self, message: str) -> EntityDefinitionError:
+        place = f"{self.location}: " if self.location else ""
+        return EntityDefinitionError(f"{place}entity {self.entity_id!r}: {message}")
+
+    def resolve(self, root: Path, base_dir: Path) -> str:
+        """Return where the entity lies, as an absolute path (or a glob, for a source of several files)."""
+        if self.path is not None:
+            return str(base_dir / Path(self.path).expanduser())
+        return str(root.joinpath(*self.entity_id.split(".")))
+
+
+class Entities:
+    """Declarations of one module, mounted by an App."""
+
+    def __init__(self) -> None:
+        self._definitions: dict[str, EntityDefinition] = {}
+
+    def entity(self, entity_id: str, **declaration: Any) -> EntityDefinition:
+        """Declare a table.
+
+        Args:
+            declaration: the fields of ``EntityDefinition``.
+
+        Raises:
+            EntityDefinitionError: it cannot work, or the id is taken; names the line.
+        """
+        return self._add(entity_id, declaration, _caller())
+
+    def source(
+        self, entity_id: str, path: str | Path | None = None, provider: str = "csv", **declaration: Any
+    ) -> EntityDefinition:
+        """Declare something that is only read.
+
+        Args:
+            path: a file, a folder or a glob; relative to the job file.
+            declaration: fields of ``EntityDefinition``; any other keyword is an option of the provider.
+        """
+        fields = EntityDefinition.__dataclass_fields__
+        options = {key: value for key, value in declaration.items() if key not in fields}
+        declared = {key: value for key, value in declaration.items() if key in fields}
+        declared["options"] = {**declared.get("options", {}), **options}
+        declared.update(path=None if path is None else str(path), provider=provider, read_only=True)
+        return self._add(entity_id, declared, _caller())
+
+    def _add(self, entity_id: str, declaration: dict[str, Any], location: str) -> EntityDefinition:
+        definition = define(entity_id, {"location": location, **declaration})
+        other = self._definitions.get(entity_id)
+        if other is not None:
+            raise duplicate(definition, other)
+        self._definitions[entity_id] = definition
+        return definition
+
+    def __iter__(self) -> Iterator[EntityDefinition]:
+        return iter(self._definitions.values())
+
+    def __len__(self) -> int:
+        return len(self._definitions)
+
+
+def define(entity_id: str, declaration: Mapping[str, Any]) -> EntityDefinition:
+    """Make a definition; an unknown keyword is an error with near matches."""
+    fields = EntityDefinition.__dataclass_fields__
+    for name in declaration:
+        if name not in fields:
+            place = f"{declaration['location']}: " if declaration.get("location") else ""
+            raise EntityDefinitionError(
+                f"{place}entity {entity_id!r}: unknown keyword {name!r}.{did_you_mean(name, fields)} "
+                f"What the provider needs goes into options={{...}}."
+            )
+    return EntityDefinition(entity_id, **declaration)
+
+
+def duplicate(definition: EntityDefinition, other: EntityDefinition) -> EntityDefinitionError:
+    """Word the error of an id that is declared twice."""
+    return EntityDefinitionError(
+        f"Two entities have the id {definition.entity_id!r}: one declared at {other.location or 'unknown place'}, "
+        f"one at {definition.location or 'unknown place'}. Rename one."
+    )
+
+
+def _caller() -> str:
+    frame = sys._getframe(2)
+    return f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"

@@ -1,0 +1,89 @@
+"""The registry of entities, which also sends what happens to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
+
+from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
+from kindling_entities.entity import EntityDefinition, define, duplicate
+from kindling_entities.errors import UnknownEntityError
+from kindling_entities.payloads import PAYLOADS
+
+
+class DataEntityRegistry(Protocol):
+    """Knows the entities of a job."""
+
+    def register_entity(self, entity_id: str, /, **declaration: Any) -> EntityDefinition: ...
+
+    def get_entity_definition(self, entity_id: str) -> EntityDefinition: ...
+
+    def get_entity_ids(self) -> list[str]: ...
+
+
+class DataEntityManager(SignalEmitter):
+    """The entities of one App. Sends every ``entity.*`` signal; its sender is this object."""
+
+    PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = PAYLOADS
+    EMITS = [payload.SIGNAL for payload in PAYLOADS]
+
+    def __init__(self, signal_provider: SignalProvider | None = None) -> None:
+        super().__init__()
+        self._definitions: dict[str, EntityDefinition] = {}
+        if signal_provider is not None:
+            self.set_signal_provider(signal_provider)
+
+    def register_entity(self, entity_id: str, /, **declaration: Any) -> EntityDefinition:
+        """Declare an entity.
+
+        Args:
+            declaration: the fields of ``EntityDefinition``.
+
+        Raises:
+            EntityDefinitionError: it cannot work, or the id is taken.
+        """
+        frame = sys._getframe(1)
+        place = f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+        return self.add(define(entity_id, {"location": place, **declaration}))
+
+    def entity(self, entity_id: str, /, **declaration: Any) -> EntityDefinition:
+        """Declare an entity; the same as ``register_entity``."""
+        frame = sys._getframe(1)
+        place = f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+        return self.add(define(entity_id, {"location": place, **declaration}))
+
+    def add(self, definition: EntityDefinition) -> EntityDefinition:
+        """Take a ready definition.
+
+        Raises:
+            EntityDefinitionError: the id is taken.
+        """
+        other = self._definitions.get(definition.entity_id)
+        if other is not None and other is not definition:
+            raise duplicate(definition, other)
+        self._definitions[definition.entity_id] = definition
+        return definition
+
+    def mount(self, entities: Iterable[EntityDefinition]) -> None:
+        """Take the declarations of an ``Entities()``."""
+        for definition in entities:
+            self.add(definition)
+
+    def get_entity_definition(self, entity_id: str) -> EntityDefinition:
+        """Return a declaration.
+
+        Raises:
+            UnknownEntityError: nothing is declared under this id; names near matches.
+        """
+        try:
+            return self._definitions[entity_id]
+        except KeyError:
+            raise UnknownEntityError(entity_id, self._definitions) from None
+
+    def get_entity_ids(self) -> list[str]:
+        """Return the ids in the order of their declaration."""
+        return list(self._definitions)
+
+    def __contains__(self, entity_id: object) -> bool:
+        return entity_id in self._definitions
