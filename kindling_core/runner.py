@@ -7,21 +7,19 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from time import perf_counter
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from kindling_core import payloads
+from kindling_core._run import Memory, Read, Run, Write
 from kindling_core.errors import GenerationFailed, PipeError, PlanError, RunFailed, did_you_mean
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan import ExecutionPlan, ExecutionStrategy, strategy_for
-from kindling_core.report import PipeReport, RunReport
+from kindling_core.report import RunReport
 from kindling_core.requests import RunInfo
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
-
-Read: TypeAlias = Callable[[str, PipeMetadata], Any]
-Write: TypeAlias = "Callable[[str, Any, PipeMetadata], int | None]"
 
 
 class DataPipesExecuter(SignalEmitter):
@@ -143,7 +141,7 @@ class DataPipesExecuter(SignalEmitter):
         except BaseException as error:
             self.emit(
                 payloads.RunFailed.SIGNAL,
-                pipe_ids=list(pipes),
+                pipe_ids=[pipes] if isinstance(pipes, str) else list(pipes),
                 failed_pipe=None,
                 success_count=0,
                 error=self._told(error),
@@ -155,7 +153,7 @@ class DataPipesExecuter(SignalEmitter):
             if isinstance(error, PlanError) or not isinstance(error, Exception):
                 raise
             raise PlanError(self._told(error)) from error
-        run = _Run(info, plan, read, write, clock, operation_id)
+        run = Run(info, plan, read, write, clock, operation_id)
         try:
             self._execute(run, strategy)
         except GenerationFailed as failed:
@@ -187,12 +185,12 @@ class DataPipesExecuter(SignalEmitter):
     def _read_and_write(self, info: RunInfo, plan: ExecutionPlan) -> tuple[Read, Write]:
         if self._io is not None:
             return self._io(info, plan)
-        memory = _Memory()
+        memory = Memory()
         return self._read_entity or memory.read, self._write_entity or memory.write
 
     # Running
 
-    def _execute(self, run: _Run, strategy: ExecutionStrategy | None) -> None:
+    def _execute(self, run: Run, strategy: ExecutionStrategy | None) -> None:
         plan, run_id = run.plan, run.info.run_id
         if strategy is not None:
             if self._provider is not None:
@@ -227,7 +225,7 @@ class DataPipesExecuter(SignalEmitter):
                     cancel=self._cancel,
                 )
 
-    def _run_pipe(self, run: _Run, pipe_id: str) -> int | None:
+    def _run_pipe(self, run: Run, pipe_id: str) -> int | None:
         pipe = run.plan.pipes[pipe_id]
         common = {
             "pipe_id": pipe_id,
@@ -266,7 +264,7 @@ class DataPipesExecuter(SignalEmitter):
             self.emit(payloads.AfterPipe.SIGNAL, duration_seconds=duration, rows_processed=rows, **common)
         return rows
 
-    def _do(self, run: _Run, pipe: PipeMetadata) -> int | None:
+    def _do(self, run: Run, pipe: PipeMetadata) -> int | None:
         if pipe.mode == "streaming" and self._start_stream is not None:
             return self._start_stream(pipe, run.info)
         inputs = {parameter: run.read(entity_id, pipe) for parameter, entity_id in pipe.parameters.items()}
@@ -291,7 +289,7 @@ class DataPipesExecuter(SignalEmitter):
 
     # Ending
 
-    def _finish(self, run: _Run, error: BaseException | None) -> RunReport:
+    def _finish(self, run: Run, error: BaseException | None) -> RunReport:
         cancelled = isinstance(error, KeyboardInterrupt) or (self._cancel.is_set() and bool(run.open_pipes()))
         if self._owns_cancel:
             self._cancel.clear()
@@ -329,7 +327,7 @@ class DataPipesExecuter(SignalEmitter):
         self.emit(payloads.RunFailed.SIGNAL, failed_pipe=failed_pipe, error=told, error_type=kind, **common)
         raise RunFailed(message, report) from error
 
-    def _close_open_pipes(self, run: _Run, skip_reason: str) -> None:
+    def _close_open_pipes(self, run: Run, skip_reason: str) -> None:
         """Give each pipe that has none its ending."""
         for pipe_id in run.open_pipes():
             common = {
@@ -357,125 +355,6 @@ class DataPipesExecuter(SignalEmitter):
     def _told(self, error: BaseException | None) -> str:
         text = str(error) or type(error).__name__
         return self._redact(text) if self._redact is not None else text
-
-
-class _Run:
-    """The state of one run. Each pipe ends once: the first ending is kept and later ones are refused."""
-
-    def __init__(
-        self,
-        info: RunInfo,
-        plan: ExecutionPlan,
-        read: Read,
-        write: Write,
-        clock: float,
-        operation_id: str,
-    ) -> None:
-        self.info = info
-        self.plan = plan
-        self.read = read
-        self.write = write
-        self.operation_id = operation_id
-        self.index = {pipe_id: index for index, pipe_id in enumerate(info.pipe_ids)}
-        self._clock = clock
-        self._started_at = datetime.now(timezone.utc).isoformat()
-        self._generation = {
-            pipe_id: index for index, generation in enumerate(plan.generations) for pipe_id in generation
-        }
-        self._lock = threading.Lock()
-        self._starts: dict[str, float] = {}
-        self._endings: dict[str, PipeReport] = {}
-        self._exceptions: dict[str, BaseException] = {}
-
-    def start(self, pipe_id: str) -> float:
-        started = perf_counter()
-        self._starts[pipe_id] = started
-        return started
-
-    def has_started(self, pipe_id: str) -> bool:
-        return pipe_id in self._starts
-
-    def seconds_since_start(self, pipe_id: str) -> float:
-        return perf_counter() - self._starts[pipe_id]
-
-    def end(
-        self,
-        pipe_id: str,
-        status: str,
-        duration: float,
-        *,
-        rows: int | None = 0,
-        error: str | None = None,
-        error_type: str | None = None,
-        reason: str | None = None,
-        exception: BaseException | None = None,
-    ) -> bool:
-        """Record how a pipe ended; return False if it has ended before."""
-        pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
-        ran = started is not None and status != "skipped"
-        report = PipeReport(
-            pipe_id=pipe_id,
-            name=pipe.name,
-            status=status,
-            rows=rows,
-            duration_seconds=duration,
-            started_seconds=started - self._clock if started is not None and ran else None,
-            error=error,
-            error_type=error_type,
-            attempts=1 if ran else 0,
-            reason=reason,
-            generation=self._generation.get(pipe_id),
-            input_entity_ids=list(pipe.input_entity_ids),
-            output_entity_id=pipe.output_entity_id,
-        )
-        with self._lock:
-            if pipe_id in self._endings:
-                return False
-            self._endings[pipe_id] = report
-            if exception is not None:
-                self._exceptions[pipe_id] = exception
-        return True
-
-    def open_pipes(self) -> list[str]:
-        """Return the pipes that have no ending yet, in run order."""
-        with self._lock:
-            return [pipe_id for pipe_id in self.info.pipe_ids if pipe_id not in self._endings]
-
-    def first_failed(self, but: type[BaseException] | tuple[()] = ()) -> str | None:
-        """Return the pipe that failed first, leaving out those that raised ``but``."""
-        with self._lock:
-            return next((key for key, error in self._exceptions.items() if not isinstance(error, but)), None)
-
-    def report(self, status: str) -> RunReport:
-        with self._lock:
-            return RunReport(
-                run_id=self.info.run_id,
-                mode=self.info.mode,
-                status=status,
-                started_at=self._started_at,
-                duration_seconds=perf_counter() - self._clock,
-                pipes=[self._endings[pipe_id] for pipe_id in self.info.pipe_ids],
-                exceptions=dict(self._exceptions),
-            )
-
-
-class _Memory:
-    """What the pipes of one run returned, for a run that nothing was given to read and write with."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-
-    def read(self, entity_id: str, pipe: PipeMetadata) -> Any:
-        try:
-            return self._values[entity_id]
-        except KeyError:
-            raise PipeError(
-                f"Pipe {pipe.pipe_id!r} reads {entity_id!r}, which no earlier pipe of this run returned, and no "
-                f"read_entity was given to read it with.{did_you_mean(entity_id, self._values)}"
-            ) from None
-
-    def write(self, entity_id: str, value: Any, pipe: PipeMetadata) -> None:
-        self._values[entity_id] = value
 
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:
