@@ -1,0 +1,184 @@
+"""Owns the signals of one app."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import blinker
+
+from kindling_core.errors import SignalError
+from kindling_core.signals._delivery import BackgroundLoop
+from kindling_core.signals._payload import ReceiverFailed
+from kindling_core.signals._signal import Receiver, Results, Signal, TypedSignal
+
+
+class SignalProvider(ABC):
+    """Makes, finds and sends signals by name."""
+
+    @abstractmethod
+    def create_signal(self, name: str, payload_type: type[Any] | None = None, doc: str | None = None) -> Signal:
+        """Return the signal of this name, made if necessary; a type given later upgrades an untyped signal."""
+
+    @abstractmethod
+    def get_signal(self, name: str) -> Signal | None:
+        """Return the signal of this name, None if nobody has made it."""
+
+    @abstractmethod
+    def emit(self, signal_name: str, /, sender: Any = None, **fields: Any) -> Results:
+        """Send a signal by name; one that nobody knows is made first."""
+
+
+class BlinkerSignalProvider(SignalProvider):
+    """Signals on a ``blinker.Namespace`` of its own.
+
+    Args:
+        strict: raise when a receiver fails, and check payloads even when nobody listens.
+
+    Attributes:
+        failures: (signal name, receiver's name) -> how often it failed.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self.failures: Counter[tuple[str, str]] = Counter()
+        self._namespace = blinker.Namespace()
+        self._signals: dict[str, TypedSignal] = {}
+        self._patterns: list[tuple[str, Receiver, Callable[[TypedSignal], None]]] = []
+        self._wrapped: dict[int, list[tuple[TypedSignal, Receiver]]] = {}
+        self._lock = threading.RLock()
+        self._loop = BackgroundLoop()
+        self.create_signal(ReceiverFailed.SIGNAL, ReceiverFailed)
+
+    def create_signal(self, name: str, payload_type: type[Any] | None = None, doc: str | None = None) -> TypedSignal:
+        with self._lock:
+            signal = self._signals.get(name)
+            if signal is None:
+                signal = TypedSignal(
+                    self._namespace.signal(name),
+                    payload_type,
+                    doc=doc,
+                    strict=self.strict,
+                    failed=self._receiver_failed,
+                    loop=self._loop,
+                )
+                self._signals[name] = signal
+                for pattern, _, connect in self._patterns:
+                    if fnmatchcase(name, pattern):
+                        connect(signal)
+            elif payload_type is not None:
+                signal.set_payload_type(payload_type)
+            if doc and not signal.doc:
+                signal.doc = doc
+        return signal
+
+    def get_signal(self, name: str) -> TypedSignal | None:
+        return self._signals.get(name)
+
+    def names(self) -> list[str]:
+        """The names of all signals, sorted."""
+        return sorted(self._signals)
+
+    def emit(self, signal_name: str, /, sender: Any = None, **fields: Any) -> Results:
+        signal = self._signals.get(signal_name) or self.create_signal(signal_name)
+        return signal.send(sender, **fields)
+
+    def on(self, pattern: str, receiver: Receiver | None = None, **options: Any) -> Any:
+        """Connect to every signal whose name matches, also to those made later. Usable as a decorator.
+
+        A receiver that takes ``signal_name`` (by name or by ``**fields``) is told which signal it is.
+
+        Args:
+            pattern: a shell pattern such as ``datapipes.*``.
+            options: as ``Signal.connect``.
+        """
+        if receiver is None:
+            return lambda decorated: self.on(pattern, decorated, **options)
+        listener = receiver
+
+        def connect(signal: TypedSignal) -> None:
+            wrapped = _told_the_name(listener, signal.name)
+            self._wrapped.setdefault(id(listener), []).append((signal, wrapped))
+            signal.connect(wrapped, **options)
+
+        with self._lock:
+            self._patterns.append((pattern, listener, connect))
+            for name in sorted(self._signals):
+                if fnmatchcase(name, pattern):
+                    connect(self._signals[name])
+        return listener
+
+    def off(self, receiver: Receiver) -> None:
+        """End every connection that ``on`` made for this receiver."""
+        with self._lock:
+            self._patterns = [entry for entry in self._patterns if entry[1] is not receiver]
+            connected = self._wrapped.pop(id(receiver), [])
+        for signal, wrapped in connected:
+            signal.disconnect(wrapped)
+
+    def close(self) -> None:
+        """Deliver what is queued, then end the threads; may be called twice."""
+        with self._lock:
+            signals = list(self._signals.values())
+        for signal in signals:
+            signal.close()
+        self._loop.close()
+
+    def _receiver_failed(self, signal: TypedSignal, receiver: Receiver, error: BaseException) -> None:
+        name = _name_of(receiver)
+        with self._lock:
+            self.failures[(signal.name, name)] += 1
+            first = self.failures[(signal.name, name)] == 1
+        if first:
+            logging.getLogger("kindling.signals").error(
+                "Receiver %s of signal %s failed, the run goes on: %s: %s",
+                name,
+                signal.name,
+                type(error).__name__,
+                error,
+                exc_info=error,
+            )
+        if signal.name != ReceiverFailed.SIGNAL:
+            self.emit(
+                ReceiverFailed.SIGNAL,
+                sender=self,
+                signal=signal.name,
+                receiver=name,
+                error=str(error),
+                error_type=type(error).__name__,
+            )
+        if self.strict:
+            raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {error}") from error
+
+
+def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
+    """Bind the signal's name for a receiver that takes it; keeps async receivers async."""
+    try:
+        parameters = inspect.signature(receiver).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()
+    takes = any(one.name == "signal_name" or one.kind is one.VAR_KEYWORD for one in parameters)
+    extra = {"signal_name": signal_name} if takes else {}
+    if inspect.iscoroutinefunction(receiver):
+
+        async def told_later(sender: Any, **fields: Any) -> Any:
+            return await receiver(sender, **{**extra, **fields})
+
+        told_later.__qualname__ = _name_of(receiver)
+        return told_later
+
+    def told(sender: Any, **fields: Any) -> Any:
+        return receiver(sender, **{**extra, **fields})
+
+    told.__qualname__ = _name_of(receiver)
+    return told
+
+
+def _name_of(receiver: Receiver) -> str:
+    return str(getattr(receiver, "__qualname__", None) or type(receiver).__qualname__)

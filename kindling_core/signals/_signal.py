@@ -1,0 +1,307 @@
+"""One signal: its receivers, its payload type, and the sending.
+
+Connections are kept in the blinker signal, so that code which knows blinker alone reaches them, and in an
+immutable tuple from which sending works: a set that another thread changes is never walked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import blinker
+
+from kindling_core.signals._delivery import BackgroundLoop, QueuedReceiver
+from kindling_core.signals._payload import PayloadShape
+
+Receiver = Callable[..., Any]
+Results = list[tuple[Receiver, Any]]
+Failed = Callable[["TypedSignal", Receiver, BaseException], None]
+
+QUEUE_SIZE = 1000
+
+
+class Signal(ABC):
+    """What receivers connect to and emitters send."""
+
+    name: str
+
+    @abstractmethod
+    def connect(
+        self,
+        receiver: Receiver,
+        sender: Any = None,
+        only: Mapping[str, Any] | None = None,
+        weak: bool = False,
+        queued: bool = False,
+        maxsize: int = QUEUE_SIZE,
+    ) -> Receiver:
+        """Call ``receiver(sender, **fields)`` on each send; returns the receiver.
+
+        Args:
+            sender: only what this object sends.
+            only: only sends whose fields have these values.
+            weak: forget the receiver when nothing else refers to it.
+            queued: call it on a thread of its own, from a queue of ``maxsize`` that drops what does not fit.
+        """
+
+    @abstractmethod
+    def disconnect(self, receiver: Receiver) -> None:
+        """End every connection of this receiver; a queued one gets what is queued first."""
+
+    @abstractmethod
+    def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
+        """Call every receiver and return (receiver, value) pairs."""
+
+    @abstractmethod
+    def connected_to(self, receiver: Receiver) -> AbstractContextManager[None]:
+        """Connect for the length of a ``with`` block."""
+
+    @abstractmethod
+    def muted(self) -> AbstractContextManager[None]:
+        """Send to nobody for the length of a ``with`` block."""
+
+    @abstractmethod
+    def has_receivers_for(self, sender: Any) -> bool:
+        """Whether a send of this sender could reach anybody."""
+
+
+class _Connection:
+    """One receiver with its filters. Also what blinker calls."""
+
+    __slots__ = ("__weakref__", "_reference", "call", "coroutine", "only", "queue", "receiver", "sender", "signal")
+
+    def __init__(
+        self, signal: TypedSignal, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool
+    ) -> None:
+        self.signal = signal
+        self.sender = sender
+        self.only = dict(only) if only else None
+        self.queue: QueuedReceiver | None = None
+        self.coroutine = _is_coroutine(receiver)
+        self.receiver: Receiver | None = None
+        self._reference: weakref.ref[Any] | None = None
+        if weak:
+            kind = weakref.WeakMethod if inspect.ismethod(receiver) else weakref.ref
+            self._reference = kind(receiver, self._forgotten)
+        else:
+            self.receiver = receiver
+
+    def resolve(self) -> Receiver | None:
+        if self.receiver is not None:
+            return self.receiver
+        return self._reference() if self._reference is not None else None
+
+    def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
+        if self.sender is not None and self.sender is not sender:
+            return False
+        if self.only is not None:
+            missing = object()
+            return all(fields.get(name, missing) == value for name, value in self.only.items())
+        return True
+
+    def _forgotten(self, reference: object) -> None:
+        self.signal._drop(lambda connection: connection is self)
+
+    def __call__(self, sender: Any, **fields: Any) -> Any:
+        """Reached when somebody sends on the blinker signal itself."""
+        return self.signal._deliver(self, sender, fields, [])
+
+
+class TypedSignal(Signal):
+    """A signal on a blinker signal, checked against a payload dataclass if it has one.
+
+    Attributes:
+        payload_type: the dataclass, None for an untyped signal.
+        doc: what the signal means.
+    """
+
+    def __init__(
+        self,
+        blinker_signal: blinker.Signal,
+        payload_type: type[Any] | None = None,
+        *,
+        doc: str | None = None,
+        strict: bool = False,
+        failed: Failed | None = None,
+        loop: BackgroundLoop | None = None,
+    ) -> None:
+        self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
+        self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
+        self.blinker_signal = blinker_signal
+        self.payload_type: type[Any] | None = None
+        self._shape: PayloadShape | None = None
+        self._strict = strict
+        self._failed = failed or _log_failure
+        self._loop = loop or BackgroundLoop()
+        self._lock = threading.RLock()
+        self._connections: tuple[_Connection, ...] = ()
+        self._muted = 0
+        if payload_type is not None:
+            self.set_payload_type(payload_type)
+
+    def __repr__(self) -> str:
+        kind = self.payload_type.__name__ if self.payload_type else "untyped"
+        return f"<signal {self.name} ({kind}), {len(self._connections)} receivers>"
+
+    def set_payload_type(self, payload_type: type[Any]) -> None:
+        """Give an untyped signal its type; the receivers stay.
+
+        Raises:
+            TypeError: the signal has another type already.
+        """
+        if self.payload_type is payload_type:
+            return
+        if self.payload_type is not None:
+            raise TypeError(
+                f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
+            )
+        self._shape = PayloadShape(self.name, payload_type)
+        self.payload_type = payload_type
+        self.doc = self.doc or inspect.getdoc(payload_type)
+
+    @property
+    def receivers(self) -> list[Receiver]:
+        """Who is connected now, in the order of connection."""
+        return [receiver for connection in self._connections if (receiver := connection.resolve()) is not None]
+
+    @property
+    def dropped(self) -> int:
+        """Calls that bounded queues of this signal could not take."""
+        return sum(connection.queue.dropped for connection in self._connections if connection.queue)
+
+    def connect(
+        self,
+        receiver: Receiver,
+        sender: Any = None,
+        only: Mapping[str, Any] | None = None,
+        weak: bool = False,
+        queued: bool = False,
+        maxsize: int = QUEUE_SIZE,
+    ) -> Receiver:
+        if not callable(receiver):
+            raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
+        connection = _Connection(self, receiver, sender, only, weak)
+        if queued:
+            connection.queue = QueuedReceiver(
+                lambda sender, fields: self._call(connection, receiver, sender, fields),
+                lambda error: self._failed(self, receiver, error),
+                maxsize,
+                name=f"kindling-{self.name}",
+            )
+        with self._lock:
+            self.blinker_signal.connect(connection, weak=False)
+            self._connections = (*self._connections, connection)
+        return receiver
+
+    def disconnect(self, receiver: Receiver) -> None:
+        self._drop(lambda connection: connection.resolve() == receiver)
+
+    def _drop(self, unwanted: Callable[[_Connection], bool]) -> None:
+        with self._lock:
+            dropped = [connection for connection in self._connections if unwanted(connection)]
+            for connection in dropped:
+                self.blinker_signal.disconnect(connection)
+            self._connections = tuple(one for one in self._connections if one not in dropped)
+        for connection in dropped:
+            if connection.queue is not None:
+                connection.queue.close()
+
+    @contextmanager
+    def connected_to(self, receiver: Receiver, sender: Any = None) -> Iterator[None]:
+        self.connect(receiver, sender)
+        try:
+            yield
+        finally:
+            self.disconnect(receiver)
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        with self._lock:
+            self._muted += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._muted -= 1
+
+    def has_receivers_for(self, sender: Any) -> bool:
+        if any(connection.sender is None or connection.sender is sender for connection in self._connections):
+            return True
+        return any(not isinstance(one, _Connection) for one in self._blinker_receivers(sender))
+
+    def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
+        connections = self._connections
+        foreign = len(self.blinker_signal.receivers) != len(connections)
+        shape = self._shape
+        if not (connections or foreign or self._strict) or self._muted:
+            return []
+        if shape is not None:
+            if payload is not None:
+                fields = {**shape.of_payload(payload), **fields}
+            fields = shape.of_fields(fields)
+        elif payload is not None:
+            fields = {**vars(payload), **fields}
+        results: Results = []
+        for connection in connections:
+            if (connection.sender is None and connection.only is None) or connection.wants(sender, fields):
+                self._deliver(connection, sender, fields, results)
+        if foreign:
+            for receiver in self._blinker_receivers(sender):
+                if not isinstance(receiver, _Connection):
+                    try:
+                        results.append((receiver, receiver(sender, **fields)))
+                    except Exception as error:  # noqa: BLE001 - a receiver may raise anything and breaks nothing
+                        self._failed(self, receiver, error)
+        return results
+
+    def _deliver(self, connection: _Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
+        receiver = connection.receiver or connection.resolve()
+        if receiver is None:
+            return None
+        if connection.queue is not None:
+            connection.queue.put(sender, fields)
+            return None
+        try:
+            if connection.coroutine:
+                value = self._call(connection, receiver, sender, fields)
+            else:
+                value = receiver(sender, **fields)
+        except Exception as error:  # noqa: BLE001 - a receiver may raise anything and breaks nothing
+            self._failed(self, receiver, error)
+            return None
+        results.append((receiver, value))
+        return value
+
+    def _call(self, connection: _Connection, receiver: Receiver, sender: Any, fields: dict[str, Any]) -> Any:
+        if connection.coroutine:
+            self._loop.run(receiver(sender, **fields), lambda error: self._failed(self, receiver, error))
+            return None
+        return receiver(sender, **fields)
+
+    def _blinker_receivers(self, sender: Any) -> list[Receiver]:
+        with self._lock:
+            return list(self.blinker_signal.receivers_for(sender))
+
+    def close(self) -> None:
+        """Deliver what is queued; the receivers stay connected, queued ones get nothing more."""
+        for connection in self._connections:
+            if connection.queue is not None:
+                connection.queue.close()
+
+
+def _is_coroutine(receiver: Receiver) -> bool:
+    return inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(getattr(receiver, "__call__", None))  # noqa: B004
+
+
+def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException) -> None:
+    import logging
+
+    logging.getLogger("kindling.signals").error(
+        "Receiver %r of signal %r failed: %s", receiver, signal.name, error, exc_info=error
+    )
