@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +34,8 @@ class CommandContext:
         self.overrides = list(overrides)
         self.json = False
         # A pipe or a file gets whole lines: nothing is wrapped at a terminal's width that is not there.
-        self.console = Console(highlight=False, soft_wrap=not _is_terminal("stdout"))
-        self.messages = Console(stderr=True, highlight=False, soft_wrap=not _is_terminal("stderr"))
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         self._app: App | None = None
 
     def app(self) -> App:
@@ -77,10 +78,6 @@ class CommandContext:
                 click.echo("\t".join(_cell(value).replace("\n", " ") for value in row))
 
         return render
-
-
-def _is_terminal(stream: str) -> bool:
-    return click.get_text_stream(stream).isatty()  # type: ignore[arg-type]
 
 
 def _cell(value: object) -> str:

@@ -24,7 +24,7 @@ class SignalEmitter:
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = ()
 
     _signal_provider: SignalProvider | None = None
-    _warned: frozenset[str] = frozenset()
+    _warned_signals: frozenset[str] = frozenset()
 
     @classmethod
     def declare(cls, provider: SignalProvider) -> None:
@@ -34,11 +34,10 @@ class SignalEmitter:
             payload = types.get(name)
             provider.create_signal(name, payload, inspect.getdoc(payload) if payload else None)
 
-    def set_signal_provider(self, provider: SignalProvider | None) -> None:
+    def set_signal_provider(self, provider: SignalProvider) -> None:
         """Emit through this provider from now on."""
         self._signal_provider = provider
-        if provider is not None:
-            self.declare(provider)
+        self.declare(provider)
 
     def get_emitted_signals(self) -> list[str]:
         """A copy of EMITS."""
@@ -62,6 +61,6 @@ class SignalEmitter:
         told = f"{type(self).__name__} emits {signal_name!r}, which its EMITS does not name."
         if getattr(provider, "strict", False):
             raise SignalError(told)
-        if signal_name not in self._warned:
-            self._warned = self._warned | {signal_name}
+        if signal_name not in self._warned_signals:
+            self._warned_signals = self._warned_signals | {signal_name}
             logging.getLogger("kindling.signals").warning("%s Add it there.", told)

@@ -160,9 +160,9 @@ class BlinkerSignalProvider(SignalProvider):
 def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
     """Bind the signal's name for a receiver that takes it; keeps async receivers async."""
     try:
-        parameters = inspect.signature(receiver).parameters.values()
+        parameters = list(inspect.signature(receiver).parameters.values())
     except (TypeError, ValueError):
-        parameters = ()
+        parameters = []
     takes = any(one.name == "signal_name" or one.kind is one.VAR_KEYWORD for one in parameters)
     extra = {"signal_name": signal_name} if takes else {}
     if inspect.iscoroutinefunction(receiver):
