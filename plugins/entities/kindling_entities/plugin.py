@@ -1,0 +1,155 @@
+"""The feature ``entities``: named tables for the pipes of a job. Imports no engine before the first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from kindling_core.errors import ConfigError, did_you_mean
+from kindling_core.hooks import hookimpl
+from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+from kindling_entities import hooks
+from kindling_entities.config import EntitiesConfig
+from kindling_entities.entity import Entities
+from kindling_entities.manager import DataEntityManager
+from kindling_entities.protocols import Commit, EntityProvider, Transaction
+from kindling_entities.providers import check_options
+from kindling_entities.store import EntityStore
+
+if TYPE_CHECKING:
+    import click
+    from pydantic import BaseModel
+
+    from kindling_core.app import App
+    from kindling_core.checks import Check
+    from kindling_core.pipes import PipeMetadata
+    from kindling_core.signals import SignalEmitter
+    from kindling_entities.protocols import Engine
+
+
+class EntitiesPlugin:
+    """Keeps the definitions, the store and the engine of one App."""
+
+    requires: list[str] = []
+    optional: list[str] = []
+
+    def __init__(self) -> None:
+        self._manager = DataEntityManager()
+        self._store: EntityStore | None = None
+
+    @hookimpl
+    def kindling_config(self) -> Mapping[str, type[BaseModel]]:
+        return {"entities": EntitiesConfig}
+
+    @hookimpl
+    def kindling_signals(self) -> Iterable[type[SignalEmitter]]:
+        return [DataEntityManager]
+
+    @hookimpl
+    def kindling_mount(self, app: App, collection: object, module: ModuleType | None) -> bool | None:
+        if not isinstance(collection, Entities):
+            return None
+        for definition in collection:
+            check_options(definition)
+        self._manager.mount(collection)
+        return True
+
+    @hookimpl
+    def kindling_entity_ids(self) -> Iterable[str]:
+        return self._manager.get_entity_ids()
+
+    @hookimpl
+    def kindling_describe_entity(self, entity_id: str) -> EntityInfo | None:
+        if entity_id not in self._manager:
+            return None
+        entity = self._manager.get_entity_definition(entity_id)
+        return EntityInfo(entity_id, entity.write_mode, entity.read_only, entity.description, dict(entity.tags))
+
+    @hookimpl
+    def kindling_start(self, app: App) -> None:
+        self._manager.set_signal_provider(app.signals)
+        settings = app.config.section("entities")
+        plugins = app.host.manager
+        plugins.add_hookspecs(hooks)
+        engine = _engine(settings.engine, app)
+        factories: dict[str, Any] = {}
+        for contributed in plugins.hook.kindling_entity_providers():
+            factories.update(contributed)
+        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, factories)
+        app.provide(DataEntityManager, self._manager)
+        app.provide(EntityStore, self._store)
+        app.provide(EntityProvider, self._store)
+
+    @hookimpl
+    def kindling_stop(self, app: App) -> None:
+        if self._store is not None:
+            self._store.engine.stop()
+
+    @hookimpl
+    def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
+        if self._store is not None:
+            self._store.engine.activate()
+        return None
+
+    @hookimpl
+    def kindling_read(self, request: ReadRequest) -> Any | None:
+        if self._store is None or request.entity_id not in self._manager:
+            return None
+        return self._store.read_entity(
+            request.entity_id,
+            version=request.version,
+            start_version=request.start_version,
+            columns=request.columns,
+        )
+
+    @hookimpl
+    def kindling_write(self, request: WriteRequest) -> WriteResult | None:
+        if self._store is None or request.entity_id not in self._manager:
+            return None
+        transaction = Transaction(*request.transaction) if request.transaction else None
+        commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
+        return WriteResult(_rows(commit), commit.version)
+
+    @hookimpl
+    def kindling_commands(self) -> Iterable[click.Command]:
+        from kindling_entities.commands import entities, show
+
+        return [entities, show]
+
+    @hookimpl
+    def kindling_checks(self, app: App | None) -> Iterable[Check]:
+        from kindling_entities.checks import check
+
+        return check(app)
+
+
+def _engine(name: str, app: App) -> Engine:
+    factories: dict[str, Callable[[App], Engine]] = {"embedded": _embedded}
+    for contributed in app.host.manager.hook.kindling_engines():
+        factories.update(contributed)
+    if name not in factories:
+        raise ConfigError(
+            f"entities.engine: unknown engine {name!r}.{did_you_mean(name, factories)} "
+            f"Known: {', '.join(sorted(factories))}."
+        )
+    return factories[name](app)
+
+
+def _embedded(app: App) -> Engine:
+    try:
+        from kindling_entities.engines.embedded import EmbeddedEngine
+    except ImportError as error:
+        raise ConfigError(
+            f"The embedded engine lacks the module {error.name!r}. Run: pip install 'kindling-entities[embedded]'"
+        ) from error
+    return EmbeddedEngine()
+
+
+def _rows(commit: Commit) -> int | None:
+    if commit.skipped:
+        return 0
+    merged = (commit.rows_inserted, commit.rows_updated, commit.rows_deleted)
+    if commit.rows_written is None and any(count is not None for count in merged):
+        return sum(count or 0 for count in merged)
+    return commit.rows_written

@@ -1,0 +1,90 @@
+"""Delta tables: the engine does the work, this translates definitions into tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kindling_entities import schema as schemas
+from kindling_entities.entity import EntityDefinition
+from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.protocols import Commit, Engine, Table, Transaction
+from kindling_entities.providers._fit import declared_reader
+
+
+class DeltaProvider:
+    """Keeps entities in Delta tables of the App's engine."""
+
+    write_modes = frozenset({"overwrite", "append", "merge"})
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def read(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        *,
+        version: int | None = None,
+        start_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return a frame of a version, or of the changes after ``start_version``."""
+        table = _table(entity, location)
+        if start_version is None:
+            return self._engine.read(table, version=version, columns=columns)
+        if version is None:
+            newest = self._engine.versions([table])[entity.entity_id]
+            if isinstance(newest, Exception):
+                raise newest
+            version = newest
+        changes = self._engine.read_changes(table, start_version, version)
+        return changes if columns is None else changes.select(*columns, "_change_type", "_commit_version")
+
+    def write(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        frame: Any,
+        mode: str,
+        transaction: Transaction | None = None,
+    ) -> Commit:
+        """Write with mode "overwrite", "append" or "merge" in one commit."""
+        table = _table(entity, location)
+        if entity.columns:
+            frame = declared_reader(self._engine, entity, frame)
+        if mode == "merge":
+            return self._engine.merge(table, frame, entity.keys, transaction)
+        if mode == "append":
+            return self._engine.append(table, frame, transaction)
+        return self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
+
+    def ensure(self, entity: EntityDefinition, location: str) -> bool:
+        """Create an empty table of the declared columns unless there is one."""
+        table = _table(entity, location)
+        if not entity.columns:
+            if self._engine.exists(table):
+                return False
+            raise EntityDefinitionError(
+                f"Entity {entity.entity_id!r} declares no columns, so no empty table can be made. Declare columns=..."
+            )
+        return self._engine.ensure(table, schemas.to_arrow_schema(entity.columns))
+
+    def exists(self, entity: EntityDefinition, location: str) -> bool:
+        """Tell whether there is a table."""
+        return self._engine.exists(_table(entity, location))
+
+    def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
+        """Return the newest version of each table, or its error."""
+        return self._engine.versions([_table(entity, location) for entity, location in entities.values()])
+
+
+def _table(entity: EntityDefinition, location: str) -> Table:
+    return Table(
+        entity.entity_id,
+        location,
+        entity.partition_columns,
+        entity.schema_policy,
+        entity.description,
+        dict(entity.properties),
+    )

@@ -1,0 +1,241 @@
+"""Reads and writes entities by id, and tells what happened to them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kindling_core.errors import did_you_mean
+from kindling_entities.entity import EntityDefinition
+from kindling_entities.errors import EntityDefinitionError, MergeKeyError, UnsupportedError
+from kindling_entities.manager import DataEntityManager
+from kindling_entities.protocols import Commit, Engine, StorageProvider, Transaction
+from kindling_entities.providers import built_in
+
+# The operation as the names of its signals have it.
+_OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
+
+
+class EntityStore:
+    """The ``EntityProvider`` of one App: definition -> storage provider, with every ``entity.*`` signal.
+
+    Args:
+        manager: the definitions; sends the signals.
+        engine: made by the App; started on first use.
+        root: folder of the tables.
+        base_dir: what a relative ``path`` of a declaration starts from.
+        factories: further kinds of storage by name.
+    """
+
+    def __init__(
+        self,
+        manager: DataEntityManager,
+        engine: Engine,
+        root: str | Path,
+        base_dir: str | Path = ".",
+        factories: Mapping[str, Callable[[Engine], StorageProvider]] | None = None,
+    ) -> None:
+        self.manager = manager
+        self.engine = engine
+        self.base_dir = Path(base_dir).resolve()
+        self.root = self.base_dir / Path(root).expanduser()
+        self._factories = {**built_in(), **(factories or {})}
+        self._providers: dict[str, StorageProvider] = {}
+        self._lock = threading.Lock()
+
+    def location(self, entity_id: str) -> str:
+        """Return where an entity lies, as an absolute path."""
+        return self.manager.get_entity_definition(entity_id).resolve(self.root, self.base_dir)
+
+    def _find(self, entity_id: str) -> tuple[EntityDefinition, str, StorageProvider]:
+        entity = self.manager.get_entity_definition(entity_id)
+        return entity, entity.resolve(self.root, self.base_dir), self._provider(entity)
+
+    def _provider(self, entity: EntityDefinition) -> StorageProvider:
+        kind = entity.provider
+        if kind not in self._factories:
+            place = f"{entity.location}: " if entity.location else ""
+            raise EntityDefinitionError(
+                f"{place}entity {entity.entity_id!r}: unknown provider {kind!r}."
+                f"{did_you_mean(kind, self._factories)} Known: {', '.join(sorted(self._factories))}."
+            )
+        with self._lock:
+            if kind not in self._providers:
+                self._providers[kind] = self._factories[kind](self.engine)
+            return self._providers[kind]
+
+    def read_entity(
+        self,
+        entity_id: str,
+        *,
+        version: int | None = None,
+        start_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return a frame of an entity.
+
+        Args:
+            version: as of this version; None is the newest.
+            start_version: only the changes of (start_version, version].
+            columns: only these.
+
+        Raises:
+            UnknownEntityError, EntityNotFoundError, CorruptTableError: there is nothing to read.
+        """
+        entity, location, provider = self._find(entity_id)
+        return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
+
+    def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
+        """Replace an entity, or its partitions that the frame has rows for, in one commit."""
+        return self._write(entity_id, frame, "overwrite", transaction)
+
+    def append_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
+        """Add rows in one commit."""
+        return self._write(entity_id, frame, "append", transaction)
+
+    def merge_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        keys: Sequence[str] | None = None,
+        transaction: Transaction | None = None,
+    ) -> Commit:
+        """Update the rows whose keys match and insert the others, in one commit.
+
+        Args:
+            keys: in place of those that the entity declares.
+
+        Raises:
+            MergeKeyError: no keys, or a frame whose keys are missing, null or not unique.
+        """
+        return self._write(entity_id, frame, "merge", transaction, keys)
+
+    def write(self, entity_id: str, frame: Any, mode: str | None, transaction: Transaction | None = None) -> Commit:
+        """Write as the entity declares, or with another mode."""
+        return self._write(entity_id, frame, mode, transaction)
+
+    def _write(
+        self,
+        entity_id: str,
+        frame: Any,
+        mode: str | None,
+        transaction: Transaction | None,
+        keys: Sequence[str] | None = None,
+    ) -> Commit:
+        entity, location, provider = self._find(entity_id)
+        if keys is not None:
+            entity = replace(entity, keys=tuple(keys))
+        mode = mode or entity.write_mode
+        self._refuse_wrong_use(entity, provider, mode)
+        operation = _OPERATIONS[mode]
+        common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
+        told = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
+        before = told or {"mode": "overwrite_partitions" if _by_partition(entity, mode) else mode}
+        emit = self.manager.emit
+        emit(f"entity.before_{operation}", **common, **before)
+        started = time.perf_counter()
+        try:
+            commit = provider.write(entity, location, frame, mode, transaction)
+        except BaseException as error:
+            emit(f"entity.{operation}_failed", **common, **told, error=str(error), error_type=type(error).__name__)
+            raise
+        duration = time.perf_counter() - started
+        if mode == "merge":
+            told |= {f"rows_{what}": getattr(commit, f"rows_{what}") for what in ("inserted", "updated", "deleted")}
+        else:
+            told = {"rows_written": commit.rows_written}
+        emit(f"entity.after_{operation}", **common, **told, duration_seconds=duration, version=commit.version)
+        self._tell_changes(common, commit)
+        return commit
+
+    def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
+        if commit.skipped:
+            return
+        change = commit.schema_change
+        if change:
+            self.manager.emit(
+                "entity.schema_changed",
+                **common,
+                added=list(change.added),
+                removed=list(change.removed),
+                changed=list(change.changed),
+            )
+        if commit.version is not None and commit.version != commit.old_version:
+            self.manager.emit(
+                "entity.version_updated", **common, old_version=commit.old_version, new_version=commit.version
+            )
+
+    @staticmethod
+    def _refuse_wrong_use(entity: EntityDefinition, provider: StorageProvider, mode: str) -> None:
+        if entity.read_only:
+            raise UnsupportedError(
+                f"Entity {entity.entity_id!r} is a source and is only read. "
+                "Write to another entity, or declare it with entities.entity(...)."
+            )
+        if mode not in _OPERATIONS or mode not in provider.write_modes:
+            raise UnsupportedError(
+                f"Entity {entity.entity_id!r}: provider {entity.provider!r} cannot {mode!r}. "
+                f"Use {' or '.join(sorted(provider.write_modes))}, or provider='delta'."
+            )
+        if mode == "merge" and not entity.keys:
+            raise MergeKeyError(f"Entity {entity.entity_id!r} declares no keys to merge on. Declare keys=[...].")
+
+    def ensure_entity_table(self, entity_id: str) -> bool:
+        """Create an empty table of the declared columns unless there is one; return whether it was created."""
+        entity, location, provider = self._find(entity_id)
+        common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
+        self.manager.emit("entity.before_ensure_table", **common, location=location)
+        started = time.perf_counter()
+        try:
+            if entity.read_only:
+                raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
+            created = provider.ensure(entity, location)
+        except BaseException as error:
+            self.manager.emit("entity.ensure_failed", **common, error=str(error), error_type=type(error).__name__)
+            raise
+        duration = time.perf_counter() - started
+        self.manager.emit(
+            "entity.after_ensure_table", **common, location=location, created=created, duration_seconds=duration
+        )
+        return created
+
+    def check_entity_exists(self, entity_id: str) -> bool:
+        """Tell whether the table or the files of an entity exist."""
+        entity, location, provider = self._find(entity_id)
+        return provider.exists(entity, location)
+
+    def get_entity_version(self, entity_id: str) -> int:
+        """Return the newest version.
+
+        Raises:
+            EntityNotFoundError: nothing was written yet.
+        """
+        version = self.get_entity_versions([entity_id])[entity_id]
+        if isinstance(version, Exception):
+            raise version
+        return version
+
+    def get_entity_versions(self, entity_ids: Sequence[str]) -> dict[str, int | Exception]:
+        """Return the newest version of each entity, or the error of that entity alone."""
+        found: dict[str, int | Exception] = {}
+        groups: dict[str, dict[str, tuple[EntityDefinition, str]]] = {}
+        for entity_id in entity_ids:
+            try:
+                entity, location, _ = self._find(entity_id)
+            except Exception as error:  # noqa: BLE001 - one entity's error must not hide the others' versions
+                found[entity_id] = error
+            else:
+                groups.setdefault(entity.provider, {})[entity_id] = (entity, location)
+        for kind, group in groups.items():
+            found.update(self._providers[kind].versions(group))
+        return {entity_id: found[entity_id] for entity_id in entity_ids}
+
+
+def _by_partition(entity: EntityDefinition, mode: str) -> bool:
+    return mode == "overwrite" and entity.overwrite_scope == "partitions"
