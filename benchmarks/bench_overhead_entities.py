@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import write_deltalake
-from kindling_core import App, Pipes
 from kindling_entities import Engine, Entities
+
+from kindling_core import App, Pipes
 
 
 def upstream(shape: str, number: int) -> str:

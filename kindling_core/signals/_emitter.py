@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping, Sized
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from kindling_core.errors import SignalError
 from kindling_core.signals._payload import SignalPayload
 from kindling_core.signals._provider import SignalProvider
-from kindling_core.signals._signal import Results
+from kindling_core.signals._signal import Results, Signal, TypedSignal
 
 
 class SignalEmitter:
@@ -24,7 +26,7 @@ class SignalEmitter:
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = ()
 
     _signal_provider: SignalProvider | None = None
-    _warned_signals: frozenset[str] = frozenset()
+    _bound: Mapping[str, tuple[Signal, Sized]] = MappingProxyType({})
 
     @classmethod
     def declare(cls, provider: SignalProvider) -> None:
@@ -37,6 +39,7 @@ class SignalEmitter:
     def set_signal_provider(self, provider: SignalProvider) -> None:
         """Emit through this provider from now on."""
         self._signal_provider = provider
+        self._bound = {}
         self.declare(provider)
 
     def get_emitted_signals(self) -> list[str]:
@@ -49,18 +52,28 @@ class SignalEmitter:
         Raises:
             SignalError: the name is not declared, in strict mode; otherwise that is warned about once.
         """
-        provider = self._signal_provider
-        if provider is None:
-            return []
+        bound = self._bound.get(signal_name)
+        if bound is None:
+            provider = self._signal_provider
+            if provider is None:
+                return []
+            bound = self._bind(signal_name, provider)
+        signal, listened = bound
+        # Most signals have no receiver most of the time: one look at a dict is all that they cost.
+        return signal.send(self, **fields) if listened else []
+
+    def _bind(self, signal_name: str, provider: SignalProvider) -> tuple[Signal, Sized]:
         if signal_name not in self.EMITS:
             self._undeclared(signal_name, provider)
         signal = provider.get_signal(signal_name) or provider.create_signal(signal_name)
-        return signal.send(self, **fields)
+        always = (signal,)
+        strict = getattr(provider, "strict", False)
+        listened: Sized = signal.blinker_signal.receivers if isinstance(signal, TypedSignal) and not strict else always
+        self._bound = {**self._bound, signal_name: (signal, listened)}
+        return signal, listened
 
     def _undeclared(self, signal_name: str, provider: SignalProvider) -> None:
         told = f"{type(self).__name__} emits {signal_name!r}, which its EMITS does not name."
         if getattr(provider, "strict", False):
             raise SignalError(told)
-        if signal_name not in self._warned_signals:
-            self._warned_signals = self._warned_signals | {signal_name}
-            logging.getLogger("kindling.signals").warning("%s Add it there.", told)
+        logging.getLogger("kindling.signals").warning("%s Add it there.", told)
