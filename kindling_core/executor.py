@@ -96,14 +96,12 @@ class GenerationExecutor(SignalEmitter):
     def _run_in_pool(self, generation: Sequence[str], attempt: _Attempt) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.max_workers, thread_name_prefix="kindling-pipe")
-        # Each pipe gets a copy of the caller's context, so that what a tracer keeps there reaches the pipe.
-        futures = [self._pool.submit(contextvars.copy_context().run, attempt.run, pipe_id) for pipe_id in generation]
         try:
-            wait(futures)
+            # Each pipe gets a copy of the caller's context, so that what a tracer keeps there reaches the pipe.
+            wait([self._pool.submit(contextvars.copy_context().run, attempt.run, pipe_id) for pipe_id in generation])
         except BaseException:
             # Ctrl-C arrives here. A second one breaks off this wait too, and leaves what hangs behind.
-            attempt.stop.set()
-            wait(futures)
+            attempt.stop_and_wait()
             raise
 
     def close(self) -> None:
@@ -127,18 +125,32 @@ class _Attempt:
     def __init__(self, pipe_executor: Callable[[str], object], cancel: threading.Event | None) -> None:
         self._pipe_executor = pipe_executor
         self._cancel = cancel
-        self.stop = threading.Event()
+        self._changed = threading.Condition()
+        self._running = 0
+        self._stopped = False
         self.results: dict[str, bool] = {}
         self.failures: dict[str, BaseException] = {}
 
     def run(self, pipe_id: str) -> None:
-        if self.stop.is_set() or (self._cancel is not None and self._cancel.is_set()):
-            return
+        with self._changed:
+            if self._stopped or (self._cancel is not None and self._cancel.is_set()):
+                return
+            self._running += 1
+        failure: BaseException | None = None
         try:
             self._pipe_executor(pipe_id)
         except BaseException as error:  # noqa: BLE001 - a pipe that exits or is interrupted has failed, too
-            self.stop.set()
-            self.failures[pipe_id] = error
-            self.results[pipe_id] = False
-        else:
-            self.results[pipe_id] = True
+            failure = error
+        with self._changed:
+            self._running -= 1
+            self.results[pipe_id] = failure is None
+            if failure is not None:
+                self._stopped = True
+                self.failures[pipe_id] = failure
+            self._changed.notify_all()
+
+    def stop_and_wait(self) -> None:
+        """Let nothing new start and wait for what runs, also for what an interrupted caller lost track of."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: self._running == 0)

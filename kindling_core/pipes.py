@@ -245,7 +245,7 @@ class _PipeCollection:
         def declare(function: Function) -> Function:
             pipe = PipeMetadata(
                 pipe_id=pipe_id,
-                name=name or getattr(function, "__name__", pipe_id),
+                name=name or str(getattr(function, "__name__", pipe_id)),
                 input_entity_ids=entity_ids,
                 output_entity_id=output,
                 tags=dict(tags) if isinstance(tags, Mapping) else dict.fromkeys(tags or (), ""),

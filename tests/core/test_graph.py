@@ -19,9 +19,7 @@ def registry_of(*declared):
     """Each is (pipe id, inputs, output) or with a mode as fourth."""
     registry = DataPipesRegistry()
     for pipe_id, inputs, output, *mode in declared:
-        registry.register(
-            PipeMetadata(pipe_id, pipe_id, list(inputs), output, {}, lambda **inputs: None, *mode)
-        )
+        registry.register(PipeMetadata(pipe_id, pipe_id, list(inputs), output, {}, lambda **inputs: None, *mode))
     return registry
 
 
@@ -37,9 +35,7 @@ DIAMOND = [
 def dags(draw):
     """Producers of up to 12 pipes; edges go from lower to higher numbers, and the pipes come shuffled."""
     size = draw(st.integers(0, 12))
-    producers = {
-        f"p{node}": {f"p{other}" for other in range(node) if draw(st.booleans())} for node in range(size)
-    }
+    producers = {f"p{node}": {f"p{other}" for other in range(node) if draw(st.booleans())} for node in range(size)}
     return {pipe_id: producers[pipe_id] for pipe_id in draw(st.permutations(list(producers)))}
 
 

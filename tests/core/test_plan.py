@@ -21,9 +21,7 @@ from kindling_core.signals import BlinkerSignalProvider
 def graph_and_pipes(*declared):
     registry = DataPipesRegistry()
     for pipe_id, inputs, output, *mode in declared:
-        registry.register(
-            PipeMetadata(pipe_id, pipe_id, list(inputs), output, {}, lambda **inputs: None, *mode)
-        )
+        registry.register(PipeMetadata(pipe_id, pipe_id, list(inputs), output, {}, lambda **inputs: None, *mode))
     ids = registry.get_pipe_ids()
     return PipeGraphBuilder(registry).build_graph(ids), [registry.get_pipe_definition(i) for i in ids]
 
