@@ -57,9 +57,9 @@ class MemoryProvider:
         with self._lock:
             old, version = self._tables.get(name, (None, -1))
             before = None if old is None else version
-            if transaction is not None:
-                if self._transactions.get((name, transaction.app_id), -1) >= transaction.version:
-                    return Commit(before, before, rows_written=0, skipped=True)
+            known = -1 if transaction is None else self._transactions.get((name, transaction.app_id), -1)
+            if transaction is not None and known >= transaction.version:
+                return Commit(before, before, rows_written=0, skipped=True)
             counts: dict[str, int] = {"rows_written": source.num_rows}
             new = source
             if mode == "merge":
