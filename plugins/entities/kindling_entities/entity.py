@@ -60,9 +60,9 @@ class EntityDefinition:
     def __post_init__(self) -> None:
         for name in ("keys", "partition_columns"):
             object.__setattr__(self, name, self._names(name))
-        tags = self.tags
+        tags: object = self.tags
         if not isinstance(tags, Mapping):
-            object.__setattr__(self, "tags", dict.fromkeys(tags, ""))
+            object.__setattr__(self, "tags", dict.fromkeys(self.tags, ""))
         if self.path is not None:
             object.__setattr__(self, "path", str(self.path))
         self._check()

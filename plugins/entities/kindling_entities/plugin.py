@@ -79,7 +79,7 @@ class EntitiesPlugin:
         self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, factories)
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
-        app.provide(EntityProvider, self._store)
+        app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
 
     @hookimpl
     def kindling_stop(self, app: App) -> None:

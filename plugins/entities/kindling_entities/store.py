@@ -135,7 +135,7 @@ class EntityStore:
         self._refuse_wrong_use(entity, provider, mode)
         operation = _OPERATIONS[mode]
         common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
-        told = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
+        told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
         before = told or {"mode": "overwrite_partitions" if _by_partition(entity, mode) else mode}
         emit = self.manager.emit
         emit(f"entity.before_{operation}", **common, **before)

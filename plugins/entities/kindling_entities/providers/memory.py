@@ -60,7 +60,7 @@ class MemoryProvider:
             known = -1 if transaction is None else self._transactions.get((name, transaction.app_id), -1)
             if transaction is not None and known >= transaction.version:
                 return Commit(before, before, rows_written=0, skipped=True)
-            counts: dict[str, int] = {"rows_written": source.num_rows}
+            counts: dict[str, Any] = {"rows_written": source.num_rows}
             new = source
             if mode == "merge":
                 new, counts = _merged(entity, old, source)
@@ -102,7 +102,7 @@ def _joined(entity: EntityDefinition, old: pa.Table, new: pa.Table) -> pa.Table:
     return pa.concat_tables([old, new], promote_options="default")
 
 
-def _merged(entity: EntityDefinition, old: pa.Table | None, source: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+def _merged(entity: EntityDefinition, old: pa.Table | None, source: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
     new_keys = _keys(entity, source)
     seen: set[tuple[Any, ...]] = set()
     twice: set[tuple[Any, ...]] = set()
