@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import write_deltalake
-from kindling_entities import Engine, Entities
+from kindling_entities import Entities, EntityStore
 
 from kindling_core import App, Pipes
 
@@ -40,7 +40,7 @@ def job(shape: str, pipes: int, root: Path, workers: int) -> App:
 
 
 def by_hand(app: App, shape: str, pipes: int, root: Path) -> float:
-    session = app.service(Engine).session
+    session = app.service(EntityStore).engine.session
     started = time.perf_counter()
     for number in range(1, pipes + 1):
         source = root / upstream(shape, number).replace(".", "/")

@@ -113,6 +113,9 @@ class PluginHost:
         host = cls({}, manager)
         if (os.environ if environ is None else environ).get(TRACE_VARIABLE) == "1":
             manager.add_hookcall_monitoring(_trace_call, _trace_result)
+        for plugin_class in classes.values():
+            if hasattr(plugin_class, "hookspecs"):
+                manager.add_hookspecs(plugin_class.hookspecs)
         for name in _in_order(classes, available):
             host.add(available[name], classes[name])
         try:

@@ -32,8 +32,10 @@ class SignalPayload:
 
     SIGNAL: ClassVar[str] = ""
 
-    operation_id: str = field(default_factory=new_operation_id, kw_only=True)
-    timestamp: str = field(default_factory=utc_now, kw_only=True)
+    operation_id: Annotated[str, "shared by the signals of one operation (uuid4)"] = field(
+        default_factory=new_operation_id, kw_only=True
+    )
+    timestamp: Annotated[str, "when it was sent, UTC, ISO 8601"] = field(default_factory=utc_now, kw_only=True)
 
 
 @dataclass

@@ -33,6 +33,7 @@ class EntitiesPlugin:
 
     requires: list[str] = []
     optional: list[str] = []
+    hookspecs = hooks
 
     def __init__(self) -> None:
         self._manager = DataEntityManager()
@@ -70,11 +71,9 @@ class EntitiesPlugin:
     def kindling_start(self, app: App) -> None:
         self._manager.set_signal_provider(app.signals)
         settings = app.config.section("entities")
-        plugins = app.host.manager
-        plugins.add_hookspecs(hooks)
         engine = _engine(settings.engine, app)
         factories: dict[str, Any] = {}
-        for contributed in plugins.hook.kindling_entity_providers():
+        for contributed in app.host.results("kindling_entity_providers"):
             factories.update(contributed)
         self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, factories)
         app.provide(DataEntityManager, self._manager)
@@ -126,7 +125,7 @@ class EntitiesPlugin:
 
 def _engine(name: str, app: App) -> Engine:
     factories: dict[str, Callable[[App], Engine]] = {"embedded": _embedded}
-    for contributed in app.host.manager.hook.kindling_engines():
+    for contributed in app.host.results("kindling_engines"):
         factories.update(contributed)
     if name not in factories:
         raise ConfigError(
