@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kindling_core.errors import CycleError, PlanError, UnknownPipeError, did_you_mean
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, split_version
@@ -29,49 +29,61 @@ class ExecutionMode(str, Enum):
     HYBRID = "hybrid"
 
 
-def networkx_available() -> bool:
-    """Say whether networkx can be imported; without it pipes run one at a time."""
-    try:
-        import networkx  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def producers_in(graph: Graph) -> dict[str, Collection[str]]:
+def producers_in(graph: Graph) -> dict[str, list[str]]:
     """Return pipe id -> ids of its producers, whichever kind of graph this is."""
     if isinstance(graph, dict):
-        return dict(graph)
-    # The private-looking `pred` is networkx's public adjacency view; `_pred` would save a wrapper per node.
-    return {pipe_id: list(before) for pipe_id, before in graph.pred.items()}
+        return {pipe_id: sorted(before) for pipe_id, before in graph.items()}
+    return {pipe_id: list(graph.predecessors(pipe_id)) for pipe_id in graph}
 
 
-def forward_generations(producers: Mapping[str, Collection[str]]) -> list[list[str]]:
+def forward_generations(graph: Graph) -> list[list[str]]:
     """Group pipes so that each comes after all of its producers, as early as possible.
 
     Args:
-        producers: pipe id -> ids of its producers; its order is the order within a generation.
+        graph: the order of its nodes is the order within a generation.
 
     Raises:
         CycleError: prints the cycle.
     """
-    position = {pipe_id: index for index, pipe_id in enumerate(producers)}
-    sorter = graphlib.TopologicalSorter(producers)
-    try:
-        sorter.prepare()
-    except graphlib.CycleError as error:
-        raise CycleError(_from_first_registered(error.args[1], position)) from None
+    # graphlib gives the same generations, but makes an object or more for each pipe and each generation, and then
+    # garbage collection keeps ten thousand pipes from planning in ten times the time of one thousand. Neither
+    # does this copy what networkx keeps already. graphlib is left to find cycles.
+    consumers_of: Callable[[str], Iterable[str]]
+    if isinstance(graph, dict):
+        waiting_for = {pipe_id: len(before) for pipe_id, before in graph.items()}
+        consumers: dict[str, list[str]] = {}
+        for pipe_id, before in graph.items():
+            for other in before:
+                consumers.setdefault(other, []).append(pipe_id)
+        consumers_of = lambda pipe_id: consumers.get(pipe_id, ())  # noqa: E731 - two shapes of one function
+    else:
+        waiting_for = {pipe_id: degree for pipe_id, degree in graph.in_degree()}  # noqa: C416 - not a mapping
+        consumers_of = graph.successors
+    position = {pipe_id: index for index, pipe_id in enumerate(waiting_for)}
+    ready = [pipe_id for pipe_id, count in waiting_for.items() if not count]
     generations = []
-    while sorter.is_active():
-        ready = sorter.get_ready()
-        generations.append(sorted(ready, key=position.__getitem__))
-        sorter.done(*ready)
+    placed = 0
+    while ready:
+        generations.append(ready)
+        placed += len(ready)
+        freed = []
+        for done in ready:
+            for pipe_id in consumers_of(done):
+                waiting_for[pipe_id] -= 1
+                if not waiting_for[pipe_id]:
+                    freed.append(pipe_id)
+        if len(freed) > 1:
+            freed.sort(key=position.__getitem__)
+        ready = freed
+    if placed < len(waiting_for):
+        producers = producers_in(graph)
+        raise CycleError(
+            _a_cycle({pipe_id: producers[pipe_id] for pipe_id, count in waiting_for.items() if count}, position)
+        )
     return generations
 
 
-def generations_in_mode(
-    producers: Mapping[str, Collection[str]], mode: ExecutionMode, streaming: Collection[str] = ()
-) -> list[list[str]]:
+def generations_in_mode(graph: Graph, mode: ExecutionMode, streaming: Collection[str] = ()) -> list[list[str]]:
     """Return the generations in the order in which this mode runs them.
 
     Args:
@@ -80,12 +92,13 @@ def generations_in_mode(
     Raises:
         CycleError: prints the cycle.
     """
-    forward = forward_generations(producers)
+    forward = forward_generations(graph)
     if mode is ExecutionMode.BATCH:
         return forward
     if mode is ExecutionMode.STREAMING:
         return forward[::-1]
     last = set(streaming)
+    producers = producers_in(graph)
     batch_part = forward_generations(_among(producers, lambda pipe_id: pipe_id not in last))
     streaming_part = forward_generations(_among(producers, lambda pipe_id: pipe_id in last))
     return batch_part + streaming_part[::-1]
@@ -126,26 +139,14 @@ class PipeGraphBuilder:
             CycleError: prints the cycle.
             PlanError: an unknown pipe, an undeclared input, two producers, or an output that is read only.
         """
-        pipes = self._in_registration_order(self.definitions(pipe_ids))
-        makers = self.check(pipes)
-        producers: dict[str, set[str]] = {}
-        for pipe in pipes:
-            producers[pipe.pipe_id] = {
-                maker for entity_id in pipe.input_entity_ids for maker in makers.get(entity_id, ())
-            }
-        forward_generations(producers)
-        try:
-            import networkx as nx
-        except ImportError:
-            return producers
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from((pipe.pipe_id, {"metadata": pipe}) for pipe in pipes)
-        for pipe in pipes:
-            for entity_id in pipe.input_entity_ids:
-                graph.add_edges_from(
-                    (maker, pipe.pipe_id, {"entity_id": entity_id}) for maker in makers.get(entity_id, ())
-                )
+        graph = self.connect(pipe_ids)
+        forward_generations(graph)
         return graph
+
+    def connect(self, pipe_ids: Iterable[str]) -> Graph:
+        """Build the graph as ``build_graph`` does, and leave it to who orders it to find cycles."""
+        pipes = self._in_registration_order(self.definitions(pipe_ids))
+        return _connected(pipes, self.check(pipes))
 
     def get_generations(self, graph: Graph, mode: ExecutionMode | str = ExecutionMode.BATCH) -> list[list[str]]:
         """Return sets of pipes that do not depend on each other, in the order in which this mode runs them.
@@ -153,14 +154,13 @@ class PipeGraphBuilder:
         Raises:
             CycleError: prints the cycle.
         """
-        producers = producers_in(graph)
         mode = ExecutionMode(mode)
         streaming = (
-            [pipe.pipe_id for pipe in self.definitions(producers) if pipe.mode == "streaming"]
+            [pipe.pipe_id for pipe in self.definitions(graph) if pipe.mode == "streaming"]
             if mode is ExecutionMode.HYBRID
             else []
         )
-        return generations_in_mode(producers, mode, streaming)
+        return generations_in_mode(graph, mode, streaming)
 
     def definitions(self, pipe_ids: Iterable[str]) -> list[PipeMetadata]:
         """Return the pipes in the given order, each once.
@@ -238,16 +238,38 @@ def _told(pipe: PipeMetadata) -> str:
     return f"pipe {pipe.pipe_id!r} ({pipe.location})" if pipe.location else f"pipe {pipe.pipe_id!r}"
 
 
-def _among(producers: Mapping[str, Collection[str]], belongs: Callable[[str], bool]) -> dict[str, Collection[str]]:
+def _connected(pipes: Sequence[PipeMetadata], makers: Mapping[str, Sequence[str]]) -> Graph:
+    try:
+        import networkx as nx
+    except ImportError:
+        return {
+            pipe.pipe_id: {maker for entity_id in pipe.input_entity_ids for maker in makers.get(entity_id, ())}
+            for pipe in pipes
+        }
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for pipe in pipes:
+        graph.add_node(pipe.pipe_id, metadata=pipe)
+    for pipe in pipes:
+        for entity_id in pipe.input_entity_ids:
+            for maker in makers.get(entity_id, ()):
+                graph.add_edge(maker, pipe.pipe_id, entity_id=entity_id)
+    return graph
+
+
+def _among(producers: Mapping[str, Collection[str]], belongs: Callable[[str], bool]) -> dict[str, set[str]]:
     return {
-        pipe_id: [other for other in before if belongs(other)]
+        pipe_id: {other for other in before if belongs(other)}
         for pipe_id, before in producers.items()
         if belongs(pipe_id)
     }
 
 
-def _from_first_registered(closed: Sequence[Any], position: Mapping[str, int]) -> list[str]:
-    """Drop the repeated end of a cycle and start it where registration did, so that it prints the same each time."""
-    cycle = [str(pipe_id) for pipe_id in closed[:-1]]
+def _a_cycle(producers: Mapping[str, Collection[str]], position: Mapping[str, int]) -> list[str]:
+    """Find a cycle and start it at the pipe registered first, so that it prints the same each time."""
+    cycle: list[str] = []
+    try:
+        graphlib.TopologicalSorter(producers).prepare()
+    except graphlib.CycleError as error:
+        cycle = error.args[1][:-1]
     start = min(range(len(cycle)), key=lambda index: position[cycle[index]])
     return cycle[start:] + cycle[:start]

@@ -42,7 +42,7 @@ def parameter_name(entity_id: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PipeMetadata:
     """One pipe as it was declared.
 

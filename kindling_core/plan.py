@@ -30,7 +30,6 @@ class ExecutionPlan:
         cache_recommendations: entity id as the pipes write it -> storage level.
         dependency_graph: networkx DiGraph, or without networkx a dict pipe id -> set of producers.
         pipes: pipe id -> declaration, in run order.
-        producers: pipe id -> ids of the pipes of this run that it reads from.
         notes: what a reader of the plan should know, such as a table that is read while a stream writes it.
     """
 
@@ -41,7 +40,6 @@ class ExecutionPlan:
     cache_recommendations: dict[str, str] = field(default_factory=dict)
     dependency_graph: Graph | None = None
     pipes: dict[str, PipeMetadata] = field(default_factory=dict, repr=False)
-    producers: dict[str, list[str]] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -51,8 +49,14 @@ class ExecutionPlan:
             return [pipe_id for generation in self.generations for pipe_id in generation]
         return list(self.pipes)
 
+    @property
+    def producers(self) -> dict[str, list[str]]:
+        """Pipe id -> ids of the pipes of this run that it reads from; empty for a run without a graph."""
+        return producers_in(self.dependency_graph) if self.dependency_graph is not None else {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain values that JSON can carry."""
+        producers = self.producers
         place = {pipe_id: index for index, ids in enumerate(self.generations) for pipe_id in ids}
         return {
             "mode": ExecutionMode(self.mode).value,
@@ -70,7 +74,7 @@ class ExecutionPlan:
                     "generation": place.get(pipe_id),
                     "input_entity_ids": list(pipe.input_entity_ids),
                     "output_entity_id": pipe.output_entity_id,
-                    "depends_on": list(self.producers.get(pipe_id, ())),
+                    "depends_on": producers.get(pipe_id, []),
                     "tags": dict(pipe.tags),
                 }
                 for pipe_id, pipe in self.pipes.items()
@@ -113,9 +117,8 @@ class ExecutionStrategy(SignalEmitter):
     def arrange(self, graph: Graph, pipes: Sequence[PipeMetadata | str]) -> ExecutionPlan:
         """Make the plan without telling anybody."""
         metadata = _metadata_by_id(graph, pipes)
-        producers = producers_in(graph)
         streaming = set(self.streaming_pipes(metadata))
-        generations = generations_in_mode(producers, self.mode, streaming)
+        generations = generations_in_mode(graph, self.mode, streaming)
         order = [pipe_id for generation in generations for pipe_id in generation]
         return ExecutionPlan(
             generations=generations,
@@ -125,8 +128,7 @@ class ExecutionStrategy(SignalEmitter):
             cache_recommendations=self._recommend(metadata, streaming),
             dependency_graph=graph,
             pipes={pipe_id: metadata[pipe_id] for pipe_id in order if pipe_id in metadata},
-            producers={pipe_id: sorted(producers[pipe_id]) for pipe_id in order},
-            notes=_notes(order, producers, metadata, streaming),
+            notes=_notes(order, producers_in(graph), metadata, streaming) if self._may_read_early(streaming) else [],
         )
 
     def announce(self, plan: ExecutionPlan, run_id: str | None) -> None:
@@ -139,6 +141,9 @@ class ExecutionStrategy(SignalEmitter):
             max_parallelism=plan.max_parallelism,
             run_id=run_id,
         )
+
+    def _may_read_early(self, streaming: Collection[str]) -> bool:
+        return bool(streaming) or self.mode is not ExecutionMode.BATCH
 
     def _recommend(self, pipes: Mapping[str, PipeMetadata], streaming: Collection[str]) -> dict[str, str]:
         if self.mode is ExecutionMode.STREAMING:

@@ -180,7 +180,7 @@ class DataPipesExecuter(SignalEmitter):
             self._builder.check(pipes)
             return None, _in_given_order(pipes, mode)
         strategy = strategy_for(mode, pipes)
-        return strategy, strategy.arrange(self._builder.build_graph(pipe_ids), pipes)
+        return strategy, strategy.arrange(self._builder.connect(pipe_ids), pipes)
 
     def _read_and_write(self, info: RunInfo, plan: ExecutionPlan) -> tuple[Read, Write]:
         if self._io is not None:

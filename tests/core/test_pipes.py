@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from kindling_core.errors import PipeDefinitionError, UnknownPipeError
@@ -186,3 +188,12 @@ def test_registering_metadata_checks_its_function():
     registry = DataPipesRegistry()
     with pytest.raises(PipeDefinitionError, match="does not have"):
         registry.register(PipeMetadata("a", "a", ["x.y"], None, {}, lambda other: None))
+
+
+def test_metadata_of_an_importable_function_can_be_pickled():
+    meta = PipeMetadata("a", "a", ["x.y"], None, {}, split_version_of_input)
+    assert pickle.loads(pickle.dumps(meta)) == meta
+
+
+def split_version_of_input(x_y):
+    return split_version(x_y)

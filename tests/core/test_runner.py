@@ -470,6 +470,37 @@ def test_a_real_ctrl_c_waits_for_the_running_pipes_and_skips_the_rest(tmp_path):
     assert done.stdout.split() == ["cancelled", "succeeded", "succeeded", "skipped"], done.stderr
 
 
+def test_a_second_interrupt_gives_up_a_pipe_that_hangs_and_its_late_end_is_not_told(monkeypatch):
+    go_on, ended, both = threading.Event(), threading.Event(), threading.Barrier(3, timeout=PATIENCE_SECONDS)
+
+    def interrupted(*_):
+        both.wait()
+        raise KeyboardInterrupt
+
+    def again(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kindling_core.executor.wait", interrupted)
+    monkeypatch.setattr("kindling_core.executor._Attempt.stop_and_wait", again)
+
+    def hang():
+        both.wait()
+        go_on.wait(PATIENCE_SECONDS)
+        ended.set()
+        return 1
+
+    executer, events, ids = setup(pipe("a", [], "x", hang), pipe("b", [], "y", hang), pipe("c", ["x", "y"]))
+    with pytest.raises(RunFailed) as caught:
+        executer.run_datapipes(ids)
+    assert_cancelled(caught, events, ["failed", "failed", "skipped"])
+    assert caught.value.report.pipe("a").error_type == "Abandoned"
+    told = len(events)
+    go_on.set()
+    assert ended.wait(PATIENCE_SECONDS)
+    assert len(events) == told
+    check_endings(events, ids)
+
+
 # Parallel
 
 
