@@ -3,8 +3,9 @@
 A plugin is a class with methods marked ``@hookimpl``, named by an entry point in the group ``kindling``.
 Each App makes an instance of its own, so a plugin may keep the state of its App on ``self``. Class
 attributes ``requires`` and ``optional`` (lists of feature names) order the features of a job; ``hookspecs``
-names the module of a plugin that has extension points of its own. A hook that raises fails what it was called for, and the error names the plugin. Specs marked "first result" stop at
-the first answer that is not None; ``@hookimpl(wrapper=True)`` goes around the others.
+names the module of a plugin that has extension points of its own. A hook that raises fails what it was
+called for, and the error names the plugin. Specs marked "first result" stop at the first answer that is
+not None; ``@hookimpl(wrapper=True)`` goes around the others.
 """
 
 from __future__ import annotations

@@ -9,6 +9,12 @@ from kindling_core import Pipes
 pipes = Pipes()
 
 
+# The largest first: what depends on it waits the longest.
+@pipes.pipe("bronze.flights", inputs=["raw.flights"], output="bronze.flights", tags=["bronze"])
+def flights(raw_flights: DataFrame) -> DataFrame:
+    return raw_flights
+
+
 @pipes.pipe("bronze.airlines", inputs=["raw.airlines"], output="bronze.airlines", tags=["bronze"])
 def airlines(raw_airlines: DataFrame) -> DataFrame:
     return raw_airlines
@@ -27,8 +33,3 @@ def planes(raw_planes: DataFrame) -> DataFrame:
 @pipes.pipe("bronze.weather", inputs=["raw.weather"], output="bronze.weather", tags=["bronze"])
 def weather(raw_weather: DataFrame) -> DataFrame:
     return raw_weather
-
-
-@pipes.pipe("bronze.flights", inputs=["raw.flights"], output="bronze.flights", tags=["bronze"])
-def flights(raw_flights: DataFrame) -> DataFrame:
-    return raw_flights
