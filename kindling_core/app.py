@@ -349,7 +349,7 @@ class App:
 
         def read(entity_id: str, pipe: PipeMetadata) -> Any:
             entity, version = split_version(entity_id)
-            cache = plan.cache_recommendations.get(entity)
+            cache = plan.cache_recommendations.get(entity_id)
             request = ReadRequest(entity, pipe, run, version=version, cache=cache)
             frame = self.host.call("kindling_read", request=request)
             if frame is None:
