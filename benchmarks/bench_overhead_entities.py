@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import write_deltalake
-from kindling_entities import Entities, EntityStore
 
 from kindling_core import App, Pipes
+from kindling_entities import Entities, EntityStore
 
 
 def upstream(shape: str, number: int) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
+from kindling_core.signals import BlinkerSignalProvider
 from kindling_entities import (
     CorruptTableError,
     DataEntityManager,
@@ -22,8 +24,6 @@ from kindling_entities import (
     UnsupportedError,
 )
 from kindling_entities.engines.embedded import EmbeddedEngine
-
-from kindling_core.signals import BlinkerSignalProvider
 
 
 @pytest.fixture(scope="module")

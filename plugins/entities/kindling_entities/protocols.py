@@ -114,9 +114,7 @@ class Engine(Protocol):
     ) -> Commit:
         """Replace the table, or (scope "partitions") only the partitions that the frame has rows for."""
 
-    def merge(
-        self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None
-    ) -> Commit:
+    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
         """Update rows whose keys match and insert the others.
 
         Raises:
@@ -182,13 +180,9 @@ class EntityProvider(Protocol):
         columns: Sequence[str] | None = None,
     ) -> Any: ...
 
-    def write_to_entity(
-        self, entity_id: str, frame: Any, *, transaction: Transaction | None = None
-    ) -> Commit: ...
+    def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit: ...
 
-    def append_to_entity(
-        self, entity_id: str, frame: Any, *, transaction: Transaction | None = None
-    ) -> Commit: ...
+    def append_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit: ...
 
     def merge_to_entity(
         self,

@@ -1,0 +1,1 @@
+"""Engines: what computes frames and commits tables."""

@@ -1,0 +1,488 @@
+"""Commits through delta-rs: append, overwrite, partition overwrite, merge; races, repeats and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import Transaction as DeltaTransaction
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+
+from kindling_entities.engines.embedded._frames import Source, Watched, to_reader
+from kindling_entities.engines.embedded._predicates import partition_predicate
+from kindling_entities.errors import (
+    ConflictError,
+    CorruptTableError,
+    EntityError,
+    EntityNotFoundError,
+    MergeKeyError,
+    SchemaError,
+    StorageError,
+    UnsupportedError,
+)
+from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.schema import SchemaChange, compare, normal_schema, type_name, widens
+
+_log = logging.getLogger("kindling.entities")
+# A third-party writer's errors arrive as text; these words are those of the operating system.
+_STORAGE = re.compile(
+    r"no space left|os error (?:5|13|28|30|122)\b|read-only file system|permission denied|quota exceeded|StorageFull",
+    re.IGNORECASE,
+)
+_STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
+_CONFLICT = re.compile(
+    r"conflict|version already exists|max commit attempts|failed to commit transaction|already exists|"
+    r"concurrent",
+    re.IGNORECASE,
+)
+
+
+class _RaceLost(Exception):
+    """Another writer committed first."""
+
+
+def not_found(table: Table) -> EntityNotFoundError:
+    return EntityNotFoundError(
+        f"Table of {table.entity_id!r} does not exist at {table.location}. Run the pipe that writes it first."
+    )
+
+
+def storage_error(table: Table, doing: str, error: BaseException) -> StorageError:
+    return StorageError(
+        f"{doing} {table.entity_id!r} at {table.location} failed: {_first_line(error)}. "
+        "Nothing of this write was kept, the table is as it was. Check free space and write permission."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+@contextlib.contextmanager
+def mapped_os_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _STORAGE_ERRNO:
+            raise StorageError(f"{doing} failed: {error}. Free some space or set another temp_dir.") from error
+        raise
+
+
+@contextlib.contextmanager
+def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterator[None]:
+    """Turn errors of delta-rs into those of the plugin; a lost race into ``_RaceLost``."""
+    try:
+        yield
+    except (EntityError, _RaceLost):
+        raise
+    except TableNotFoundError as error:
+        raise not_found(table) from error
+    except Exception as error:
+        text = str(error)
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _STORAGE_ERRNO or _STORAGE.search(text):
+            raise storage_error(table, doing, error) from error
+        if opening and isinstance(error, (DeltaError, ValueError, OSError)):
+            raise CorruptTableError(
+                f"The log of {table.entity_id!r} at {table.location}/_delta_log cannot be read: "
+                f"{_first_line(error)}. Restore the file, or move the folder away and run the pipe again."
+            ) from error
+        if isinstance(error, SchemaMismatchError):
+            raise SchemaError(f"{doing} {table.entity_id!r}: {_first_line(error)}.") from error
+        if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _CONFLICT.search(text)):
+            raise _RaceLost(text) from error
+        if isinstance(error, DeltaError):
+            raise EntityError(f"{doing} {table.entity_id!r} at {table.location}: {_first_line(error)}.") from error
+        raise
+
+
+def open_table(table: Table, version: int | None = None) -> DeltaTable:
+    """Open a table at a version.
+
+    Raises:
+        EntityNotFoundError: no such table or version.
+        CorruptTableError: its log cannot be read.
+    """
+    try:
+        with mapped_errors(table, "Opening", opening=True):
+            return DeltaTable(table.location, version=version)
+    except CorruptTableError:
+        if version is None:
+            raise
+        newest = open_table(table).version()
+        if 0 <= version <= newest:
+            raise
+        raise EntityNotFoundError(f"{table.entity_id!r} has no version {version}; the newest is {newest}.") from None
+
+
+def open_if_exists(table: Table) -> DeltaTable | None:
+    if not os.path.isdir(os.path.join(table.location, "_delta_log")):
+        return None
+    try:
+        return open_table(table)
+    except EntityNotFoundError:
+        return None
+
+
+def arrow_schema(opened: DeltaTable) -> pa.Schema:
+    return normal_schema(pa.schema(opened.schema().to_arrow()))
+
+
+class DeltaWriter:
+    """Writes tables; every method either commits once or leaves the table as it was."""
+
+    def __init__(
+        self,
+        spool_bytes: int,
+        temp_dir: str | None,
+        max_attempts: int,
+        sleep: Callable[[float], None],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._spool_bytes = spool_bytes
+        self._temp_dir = temp_dir
+        self._max_attempts = max_attempts
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
+            if opened is None:
+                return self._write(table, None, source, source.schema, None, transaction, mode="error")
+            target, change = _evolved(table, arrow_schema(opened), source.schema)
+            return self._write(table, opened, source, target, change, transaction, mode="append")
+
+        return self._streamed(table, frame, transaction, attempt)
+
+    def overwrite(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
+            if opened is None:
+                return self._write(table, None, source, source.schema, None, transaction, mode="error")
+            old = arrow_schema(opened)
+            change = compare(old, source.schema)
+            _apply_policy(table, change)
+            extra: dict[str, Any] = {}
+            if change or old.names != source.schema.names or _repartitioned(table, opened):
+                extra = {"schema_mode": "overwrite", "partition_by": list(table.partition_columns)}
+            return self._write(table, opened, source, source.schema, change, transaction, mode="overwrite", **extra)
+
+        return self._streamed(table, frame, transaction, attempt)
+
+    def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        names = list(table.partition_columns)
+        if not names:
+            raise UnsupportedError(
+                f"{table.entity_id!r} has no partition columns, so partitions cannot be overwritten. "
+                'Declare partition_columns, or use overwrite_scope="table".'
+            )
+        with self._spooled(table, frame) as source:
+            missing = [n for n in names if n not in source.schema.names]
+            if missing:
+                raise SchemaError(
+                    f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
+                )
+            present = _distinct(source, names)
+
+            def attempt(opened: DeltaTable | None) -> Commit:
+                readable = _Readable(source.schema, lambda: source.reader(source.schema))
+                if opened is None:
+                    return self._write(table, None, readable, source.schema, None, transaction, mode="error")
+                if _repartitioned(table, opened):
+                    raise UnsupportedError(
+                        f"{table.entity_id!r} is stored with partition columns "
+                        f"{opened.metadata().partition_columns}, declared are {names}. "
+                        "Overwrite the whole table once to change them."
+                    )
+                target, change = _evolved(table, arrow_schema(opened), source.schema)
+                if not source.rows:
+                    return Commit(opened.version(), opened.version(), rows_written=0)
+                wanted = present.cast(pa.schema([target.field(n) for n in names]))
+                return self._write(
+                    table,
+                    opened,
+                    readable,
+                    target,
+                    change,
+                    transaction,
+                    mode="overwrite",
+                    predicate=partition_predicate(wanted),
+                )
+
+            return self._retried(table, transaction, attempt)
+
+    def merge(self, table: Table, frame: Any, keys: list[str], transaction: Transaction | None) -> Commit:
+        with self._spooled(table, frame) as source:
+            check_keys(table, source, keys)
+
+            def attempt(opened: DeltaTable | None) -> Commit:
+                if opened is None:
+                    readable = _Readable(source.schema, lambda: source.reader(source.schema))
+                    made = self._write(table, None, readable, source.schema, None, transaction, mode="error")
+                    return Commit(
+                        made.version,
+                        rows_inserted=source.rows,
+                        rows_updated=0,
+                        rows_deleted=0,
+                        created=True,
+                    )
+                old = arrow_schema(opened)
+                lost = [k for k in keys if k not in old.names]
+                if lost:
+                    raise MergeKeyError(
+                        f"Table of {table.entity_id!r} has no key column(s) {', '.join(map(repr, lost))}; "
+                        f"it has {', '.join(map(repr, old.names))}."
+                    )
+                target, change = _evolved(table, old, source.schema)
+                # Only the columns of the source: what it lacks keeps its value in matched rows.
+                given = pa.schema([f for f in target if f.name in source.schema.names])
+                before = opened.version()
+                with mapped_errors(table, "Merging into"):
+                    figures = (
+                        opened.merge(
+                            source.reader(given),
+                            " AND ".join(f"t.`{k}` = s.`{k}`" for k in keys),
+                            source_alias="s",
+                            target_alias="t",
+                            merge_schema=bool(change),
+                            # Statistics of the source prune target files, but need it in memory.
+                            streamed_exec=source.spilled,
+                            commit_properties=_properties(transaction, retry=False),
+                        )
+                        .when_matched_update_all()
+                        .when_not_matched_insert_all()
+                        .execute()
+                    )
+                return Commit(
+                    opened.version(),
+                    before,
+                    rows_inserted=figures["num_target_rows_inserted"],
+                    rows_updated=figures["num_target_rows_updated"],
+                    rows_deleted=figures["num_target_rows_deleted"],
+                    schema_change=change or None,
+                )
+
+            return self._retried(table, transaction, attempt)
+
+    def ensure(self, table: Table, schema: pa.Schema) -> bool:
+        if open_if_exists(table) is not None:
+            return False
+        normal = normal_schema(schema)
+        empty = _Readable(normal, lambda: pa.RecordBatchReader.from_batches(normal, []))
+        try:
+            self._write(table, None, empty, normal, None, None, mode="error")
+        except _RaceLost:
+            return False
+        return True
+
+    def _write(
+        self,
+        table: Table,
+        opened: DeltaTable | None,
+        source: _Readable,
+        target: pa.Schema,
+        change: SchemaChange | None,
+        transaction: Transaction | None,
+        *,
+        mode: str,
+        **extra: Any,
+    ) -> Commit:
+        _refuse_untyped(table, target)
+        before = None if opened is None else opened.version()
+        if opened is None:
+            missing = [c for c in table.partition_columns if c not in target.names]
+            if missing:
+                raise SchemaError(
+                    f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
+                )
+            extra = {
+                "partition_by": list(table.partition_columns) or None,
+                "description": table.description,
+                "configuration": dict(table.properties) or None,
+            }
+        elif change and "schema_mode" not in extra:
+            extra["schema_mode"] = "merge"
+        watched = Watched(source.open(), target)
+        # Only a plain append commutes with whatever was committed meanwhile.
+        commutes = mode == "append" and transaction is None and not change
+        try:
+            with mapped_errors(table, "Writing"):
+                write_deltalake(
+                    opened if opened is not None else table.location,
+                    watched.reader(),
+                    mode=mode,  # type: ignore[call-overload]
+                    commit_properties=_properties(transaction, retry=commutes),
+                    **extra,
+                )
+        except BaseException:
+            if watched.error is not None:
+                with mapped_errors(table, "Computing rows for"):
+                    raise watched.error from None
+            raise
+        return Commit(
+            0 if opened is None else opened.version(),
+            before,
+            rows_written=watched.rows,
+            created=opened is None,
+            schema_change=change or None,
+        )
+
+    def _streamed(
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None,
+        attempt: Callable[[DeltaTable | None, _Readable], Commit],
+    ) -> Commit:
+        if isinstance(frame, pa.RecordBatchReader):
+            # It can be read once only, and a lost race needs it again.
+            with self._spooled(table, frame) as source:
+                readable = _Readable(source.schema, lambda: source.reader(source.schema))
+                return self._retried(table, transaction, lambda opened: attempt(opened, readable))
+        first: list[pa.RecordBatchReader] = []
+
+        def run(opened: DeltaTable | None) -> Commit:
+            if not first:
+                first.append(to_reader(frame))
+                schema = first[0].schema
+                return attempt(opened, _Readable(schema, lambda: first[0]))
+            again = to_reader(frame)
+            return attempt(opened, _Readable(again.schema, lambda: again))
+
+        return self._retried(table, transaction, run)
+
+    @contextlib.contextmanager
+    def _spooled(self, table: Table, frame: Any) -> Iterator[Source]:
+        with mapped_errors(table, "Spooling rows for"):
+            source = Source(frame, self._spool_bytes, self._temp_dir)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    def _retried(
+        self, table: Table, transaction: Transaction | None, attempt: Callable[[DeltaTable | None], Commit]
+    ) -> Commit:
+        reason: _RaceLost | None = None
+        for number in range(self._max_attempts):
+            if number:
+                self._sleep(min(0.01 * 1.5**number, 0.5) * (0.5 + self._jitter()))
+            opened = open_if_exists(table)
+            if opened is not None and transaction is not None:
+                done = opened.transaction_version(transaction.app_id)
+                if done is not None and done >= transaction.version:
+                    return Commit(opened.version(), opened.version(), skipped=True)
+            try:
+                return attempt(opened)
+            except _RaceLost as error:
+                reason = error
+        raise ConflictError(
+            f"Other writers committed to {table.entity_id!r} at {table.location} first, "
+            f"{self._max_attempts} times in a row; nothing of this write was kept. Run it again. "
+            f"({_first_line(reason) if reason else 'no attempt was allowed'})"
+        ) from reason
+
+
+class _Readable:
+    """A schema, and how to read the rows once more."""
+
+    def __init__(self, schema: pa.Schema, opener: Callable[[], pa.RecordBatchReader]) -> None:
+        self.schema = schema
+        self.open = opener
+
+
+def _properties(transaction: Transaction | None, *, retry: bool) -> CommitProperties:
+    return CommitProperties(
+        max_commit_retries=None if retry else 0,
+        app_transactions=(
+            [DeltaTransaction(app_id=transaction.app_id, version=transaction.version)] if transaction else None
+        ),
+    )
+
+
+def _repartitioned(table: Table, opened: DeltaTable) -> bool:
+    return list(opened.metadata().partition_columns) != list(table.partition_columns)
+
+
+def _evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, SchemaChange]:
+    """Return the schema after adding the frame's rows: the table's columns, then new ones."""
+    change = compare(old, new)
+    narrowed = {
+        name: types for name, types in change.changed.items() if not widens(new.field(name).type, old.field(name).type)
+    }
+    if narrowed:
+        listed = ", ".join(f"{n!r} is {o} in the table and {w} in the frame" for n, (o, w) in narrowed.items())
+        raise SchemaError(f"{table.entity_id!r}: column {listed}. Cast it in the pipe, or overwrite the table once.")
+    if change.removed and table.schema_policy == "fail":
+        _apply_policy(table, SchemaChange(change.added, change.removed))
+    change = SchemaChange(added=change.added)
+    _apply_policy(table, change)
+    return pa.schema([*old, *(new.field(name) for name in change.added)]), change
+
+
+def _apply_policy(table: Table, change: SchemaChange) -> None:
+    if not change:
+        return
+    if table.schema_policy == "fail":
+        raise SchemaError(
+            f"The schema of {table.entity_id!r} would change: {change}. Nothing was written. "
+            'Change the pipe, or declare schema_policy="evolve".'
+        )
+    if table.schema_policy == "warn":
+        _log.warning("The schema of %r changes: %s", table.entity_id, change)
+
+
+def _refuse_untyped(table: Table, schema: pa.Schema) -> None:
+    untyped = [f.name for f in schema if "void" in type_name(f.type)]
+    if untyped:
+        raise SchemaError(
+            f"Column(s) {', '.join(map(repr, untyped))} of the frame for {table.entity_id!r} have no type, "
+            "since every value is null. Cast them, or declare the entity's columns."
+        )
+
+
+def _distinct(source: Source, names: list[str]) -> pa.Table:
+    parts = [pa.Table.from_batches([batch]).group_by(names).aggregate([]) for batch in source.batches(names)]
+    schema = pa.schema([source.schema.field(n) for n in names])
+    return pa.concat_tables([schema.empty_table(), *parts]).group_by(names).aggregate([]).select(names)
+
+
+def check_keys(table: Table, source: Source, keys: list[str]) -> None:
+    """Refuse a merge source whose keys are missing, null or not unique.
+
+    Raises:
+        MergeKeyError: with the columns, or up to five of the keys.
+    """
+    if not keys:
+        raise MergeKeyError(f"{table.entity_id!r} has no keys to merge by. Declare keys=[...].")
+    missing = [k for k in keys if k not in source.schema.names]
+    if missing:
+        raise MergeKeyError(
+            f"Key column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}, "
+            f"which has {', '.join(map(repr, source.schema.names))}."
+        )
+    columns = source.table(keys)
+    for key in keys:
+        nulls = columns.column(key).null_count
+        if nulls:
+            raise MergeKeyError(
+                f"Key column {key!r} is null in {nulls} row(s) of the frame for {table.entity_id!r}. "
+                "A null matches nothing: filter these rows out, or fill the key."
+            )
+    counted = columns.group_by(keys).aggregate([([], "count_all")])
+    if counted.num_rows == columns.num_rows:
+        return
+    twice = counted.filter(pc.greater(counted.column("count_all"), 1))
+    shown = [", ".join(f"{k}={row[k]!r}" for k in keys) for row in twice.slice(0, 5).to_pylist()]
+    more = f" and {twice.num_rows - 5} more" if twice.num_rows > 5 else ""
+    raise MergeKeyError(
+        f"{twice.num_rows} key(s) occur more than once in the frame for {table.entity_id!r}: "
+        f"{'; '.join(shown)}{more}. Keep one row per key."
+    )

@@ -1,0 +1,161 @@
+"""Frames in and out: Arrow streams of any frame, spooled sources that can be read twice, staged files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kindling_entities.errors import EntityError
+from kindling_entities.schema import cast_batch, cast_reader, normal_schema
+
+
+def to_reader(frame: Any) -> pa.RecordBatchReader:
+    """Stream a frame as record batches with normal types.
+
+    Raises:
+        EntityError: the object is no frame; the message names its type.
+    """
+    reader = _raw_reader(frame)
+    return cast_reader(reader, normal_schema(reader.schema))
+
+
+def _raw_reader(frame: Any) -> pa.RecordBatchReader:
+    if isinstance(frame, pa.RecordBatchReader):
+        return frame
+    if isinstance(frame, pa.Table):
+        return frame.to_reader()
+    if isinstance(frame, pa.RecordBatch):
+        return pa.RecordBatchReader.from_batches(frame.schema, [frame])
+    module, name = type(frame).__module__, type(frame).__name__
+    if name == "DataFrame" and module.split(".")[0] == "pandas":
+        return pa.Table.from_pandas(frame, preserve_index=False).to_reader()
+    if name == "DataFrame" and module.startswith("pyspark.sql.connect"):
+        return _connect_reader(frame)
+    if name == "DataFrame" and hasattr(frame, "toArrow"):
+        return frame.toArrow().to_reader()
+    raise EntityError(
+        f"{module}.{name} is not a frame. Return a Spark DataFrame, a pyarrow Table, RecordBatch or "
+        "RecordBatchReader, or a pandas DataFrame."
+    )
+
+
+def _connect_reader(frame: Any) -> pa.RecordBatchReader:
+    client = frame._session.client
+    # `toArrow` holds the whole result; this iterator hands out each batch as it arrives.
+    stream = client.to_table_as_iterator(frame._plan.to_proto(client), {})
+    struct = None
+    for item in stream:
+        if isinstance(item, pa.Table):
+            rest = (t for t in stream if isinstance(t, pa.Table))
+            batches = (b for t in chain([item], rest) for b in t.to_batches())
+            return pa.RecordBatchReader.from_batches(item.schema, batches)
+        struct = item
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return pa.RecordBatchReader.from_batches(to_arrow_schema(struct or frame.schema), [])
+
+
+class Source:
+    """A frame that can be read again without being computed again.
+
+    Held in memory up to ``limit_bytes``, beyond that in an Arrow file in ``folder``.
+    """
+
+    def __init__(self, frame: Any, limit_bytes: int, folder: str | None) -> None:
+        reader = to_reader(frame)
+        self.schema = reader.schema
+        self.rows = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._path: str | None = None
+        held = 0
+        for batch in reader:
+            self.rows += batch.num_rows
+            self._batches.append(batch)
+            held += batch.nbytes
+            if held > limit_bytes:
+                self._spill(reader, folder)
+                break
+
+    @property
+    def spilled(self) -> bool:
+        return self._path is not None
+
+    def _spill(self, reader: pa.RecordBatchReader, folder: str | None) -> None:
+        handle, self._path = tempfile.mkstemp(suffix=".arrow", prefix="kindling-spool-", dir=folder)
+        os.close(handle)
+        try:
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            with pa.OSFile(self._path, "wb") as sink, pa.ipc.new_file(sink, self.schema, options=options) as out:
+                for batch in self._batches:
+                    out.write_batch(batch)
+                self._batches = []
+                for batch in reader:
+                    self.rows += batch.num_rows
+                    out.write_batch(batch)
+        except BaseException:
+            self.close()
+            raise
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read it from the start, all columns or some."""
+        if self._path is None:
+            yield from (b.select(columns) if columns else b for b in self._batches)
+            return
+        with pa.OSFile(self._path, "rb") as file, pa.ipc.open_file(file) as stored:
+            for index in range(stored.num_record_batches):
+                batch = stored.get_batch(index)
+                yield batch.select(columns) if columns else batch
+
+    def reader(self, schema: pa.Schema) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(schema, (cast_batch(b, schema) for b in self.batches()))
+
+    def table(self, columns: list[str]) -> pa.Table:
+        schema = pa.schema([self.schema.field(c) for c in columns])
+        return pa.Table.from_batches(list(self.batches(columns)), schema)
+
+    def close(self) -> None:
+        if self._path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+
+class Watched:
+    """A reader that counts rows and remembers the failure of its source.
+
+    delta-rs turns an exception of the source into an error text of its own; the original must be kept.
+    """
+
+    def __init__(self, reader: pa.RecordBatchReader, schema: pa.Schema) -> None:
+        self.rows = 0
+        self.error: BaseException | None = None
+        self._source = reader
+        self._schema = schema
+
+    def reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self._schema, self._watch())
+
+    def _watch(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._source:
+                self.rows += batch.num_rows
+                yield cast_batch(batch, self._schema)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def stage(reader: pa.RecordBatchReader, folder: str) -> str:
+    """Stream a reader into one Parquet file of the folder and return its path."""
+    handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=folder)
+    os.close(handle)
+    with pq.ParquetWriter(path, reader.schema, compression="lz4") as out:
+        for batch in reader:
+            out.write_batch(batch)
+    return path

@@ -1,0 +1,171 @@
+"""``EmbeddedEngine``: Spark's DataFrame interface on Sail, Delta commits through delta-rs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from kindling_entities.engines.embedded import _delta, _frames
+from kindling_entities.engines.embedded._server import SailServer
+from kindling_entities.errors import EntityNotFoundError, UnsupportedError
+from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.schema import normal_schema
+
+_log = logging.getLogger("kindling.entities")
+_COMMIT_FILE = re.compile(r"^(\d{20})\.json$")
+
+
+class EmbeddedEngine:
+    """Computes with Sail in this process and commits with delta-rs. Implements ``Engine``.
+
+    Args:
+        spool_bytes: a merge source, a partition overwrite or Arrow data above this size goes to disk.
+        temp_dir: where spooled and staged data go; the system's temporary folder if None.
+        max_attempts: how often a write that lost the race is tried before ConflictError.
+        sleep, jitter: how to wait between attempts; replaced in tests.
+    """
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        spool_bytes: int = 64 * 1024 * 1024,
+        temp_dir: str | None = None,
+        max_attempts: int = 30,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._spool_bytes = spool_bytes
+        self._temp_dir = temp_dir
+        self._server = SailServer()
+        self._lock = threading.RLock()
+        self._staging: str | None = None
+        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, max_attempts, sleep, jitter)
+
+    @property
+    def session(self) -> Any:
+        """The Spark Connect session of this engine; starts it if necessary."""
+        with self._lock:
+            return self._server.start()
+
+    def start(self) -> None:
+        """Start the server and its session; harmless when they run."""
+        with self._lock:
+            self._server.start()
+
+    def stop(self) -> None:
+        """End the session and the server and remove staged files; harmless when never started."""
+        with self._lock:
+            self._server.stop()
+            staging, self._staging = self._staging, None
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def activate(self) -> None:
+        """Make ``session`` the active one of the calling thread."""
+        with self._lock:
+            self._server.activate()
+
+    def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
+        """Make a frame; small tables travel in the plan, everything else through a staged Parquet file."""
+        if isinstance(data, pa.RecordBatch):
+            data = pa.Table.from_batches([data])
+        if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
+            return self.session.createDataFrame(data.cast(normal_schema(data.schema)))
+        with self._lock:
+            if self._staging is None:
+                self._staging = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._temp_dir)
+            folder = self._staging
+        with _delta.mapped_os_errors("Staging a frame"):
+            path = _frames.stage(_frames.to_reader(data), folder)
+        return self.session.read.parquet(path)
+
+    def to_reader(self, frame: Any) -> pa.RecordBatchReader:
+        """Stream a Spark, Arrow or pandas frame as record batches with normal types."""
+        return _frames.to_reader(frame)
+
+    def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
+        """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
+        opened = _delta.open_table(table, version)
+        names = list(columns) if columns is not None else [f.name for f in opened.schema().fields]
+        partitioned = bool(opened.metadata().partition_columns)
+        frame = self.session.read.format("delta").option("versionAsOf", opened.version()).load(table.location)
+        # Sail puts partition columns last; a plan without them needs no reordering.
+        return frame.select(*map(_quote, names)) if partitioned or columns is not None else frame
+
+    def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
+        opened = _delta.open_table(table)
+        if opened.metadata().configuration.get("delta.enableChangeDataFeed") != "true":
+            raise UnsupportedError(
+                f"Table of {table.entity_id!r} records no changes. Declare it with "
+                'properties={"delta.enableChangeDataFeed": "true"} before its first write.'
+            )
+        with _delta.mapped_errors(table, "Reading changes"):
+            changes = opened.load_cdf(starting_version=start_version + 1, ending_version=end_version)
+            return self.from_arrow(pa.RecordBatchReader.from_stream(changes))
+
+    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
+        """Add the rows of a frame; streamed, never held whole."""
+        return self._writer.append(table, frame, transaction)
+
+    def overwrite(
+        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+    ) -> Commit:
+        """Replace the table, or with scope "partitions" only those the frame has rows for."""
+        if scope == "partitions":
+            return self._writer.overwrite_partitions(table, frame, transaction)
+        return self._writer.overwrite(table, frame, transaction)
+
+    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
+        """Update rows whose keys match and insert the others."""
+        return self._writer.merge(table, frame, list(keys), transaction)
+
+    def ensure(self, table: Table, schema: pa.Schema) -> bool:
+        """Create an empty table if there is none; return whether it was created."""
+        return self._writer.ensure(table, schema)
+
+    def exists(self, table: Table) -> bool:
+        """Tell whether the table has a commit."""
+        return _newest(table.location) is not None
+
+    def schema(self, table: Table) -> pa.Schema:
+        """The newest schema, in column order."""
+        return _delta.arrow_schema(_delta.open_table(table))
+
+    def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
+        """The newest version of each table from the names of its log files, or its own error."""
+        found: dict[str, int | Exception] = {}
+        for table in tables:
+            try:
+                newest = _newest(table.location)
+                found[table.entity_id] = _delta.not_found(table) if newest is None else newest
+            except OSError as error:
+                found[table.entity_id] = _delta.storage_error(table, "Reading the version", error)
+        return found
+
+
+def _quote(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _newest(location: str) -> int | None:
+    try:
+        with os.scandir(os.path.join(location, "_delta_log")) as entries:
+            commits = [int(m.group(1)) for e in entries if (m := _COMMIT_FILE.match(e.name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max(commits, default=None)
+
+
+__all__ = ["EmbeddedEngine", "EntityNotFoundError"]
