@@ -9,13 +9,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 import blinker
 
 from kindling_core.errors import SignalError
 from kindling_core.signals._delivery import BackgroundLoop
-from kindling_core.signals._payload import ReceiverFailed
+from kindling_core.signals._payload import ReceiverFailed, SignalPayload
 from kindling_core.signals._signal import Receiver, Results, Signal, TypedSignal
 
 
@@ -44,6 +44,9 @@ class BlinkerSignalProvider(SignalProvider):
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
     """
+
+    PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
+    EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict

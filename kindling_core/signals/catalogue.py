@@ -11,6 +11,7 @@ from typing import Any
 
 from kindling_core.signals._emitter import SignalEmitter
 from kindling_core.signals._payload import SignalPayload
+from kindling_core.signals._provider import BlinkerSignalProvider
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class SignalEntry:
 
 
 def catalogue(emitters: Iterable[type[SignalEmitter]]) -> list[SignalEntry]:
-    """List every signal of these classes once, by name."""
+    """List every signal of these classes, and of the provider itself, once and by name."""
     entries: dict[str, SignalEntry] = {}
-    for emitter in emitters:
+    for emitter in (*emitters, BlinkerSignalProvider):
         types = {payload.SIGNAL: payload for payload in emitter.PAYLOADS}
         for name in emitter.EMITS:
             entry = entries.get(name)
