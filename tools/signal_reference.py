@@ -21,7 +21,7 @@ def reference() -> str:
         "# Signal quick reference",
         "",
         "Made from the code by `python tools/signal_reference.py`; a test compares. Each payload also carries",
-        "`operation_id` (uuid4; shared by a `before_x` and its `after_x` or `x_failed`) and `timestamp` (UTC, ISO 8601).",
+        "`operation_id` (a `before_x` and its `after_x` or `x_failed` share one) and `timestamp` (UTC, ISO 8601).",
     ]
     for entry in entries():
         lines += ["", f"## `{entry.name}`", "", f"{entry.doc} Sent by {', '.join(entry.emitters)}.", ""]

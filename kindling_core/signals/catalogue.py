@@ -45,7 +45,8 @@ class SignalEntry:
 def catalogue(emitters: Iterable[type[SignalEmitter]]) -> list[SignalEntry]:
     """List every signal of these classes, and of the provider itself, once and by name."""
     entries: dict[str, SignalEntry] = {}
-    for emitter in (*emitters, BlinkerSignalProvider):
+    classes: list[type[SignalEmitter] | type[BlinkerSignalProvider]] = [*emitters, BlinkerSignalProvider]
+    for emitter in classes:
         types = {payload.SIGNAL: payload for payload in emitter.PAYLOADS}
         for name in emitter.EMITS:
             entry = entries.get(name)
