@@ -2,89 +2,100 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Generator, Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+import click
 
-from kindling_core import App, Check, PipeMetadata, ReadRequest, RunInfo, Section, SignalEmitter, hookimpl
-from kindling_heartbeat.signals import Heart
-
-if TYPE_CHECKING:
-    import click
-    from pydantic import BaseModel
-
-    from kindling_entities import Engine, StorageProvider
+from kindling_core import Check, Section, SignalEmitter, SignalPayload, WriteRequest, WriteResult, hookimpl
+from kindling_heartbeat.storage import ArrowFiles
 
 
-class HeartbeatConfig(Section):
+@dataclass
+class HeartbeatSent(SignalPayload):
+    """A pipe has written its output, and the heart beats once."""
+
+    SIGNAL: ClassVar[str] = "heartbeat.beat_sent"
+
+    pipe_id: Annotated[str, "the pipe"]
+    beat: Annotated[int, "how many beats this App has sent, from 1"]
+
+
+class Heart(SignalEmitter):
+    """Counts and sends the beats of one App."""
+
+    PAYLOADS = (HeartbeatSent,)
+    EMITS = [HeartbeatSent.SIGNAL]
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def beat(self, pipe_id: str) -> None:
+        self.beats += 1
+        self.emit(HeartbeatSent.SIGNAL, pipe_id=pipe_id, beat=self.beats)
+
+
+class HeartbeatSection(Section):
     """``[heartbeat]``."""
 
-    pause_file: str = Field("PAUSE", description="while this file exists every pipe is skipped")
+    refuse: list[str] = []
 
 
 class HeartbeatPlugin:
-    """Tells each read, skips pipes while the job is paused, and keeps entities as Arrow files."""
+    """Features of a job that lists ``heartbeat``."""
 
     requires = ("entities",)
 
     def __init__(self) -> None:
-        self._heart = Heart()
-        self._reads = itertools.count(1)
-        self._pause_file = Path()
+        self.heart = Heart()
+        self.refuse: list[str] = []
 
     @hookimpl
-    def kindling_config(self) -> Mapping[str, type[BaseModel]]:
-        return {"heartbeat": HeartbeatConfig}
+    def kindling_config(self) -> Mapping[str, type[Section]]:
+        return {"heartbeat": HeartbeatSection}
 
     @hookimpl
     def kindling_signals(self) -> Iterable[type[SignalEmitter]]:
         return [Heart]
 
     @hookimpl
-    def kindling_start(self, app: App) -> None:
-        self._heart.set_signal_provider(app.signals)
-        self._pause_file = _pause_file(app)
+    def kindling_pipe_options(self) -> Mapping[str, str]:
+        return {"quiet": "send no beat for this pipe"}
 
     @hookimpl
-    def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
-        return f"paused by {self._pause_file}" if self._pause_file.exists() else None
+    def kindling_start(self, app: Any) -> None:
+        self.heart.set_signal_provider(app.signals)
+        self.refuse = app.config.section("heartbeat").refuse
+        app.provide(Heart, self.heart)
+
+    @hookimpl
+    def kindling_before_pipe(self, pipe: Any) -> str | None:
+        return "its heart is stopped" if pipe.pipe_id in self.refuse else None
 
     @hookimpl(wrapper=True)
-    def kindling_read(self, request: ReadRequest) -> Generator[None, Any, Any]:
-        frame = yield
-        self._heart.emit(
-            "heartbeat.input_read",
-            pipe_id=request.pipe.pipe_id,
-            entity_id=request.entity_id,
-            read_count=next(self._reads),
-            run_id=request.run.run_id,
-        )
-        return frame
+    def kindling_write(self, request: WriteRequest) -> Any:
+        result: WriteResult | None = yield
+        if not request.pipe.options.get("quiet"):
+            self.heart.beat(request.pipe.pipe_id)
+        return result
 
     @hookimpl
-    def kindling_entity_providers(self) -> Mapping[str, Callable[[Engine], StorageProvider]]:
-        from kindling_heartbeat.storage import ArrowProvider
-
-        return {"arrow": ArrowProvider}
+    def kindling_entity_providers(self) -> Mapping[str, Callable[[Any], ArrowFiles]]:
+        return {"arrow": ArrowFiles}
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
-        from kindling_heartbeat.commands import heartbeat
-
-        return [heartbeat]
+        return [pulse]
 
     @hookimpl
-    def kindling_checks(self, app: App | None) -> Iterable[Check]:
-        if app is None:
-            return []
-        pause_file = _pause_file(app)
-        if pause_file.exists():
-            return [Check("warning", "heartbeat", f"the job is paused by {pause_file}", "Remove the file.")]
-        return [Check("ok", "heartbeat", "the job is not paused")]
+    def kindling_checks(self, app: Any) -> Iterable[Check]:
+        return [Check("ok", "heartbeat", "the heart can beat")]
 
 
-def _pause_file(app: App) -> Path:
-    return app.base_dir / str(app.config.section("heartbeat").pause_file)
+@click.command()
+@click.pass_obj
+def pulse(context: Any) -> None:
+    """Say which pipes would be refused."""
+    refuse = context.app().config.section("heartbeat").refuse
+    context.emit({"refuse": refuse}, lambda console: console.print(f"refused: {', '.join(refuse) or 'none'}"))
