@@ -1,0 +1,78 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from kindling_core import App, hooks
+from kindling_core.cli._main import cli
+from kindling_core.signals.catalogue import catalogue
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+
+def hook_names() -> list[str]:
+    return [name for name in vars(hooks) if name.startswith("kindling_")]
+
+
+@pytest.mark.parametrize("name", hook_names())
+def test_each_hook_is_documented_with_its_arguments(name: str) -> None:
+    arguments = ", ".join(inspect.signature(getattr(hooks, name)).parameters)
+    assert f"`{name}({arguments})`" in (DOCS / "writing-a-plugin.md").read_text()
+
+
+def test_the_signal_reference_is_made_from_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("signal_reference", ROOT / "tools" / "signal_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    message = "out of date: run `python tools/signal_reference.py`"
+    assert (DOCS / "signal_quick_reference.md").read_text() == tool.reference(), message
+
+
+def test_every_signal_field_has_a_meaning() -> None:
+    entries = catalogue(App(features=["entities"], environ={}).emitters())
+    assert [f"{entry.name}.{field.name}" for entry in entries for field in entry.fields if not field.doc] == []
+
+
+def test_every_setting_is_documented() -> None:
+    text = (DOCS / "configuration.md").read_text()
+    settings = App(features=["entities"], environ={}).config.settings()
+    assert [setting.key for setting in settings if f"`{setting.key}`" not in text] == []
+
+
+def test_every_command_is_documented() -> None:
+    text = (DOCS / "command-line.md").read_text()
+    own = {"heartbeat", "pulse"}
+    with cli.make_context("kindling", ["plugins"]) as context:
+        commands = set(cli.list_commands(context)) - own
+    core = set(cli.commands)
+    assert core <= commands
+    assert {"entities", "show"} <= commands
+    assert [name for name in sorted(core | {"entities", "show"}) if f"`kindling {name}" not in text] == []
+
+
+def test_every_environment_variable_is_documented() -> None:
+    text = (DOCS / "configuration.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "kindling_core").rglob("*.py"))
+    named = {name for name in re.findall(r'"(KINDLING_[A-Z_]+)"', source) if not name.endswith("_")}
+    assert named == {"KINDLING_JOB", "KINDLING_TRACE_PLUGINS"}
+    assert [name for name in named if name not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_parse_and_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        ast.parse(block)
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
