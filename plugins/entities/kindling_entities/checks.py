@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ def check(app: App | None) -> Iterable[Check]:
         )
     else:
         found.append(_package(both[0] if both else "pyspark-client"))
+    found.append(_java())
     if app is not None:
         found.extend(_root(app.base_dir / Path(app.config.section("entities").root).expanduser()))
     return found
@@ -49,6 +51,16 @@ def _package(name: str) -> Check:
     if found:
         return Check("ok", name, found)
     return Check("error", name, "not installed", "Run: pip install 'kindling-entities[embedded]'")
+
+
+def _java() -> Check:
+    java = shutil.which("java")
+    if java is None:
+        return Check("ok", "java", "none found; the embedded engine needs none")
+    # java prints its version to standard error, on the first line
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=20)
+    lines = (told.stderr or told.stdout).splitlines()
+    return Check("ok", "java", f"{lines[0] if lines else 'unknown version'}; the embedded engine needs none")
 
 
 def _root(root: Path) -> Iterable[Check]:
