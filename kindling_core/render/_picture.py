@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,15 +63,23 @@ class GraphPicture:
                     found.setdefault(name, []).append(node.pipe_id)
         return found
 
+    def levels(self) -> dict[str, int]:
+        """Pipe id -> its column: one to the right of the last pipe that it waits for.
+
+        In a batch run these are the generations. A streaming run starts its consumers first, yet data
+        flows the same way.
+        """
+        return _levels(self.producers())
+
     def critical_path(self) -> list[str]:
         """The chain of pipes whose durations add up to the most; empty without durations."""
-        producers = self.producers()
+        producers, levels = self.producers(), self.levels()
         longest: dict[str, tuple[float, str | None]] = {}
-        for node in sorted(self.nodes, key=lambda one: one.generation):
+        for node in sorted(self.nodes, key=lambda one: levels[one.pipe_id]):
             known = [(longest[maker][0], maker) for maker in producers[node.pipe_id] if maker in longest]
             before, maker = max(known) if known else (0.0, None)
             longest[node.pipe_id] = (before + (node.duration_seconds or 0.0), maker)
-        if not longest or all(total == 0 for total, _ in longest.values()):
+        if all(total == 0 for total, _ in longest.values()):
             return []
         current: str | None = max(longest, key=lambda pipe_id: longest[pipe_id][0])
         path: list[str] = []
@@ -81,16 +89,40 @@ class GraphPicture:
         return path[::-1]
 
 
+def _levels(producers: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    waiting = {pipe_id: len(makers) for pipe_id, makers in producers.items()}
+    consumers: dict[str, list[str]] = {}
+    for pipe_id, makers in producers.items():
+        for maker in makers:
+            consumers.setdefault(maker, []).append(pipe_id)
+    # Whoever waits for itself through others keeps level 0; planning refuses such a job, a picture need not.
+    levels = dict.fromkeys(producers, 0)
+    ready = [pipe_id for pipe_id, count in waiting.items() if not count]
+    for pipe_id in ready:
+        for consumer in consumers.get(pipe_id, ()):
+            levels[consumer] = max(levels[consumer], levels[pipe_id] + 1)
+            waiting[consumer] -= 1
+            if not waiting[consumer]:
+                ready.append(consumer)
+    return levels
+
+
 def picture_of(
     plan: ExecutionPlan,
     pipes: Mapping[str, PipeMetadata],
     report: RunReport | None = None,
     title: str = "pipes",
 ) -> GraphPicture:
-    """Make the picture of a plan, with figures where there is a report."""
+    """Make the picture of a plan, with figures where there is a report.
+
+    Args:
+        pipes: the declarations of at least the pipes of the plan.
+    """
     ended = {pipe.pipe_id: pipe for pipe in report.pipes} if report else {}
     nodes = []
-    for generation, pipe_ids in enumerate(plan.generations):
+    # A run without a graph has no generations: its pipes ran one after the other.
+    generations = plan.generations or [[pipe_id] for pipe_id in plan.pipe_ids]
+    for generation, pipe_ids in enumerate(generations):
         for pipe_id in pipe_ids:
             pipe, end = pipes[pipe_id], ended.get(pipe_id)
             figures = (
@@ -114,7 +146,13 @@ def picture_of(
                     **figures,  # type: ignore[arg-type]
                 )
             )
-    subtitle = f"{len(nodes)} pipes in {len(plan.generations)} generations"
+    subtitle = f"{_counted(len(nodes), 'pipe')} in {_counted(len(generations), 'generation')}"
+    if not plan.generations:
+        subtitle = f"{_counted(len(nodes), 'pipe')}, one after the other"
     if report is not None:
         subtitle = f"{report.status}, {subtitle}, {report.duration_seconds:.2f} s, run {report.run_id}"
     return GraphPicture(title, tuple(nodes), subtitle, report.duration_seconds if report else None)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
