@@ -5,10 +5,11 @@ from __future__ import annotations
 STYLE = """
 :root { color-scheme: light dark; --back: #f7f7f5; --panel: #fff; --ink: #1d2126; --soft: #5d6670; --line: #d9dde2;
   --edge: #b3bac3; --ok: #2f855a; --bad: #c53030; --bad-back: #fdf0ef; --skip: #a8700f; --hot: #5b5bd6;
-  --hot-back: #f1f1fd; --source: #eef1f4; --bar: #5f9c7e; }
+  --hot-back: #f1f1fd; --source: #eef1f4; --bar: #5f9c7e; --hot-bar: #5b5bd6; }
 @media (prefers-color-scheme: dark) { :root { --back: #121417; --panel: #191c20; --ink: #e7e9ec; --soft: #98a2ad;
   --line: #30363d; --edge: #4d5661; --ok: #5fc48d; --bad: #f58a86; --bad-back: #331d1e; --skip: #e3b04b;
-  --hot: #a3a3ff; --hot-back: #23243a; --source: #16181c; --bar: #3f8a66; } }
+  --hot: #a3a3ff; --hot-back: #23243a; --source: #16181c; --bar: #3f8a66;
+  --hot-bar: #7878de; } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 28px 32px 40px; background: var(--back); color: var(--ink);
   font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -55,7 +56,8 @@ svg .source-name { fill: var(--soft); font-size: 11px; } svg .bad { fill: var(--
 .track, .ticks { position: relative; }
 .track { background: repeating-linear-gradient(to right, var(--line) 0 1px, transparent 1px var(--tick)); }
 .bar { position: absolute; top: 5px; height: 13px; min-width: 2px; border-radius: 3px; background: var(--bar); }
-.bar.hot { background: var(--hot); } .bar.failed { background: var(--bad); } .bar.skipped { background: var(--skip); }
+.bar.hot { background: var(--hot-bar); } .bar.failed { background: var(--bad); }
+.bar.skipped { background: var(--skip); }
 .took { position: absolute; line-height: 23px; font-size: 11px; color: var(--soft); white-space: nowrap;
   padding: 0 6px; }
 .took.inside { color: var(--panel); }

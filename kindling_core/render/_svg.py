@@ -9,7 +9,7 @@ from kindling_core.render._layout import HEIGHT, Box, Layout, place
 from kindling_core.render._picture import GraphNode, GraphPicture
 from kindling_core.render._words import KNOWN_STATUSES, clean, columns_of, figures, rows_text, seconds_text, shortened
 
-CHARACTER, SMALL, PADDING, LONGEST = 7.3, 6.7, 14.0, 36
+CHARACTER, SMALL, PADDING, LONGEST = 7.3, 6.7, 14.0, 44
 SOURCE_HEIGHT, HEAD = 26.0, 26.0
 ARROW = 7.0
 
