@@ -168,8 +168,12 @@ def _settle(items: Sequence[list[_Item]]) -> None:
         for column in items if sweep % 2 == 0 else reversed(items):
             wishes, weights = [], []
             for item in column:
-                near = item.before + item.after if both else item.before if sweep % 2 == 0 else item.after
-                wishes.append(sum(other.middle for other in near) / len(near) if near else item.middle)
+                near = [] if not both and sweep % 2 else [(other, len(other.after)) for other in item.before]
+                near += [(other, len(other.before)) for other in item.after] if both or sweep % 2 else []
+                # Among neighbours the one with few edges counts most: it can lie straight beside this one.
+                share = sum(1 / count**2 for _, count in near)
+                wish = sum(other.middle / count**2 for other, count in near) / share if near else item.middle
+                wishes.append(wish)
                 # A lane that bends for a box is harder to follow than a box that makes room for a lane.
                 weights.append(0.1 if not near else 4.0 if item.is_lane else 1.0)
             _put(column, wishes, weights)

@@ -29,7 +29,7 @@ def timeline_html(picture: GraphPicture) -> str:
         rows.append(_row(node, numbers[node.pipe_id], total, node.pipe_id in hot, step))
     marks = "".join(
         f'<span style="left:{100 * index * tick / total:.3f}%">{_at(index * tick, tick)}</span>'
-        for index in range(math.floor(total / tick * 0.97) + 1)
+        for index in range(math.floor(total / tick * 0.94) + 1)
     )
     return (
         f'<div class="times" style="--names:{names + 1}ch;--tick:{100 * tick / total:.4f}%;">'
