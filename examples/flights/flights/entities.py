@@ -22,6 +22,7 @@ entities.entity("silver.airlines", keys=["carrier"], description="carriers by co
 entities.entity("silver.airports", keys=["faa"], description="airports by FAA code")
 entities.entity("silver.planes", keys=["tailnum"], description="planes by tail number")
 entities.entity("silver.weather", keys=["origin", "time_hour"], description="hourly weather at the three airports")
+entities.entity("silver.daily_weather", keys=["day"], description="each day's weather over the three airports")
 entities.entity(
     "silver.flights",
     keys=["time_hour", "carrier", "flight", "origin"],
@@ -36,4 +37,4 @@ entities.entity(
 entities.entity("gold.carrier_delays", keys=["carrier", "month"], description="delays by carrier and month")
 entities.entity("gold.route_delays", keys=["origin", "dest"], description="delays by route")
 entities.entity("gold.weather_effect", keys=["conditions"], description="delays by the weather at departure")
-entities.entity("gold.worst_days", keys=["day"], description="days by their mean departure delay")
+entities.entity("gold.worst_days", keys=["day"], description="the twenty days with the longest mean departure delay")

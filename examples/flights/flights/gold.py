@@ -49,7 +49,7 @@ def weather_effect(flights: DataFrame) -> DataFrame:
         .when(F.col("rain_inches") >= 0.1, "heavy rain")
         .when(F.col("rain_inches") > 0, "light rain")
         .when(F.col("visibility_miles") < 3, "fog")
-        .when(F.col("wind_mph") >= 25, "storm")
+        .when(F.col("wind_mph") >= 25, "strong wind")
         .otherwise("fair")
     )
     return flights.withColumn("conditions", conditions).groupBy("conditions").agg(*_figures()).orderBy("conditions")
@@ -57,11 +57,11 @@ def weather_effect(flights: DataFrame) -> DataFrame:
 
 @pipes.pipe(
     "gold.worst_days",
-    inputs={"flights": "silver.flights", "weather": "silver.weather"},
+    inputs={"flights": "silver.flights_enriched", "weather": "silver.daily_weather"},
     output="gold.worst_days",
     tags=["gold"],
 )
 def worst_days(flights: DataFrame, weather: DataFrame) -> DataFrame:
-    rain = weather.groupBy(F.to_date("time_hour").alias("day")).agg(F.sum("rain_inches").alias("rain_inches"))
-    days = flights.groupBy("day").agg(*_figures())
-    return days.join(rain, "day", "left").orderBy(F.desc("mean_departure_delay"), "day").limit(20)
+    in_rain = F.count(F.when(F.col("rain_inches") > 0, 1)).alias("flights_in_rain")
+    days = flights.groupBy("day").agg(*_figures(), in_rain)
+    return days.join(weather, "day", "left").orderBy(F.desc("mean_departure_delay"), "day").limit(20)

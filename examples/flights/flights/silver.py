@@ -9,6 +9,8 @@ from kindling_core import Pipes
 
 pipes = Pipes()
 
+POSSIBLE_WIND_MPH = 200
+
 
 @pipes.pipe("silver.airlines", inputs=["bronze.airlines"], output="silver.airlines", tags=["silver"])
 def airlines(bronze_airlines: DataFrame) -> DataFrame:
@@ -40,13 +42,32 @@ def planes(bronze_planes: DataFrame) -> DataFrame:
 
 @pipes.pipe("silver.weather", inputs=["bronze.weather"], output="silver.weather", tags=["silver"])
 def weather(bronze_weather: DataFrame) -> DataFrame:
+    wind = F.col("wind_speed").cast("double")
     return bronze_weather.select(
         "origin",
         F.col("time_hour").cast("timestamp").alias("time_hour"),
+        # The day in New York, as in flights: time_hour is UTC, where evenings belong to the next day.
+        F.make_date("year", "month", "day").alias("day"),
         F.col("temp").cast("double").alias("temperature_fahrenheit"),
-        F.col("wind_speed").cast("double").alias("wind_mph"),
+        # One hour in February claims 1,048 mph. A reading that cannot be is a missing one.
+        F.when(wind < POSSIBLE_WIND_MPH, wind).alias("wind_mph"),
         F.col("precip").cast("double").alias("rain_inches"),
         F.col("visib").cast("double").alias("visibility_miles"),
+    )
+
+
+@pipes.pipe("silver.daily_weather", inputs=["silver.weather"], output="silver.daily_weather", tags=["silver"])
+def daily_weather(silver_weather: DataFrame) -> DataFrame:
+    at_each_airport = silver_weather.groupBy("day", "origin").agg(
+        F.sum("rain_inches").alias("rain_inches"),
+        F.max("wind_mph").alias("wind_mph"),
+        F.min("visibility_miles").alias("visibility_miles"),
+    )
+    # The gauges of three airports see the same rain: their mean, not their sum, is what fell on the city.
+    return at_each_airport.groupBy("day").agg(
+        F.avg("rain_inches").alias("rain_inches"),
+        F.max("wind_mph").alias("strongest_wind_mph"),
+        F.min("visibility_miles").alias("worst_visibility_miles"),
     )
 
 
@@ -84,7 +105,7 @@ def flights_enriched(
     destinations = silver_airports.select(F.col("faa").alias("dest"), F.col("airport").alias("destination"))
     planes = silver_planes.select("tailnum", "built", "manufacturer", "seats")
     return (
-        silver_flights.join(silver_weather, ["origin", "time_hour"], "left")
+        silver_flights.join(silver_weather.drop("day"), ["origin", "time_hour"], "left")
         .join(planes, "tailnum", "left")
         .join(silver_airlines, "carrier", "left")
         .join(destinations, "dest", "left")
