@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kindling_core.report import RunReport
@@ -18,6 +18,10 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 class KindlingError(Exception):
     """Root of every error that Kindling raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions rebuild themselves by calling their class with the message alone; ours may take other arguments.
+        return _rebuilt, (type(self), self.args), self.__dict__
 
 
 class ConfigError(KindlingError):
@@ -90,3 +94,9 @@ class RunFailed(KindlingError):
     def __init__(self, message: str, report: RunReport) -> None:
         self.report = report
         super().__init__(message)
+
+
+def _rebuilt(kind: type[KindlingError], args: tuple[Any, ...]) -> KindlingError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error

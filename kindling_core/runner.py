@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
+from numbers import Integral
 from time import perf_counter
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -236,7 +237,7 @@ class DataPipesExecuter(SignalEmitter):
         started = run.start(pipe_id)
         announced = False
         try:
-            reason = self._before_pipe(pipe, run.info) if self._before_pipe is not None else None
+            reason = self._reason_to_skip(pipe, run)
             if reason is None:
                 announced = True
                 self.emit(payloads.BeforePipe.SIGNAL, pipe_index=run.index[pipe_id], **common)
@@ -264,6 +265,10 @@ class DataPipesExecuter(SignalEmitter):
             self.emit(payloads.AfterPipe.SIGNAL, duration_seconds=duration, rows_processed=rows, **common)
         return rows
 
+    def _reason_to_skip(self, pipe: PipeMetadata, run: Run) -> str | None:
+        reason = self._before_pipe(pipe, run.info) if self._before_pipe is not None else None
+        return None if reason is None else str(reason)
+
     def _do(self, run: Run, pipe: PipeMetadata) -> int | None:
         if pipe.mode == "streaming" and self._start_stream is not None:
             return self._start_stream(pipe, run.info)
@@ -285,7 +290,9 @@ class DataPipesExecuter(SignalEmitter):
                 f"Pipe {pipe.pipe_id!r} ({pipe.location}) returned nothing for its output "
                 f"{pipe.output_entity_id!r}. Return it, or declare no output if the pipe writes by itself."
             )
-        return run.write(pipe.output_entity_id, value, pipe)
+        rows = run.write(pipe.output_entity_id, value, pipe)
+        # A user's own write function may return anything, its frame for one; only a count is a count.
+        return int(rows) if isinstance(rows, Integral) else None
 
     # Ending
 

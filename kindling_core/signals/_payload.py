@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 import types
 import typing
 import uuid
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar
+
+# A count that comes from numpy is a count, too, and whole numbers are numbers.
+_NUMBERS: dict[Any, tuple[type, ...]] = {int: (int, numbers.Integral), float: (float, numbers.Real)}
 
 
 def new_operation_id() -> str:
@@ -54,20 +58,25 @@ class PayloadShape:
     """The fields of one payload class, prepared for quick checks."""
 
     def __init__(self, signal: str, payload_type: type[Any]) -> None:
+        if not is_dataclass(payload_type):
+            raise TypeError(f"The payload type of signal {signal!r} must be a dataclass, not {payload_type!r}.")
         self.signal = signal
         self.payload_type = payload_type
-        hints = typing.get_type_hints(payload_type)
+        hints = _hints(payload_type)
         self._allowed: dict[str, tuple[type, ...] | None] = {}
         self._required: list[str] = []
         self._factories: dict[str, Any] = {}
         for item in fields(payload_type):
-            self._allowed[item.name] = _runtime_types(hints[item.name])
+            self._allowed[item.name] = _runtime_types(hints.get(item.name))
             if item.default is not MISSING:
                 self._factories[item.name] = lambda default=item.default: default
             elif item.default_factory is not MISSING:
                 self._factories[item.name] = item.default_factory
             else:
                 self._required.append(item.name)
+
+    def __contains__(self, field_name: object) -> bool:
+        return field_name in self._allowed
 
     def of_payload(self, payload: object) -> dict[str, Any]:
         """Turn a payload object into fields.
@@ -93,7 +102,7 @@ class PayloadShape:
                 raise TypeError(f"Signal {self.signal!r} has no field {name!r}; its fields are {', '.join(allowed)}.")
             types = allowed[name]
             if types is not None and not isinstance(value, types):
-                expected = " or ".join(kind.__name__ for kind in types)
+                expected = " or ".join(kind.__name__ for kind in types if kind.__module__ != "numbers")
                 raise TypeError(f"Signal {self.signal!r}: field {name!r} takes {expected}, not {type(value).__name__}.")
         for name in self._required:
             if name not in given:
@@ -102,6 +111,14 @@ class PayloadShape:
             if name not in given:
                 given[name] = factory()
         return given
+
+
+def _hints(payload_type: type[Any]) -> dict[str, Any]:
+    """The annotations of a class; those that name what exists for type checkers alone stay unchecked."""
+    try:
+        return typing.get_type_hints(payload_type)
+    except NameError:
+        return {}
 
 
 def _runtime_types(annotation: Any) -> tuple[type, ...] | None:
@@ -119,6 +136,6 @@ def _runtime_types(annotation: Any) -> tuple[type, ...] | None:
         return tuple(found)
     if isinstance(origin, type):
         return (origin,)
-    if annotation is float:
-        return (float, int)
+    if annotation in _NUMBERS:
+        return _NUMBERS[annotation]
     return (annotation,) if isinstance(annotation, type) else None

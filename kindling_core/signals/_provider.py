@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ import blinker
 from kindling_core.errors import SignalError
 from kindling_core.signals._delivery import BackgroundLoop
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
-from kindling_core.signals._signal import Receiver, Results, Signal, TypedSignal
+from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal
 
 
 class SignalProvider(ABC):
@@ -39,7 +39,7 @@ class BlinkerSignalProvider(SignalProvider):
     """Signals on a ``blinker.Namespace`` of its own.
 
     Args:
-        strict: raise when a receiver fails, and check payloads even when nobody listens.
+        strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -54,7 +54,7 @@ class BlinkerSignalProvider(SignalProvider):
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
         self._patterns: list[tuple[str, Receiver, Callable[[TypedSignal], None]]] = []
-        self._wrapped: dict[int, list[tuple[TypedSignal, Receiver]]] = {}
+        self._wrapped: list[tuple[Receiver, TypedSignal, Receiver]] = []
         self._lock = threading.RLock()
         self._loop = BackgroundLoop()
         self.create_signal(ReceiverFailed.SIGNAL, ReceiverFailed)
@@ -92,23 +92,34 @@ class BlinkerSignalProvider(SignalProvider):
         signal = self._signals.get(signal_name) or self.create_signal(signal_name)
         return signal.send(sender, **fields)
 
-    def on(self, pattern: str, receiver: Receiver | None = None, **options: Any) -> Any:
+    def on(
+        self,
+        pattern: str,
+        receiver: Receiver | None = None,
+        *,
+        sender: Any = None,
+        only: Mapping[str, Any] | None = None,
+        queued: bool = False,
+        maxsize: int = QUEUE_SIZE,
+    ) -> Any:
         """Connect to every signal whose name matches, also to those made later. Usable as a decorator.
 
         A receiver that takes ``signal_name`` (by name or by ``**fields``) is told which signal it is.
 
         Args:
             pattern: a shell pattern such as ``datapipes.*``.
-            options: as ``Signal.connect``.
+            sender, only, queued, maxsize: as in ``Signal.connect``; each signal has a queue of its own.
         """
         if receiver is None:
-            return lambda decorated: self.on(pattern, decorated, **options)
+            return lambda decorated: self.on(
+                pattern, decorated, sender=sender, only=only, queued=queued, maxsize=maxsize
+            )
         listener = receiver
 
         def connect(signal: TypedSignal) -> None:
             wrapped = _told_the_name(listener, signal.name)
-            self._wrapped.setdefault(id(listener), []).append((signal, wrapped))
-            signal.connect(wrapped, **options)
+            self._wrapped.append((listener, signal, wrapped))
+            signal.connect(wrapped, sender=sender, only=only, queued=queued, maxsize=maxsize)
 
         with self._lock:
             self._patterns.append((pattern, listener, connect))
@@ -120,9 +131,11 @@ class BlinkerSignalProvider(SignalProvider):
     def off(self, receiver: Receiver) -> None:
         """End every connection that ``on`` made for this receiver."""
         with self._lock:
-            self._patterns = [entry for entry in self._patterns if entry[1] is not receiver]
-            connected = self._wrapped.pop(id(receiver), [])
-        for signal, wrapped in connected:
+            # Equality, not identity: each access to a bound method makes another object.
+            self._patterns = [entry for entry in self._patterns if entry[1] != receiver]
+            connected = [entry for entry in self._wrapped if entry[0] == receiver]
+            self._wrapped = [entry for entry in self._wrapped if entry[0] != receiver]
+        for _, signal, wrapped in connected:
             signal.disconnect(wrapped)
 
     def close(self) -> None:
@@ -133,7 +146,7 @@ class BlinkerSignalProvider(SignalProvider):
             signal.close()
         self._loop.close()
 
-    def _receiver_failed(self, signal: TypedSignal, receiver: Receiver, error: BaseException) -> None:
+    def _receiver_failed(self, signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
         name = _name_of(receiver)
         with self._lock:
             self.failures[(signal.name, name)] += 1
@@ -156,25 +169,19 @@ class BlinkerSignalProvider(SignalProvider):
                 error=str(error),
                 error_type=type(error).__name__,
             )
-        if self.strict:
+        # Off the sender's thread there is nobody to raise to; raising would only end the delivery to others.
+        if self.strict and on_sender:
             raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {error}") from error
 
 
 def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
-    """Bind the signal's name for a receiver that takes it; keeps async receivers async."""
+    """Bind the signal's name for a receiver that takes it."""
     try:
         parameters = list(inspect.signature(receiver).parameters.values())
     except (TypeError, ValueError):
         parameters = []
     takes = any(one.name == "signal_name" or one.kind is one.VAR_KEYWORD for one in parameters)
     extra = {"signal_name": signal_name} if takes else {}
-    if inspect.iscoroutinefunction(receiver):
-
-        async def told_later(sender: Any, **fields: Any) -> Any:
-            return await receiver(sender, **{**extra, **fields})
-
-        told_later.__qualname__ = _name_of(receiver)
-        return told_later
 
     def told(sender: Any, **fields: Any) -> Any:
         return receiver(sender, **{**extra, **fields})

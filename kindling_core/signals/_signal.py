@@ -7,21 +7,26 @@ immutable tuple from which sending works: a set that another thread changes is n
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from types import CoroutineType
 from typing import Any
 
 import blinker
 
-from kindling_core.signals._delivery import BackgroundLoop, QueuedReceiver
+from kindling_core.signals._delivery import FLUSH_SECONDS, BackgroundLoop, QueuedReceiver
 from kindling_core.signals._payload import PayloadShape
 
 Receiver = Callable[..., Any]
 Results = list[tuple[Receiver, Any]]
-Failed = Callable[["TypedSignal", Receiver, BaseException], None]
+# Told of (signal, receiver, error, whether this is the sender's thread).
+Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
 
@@ -43,11 +48,16 @@ class Signal(ABC):
     ) -> Receiver:
         """Call ``receiver(sender, **fields)`` on each send; returns the receiver.
 
+        Connecting it again in the same way changes nothing; with other filters it is called for each that matches.
+
         Args:
             sender: only what this object sends.
             only: only sends whose fields have these values.
             weak: forget the receiver when nothing else refers to it.
             queued: call it on a thread of its own, from a queue of ``maxsize`` that drops what does not fit.
+
+        Raises:
+            TypeError: the receiver cannot be called, or ``weak`` is asked of one that has no weak reference.
         """
 
     @abstractmethod
@@ -74,7 +84,7 @@ class Signal(ABC):
 class _Connection:
     """One receiver with its filters. Also what blinker calls."""
 
-    __slots__ = ("__weakref__", "_reference", "call", "coroutine", "only", "queue", "receiver", "sender", "signal")
+    __slots__ = ("__weakref__", "_reference", "only", "queue", "receiver", "sender", "signal")
 
     def __init__(
         self, signal: TypedSignal, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool
@@ -83,7 +93,6 @@ class _Connection:
         self.sender = sender
         self.only = dict(only) if only else None
         self.queue: QueuedReceiver | None = None
-        self.coroutine = _is_coroutine(receiver)
         self.receiver: Receiver | None = None
         self._reference: weakref.ref[Any] | None = None
         if weak:
@@ -97,16 +106,26 @@ class _Connection:
             return self.receiver
         return self._reference() if self._reference is not None else None
 
+    def is_like(self, other: _Connection) -> bool:
+        """Whether both would call the same receiver for the same sends in the same way."""
+        return (
+            self.resolve() == other.resolve()
+            and self.sender is other.sender
+            and self.only == other.only
+            and (self.queue is None) == (other.queue is None)
+        )
+
     def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
         if self.sender is not None and self.sender is not sender:
             return False
         if self.only is not None:
             missing = object()
-            return all(fields.get(name, missing) == value for name, value in self.only.items())
+            return all(bool(fields.get(name, missing) == value) for name, value in self.only.items())
         return True
 
     def _forgotten(self, reference: object) -> None:
-        self.signal._drop(lambda connection: connection is self)
+        # Garbage collection may call this on any thread, at any point: nothing here may wait.
+        self.signal._drop(lambda connection: connection is self, flush=False)
 
     def __call__(self, sender: Any, **fields: Any) -> Any:
         """Reached when somebody sends on the blinker signal itself."""
@@ -142,6 +161,7 @@ class TypedSignal(Signal):
         self._lock = threading.RLock()
         self._connections: tuple[_Connection, ...] = ()
         self._muted = 0
+        self._dropped = 0
         if payload_type is not None:
             self.set_payload_type(payload_type)
 
@@ -173,7 +193,7 @@ class TypedSignal(Signal):
     @property
     def dropped(self) -> int:
         """Calls that bounded queues of this signal could not take."""
-        return sum(connection.queue.dropped for connection in self._connections if connection.queue)
+        return self._dropped + sum(connection.queue.dropped for connection in self._connections if connection.queue)
 
     def connect(
         self,
@@ -184,41 +204,53 @@ class TypedSignal(Signal):
         queued: bool = False,
         maxsize: int = QUEUE_SIZE,
     ) -> Receiver:
+        self._connect(receiver, sender, only, weak, maxsize if queued else None)
+        return receiver
+
+    def _connect(
+        self, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool, maxsize: int | None
+    ) -> _Connection | None:
+        """Make a connection; None if the same is there already."""
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
         connection = _Connection(self, receiver, sender, only, weak)
-        if queued:
+        if maxsize is not None:
             connection.queue = QueuedReceiver(
-                lambda sender, fields: self._call(connection, receiver, sender, fields),
-                lambda error: self._failed(self, receiver, error),
+                lambda sender, fields: self._call_queued(connection, sender, fields),
+                lambda error: self._failed_elsewhere(connection.resolve(), error),
                 maxsize,
                 name=f"kindling-{self.name}",
             )
         with self._lock:
-            self.blinker_signal.connect(connection, weak=False)
-            self._connections = (*self._connections, connection)
-        return receiver
+            if not any(connection.is_like(other) for other in self._connections):
+                self.blinker_signal.connect(connection, weak=False)
+                self._connections = (*self._connections, connection)
+                return connection
+        if connection.queue is not None:
+            connection.queue.close()
+        return None
 
     def disconnect(self, receiver: Receiver) -> None:
         self._drop(lambda connection: connection.resolve() == receiver)
 
-    def _drop(self, unwanted: Callable[[_Connection], bool]) -> None:
+    def _drop(self, unwanted: Callable[[_Connection], bool], flush: bool = True) -> None:
         with self._lock:
             dropped = [connection for connection in self._connections if unwanted(connection)]
+            self._connections = tuple(one for one in self._connections if one not in dropped)
             for connection in dropped:
                 self.blinker_signal.disconnect(connection)
-            self._connections = tuple(one for one in self._connections if one not in dropped)
         for connection in dropped:
             if connection.queue is not None:
-                connection.queue.close()
+                connection.queue.close(FLUSH_SECONDS if flush else 0)
+                self._dropped += connection.queue.dropped
 
     @contextmanager
     def connected_to(self, receiver: Receiver, sender: Any = None) -> Iterator[None]:
-        self.connect(receiver, sender)
+        connection = self._connect(receiver, sender, None, False, None)
         try:
             yield
         finally:
-            self.disconnect(receiver)
+            self._drop(lambda one: one is connection)
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -241,12 +273,10 @@ class TypedSignal(Signal):
         shape = self._shape
         if not (connections or foreign or self._strict) or self._muted:
             return []
+        if payload is not None:
+            fields = self._with_payload(payload, fields)
         if shape is not None:
-            if payload is not None:
-                fields = {**shape.of_payload(payload), **fields}
             fields = shape.of_fields(fields)
-        elif payload is not None:
-            fields = {**vars(payload), **fields}
         results: Results = []
         for connection in connections:
             if (connection.sender is None and connection.only is None) or connection.wants(sender, fields):
@@ -254,11 +284,17 @@ class TypedSignal(Signal):
         if foreign:
             for receiver in self._blinker_receivers(sender):
                 if not isinstance(receiver, _Connection):
-                    try:
-                        results.append((receiver, receiver(sender, **fields)))
-                    except Exception as error:  # noqa: BLE001 - a receiver may raise anything and breaks nothing
-                        self._failed(self, receiver, error)
+                    self._call(receiver, sender, fields, results)
         return results
+
+    def _with_payload(self, payload: Any, fields: dict[str, Any]) -> dict[str, Any]:
+        """Merge a payload object with fields; anything else under that name is a field like others."""
+        shape = self._shape
+        if shape is not None:
+            return {"payload": payload, **fields} if "payload" in shape else {**shape.of_payload(payload), **fields}
+        if is_dataclass(payload) and not isinstance(payload, type):
+            return {**{item.name: getattr(payload, item.name) for item in dataclass_fields(payload)}, **fields}
+        return {"payload": payload, **fields}
 
     def _deliver(self, connection: _Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         receiver = connection.receiver or connection.resolve()
@@ -267,22 +303,34 @@ class TypedSignal(Signal):
         if connection.queue is not None:
             connection.queue.put(sender, fields)
             return None
+        return self._call(receiver, sender, fields, results)
+
+    def _call(self, receiver: Receiver, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         try:
-            if connection.coroutine:
-                value = self._call(connection, receiver, sender, fields)
-            else:
-                value = receiver(sender, **fields)
-        except Exception as error:  # noqa: BLE001 - a receiver may raise anything and breaks nothing
-            self._failed(self, receiver, error)
+            value = receiver(sender, **fields)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a receiver may do anything and breaks nothing
+            self._failed(self, receiver, error, True)
             return None
+        if type(value) is CoroutineType:
+            self._loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
+            value = None
         results.append((receiver, value))
         return value
 
-    def _call(self, connection: _Connection, receiver: Receiver, sender: Any, fields: dict[str, Any]) -> Any:
-        if connection.coroutine:
-            self._loop.run(receiver(sender, **fields), lambda error: self._failed(self, receiver, error))
-            return None
-        return receiver(sender, **fields)
+    def _call_queued(self, connection: _Connection, sender: Any, fields: dict[str, Any]) -> None:
+        """Call on the queue's thread; a coroutine is waited for, so that the queue stays the bound."""
+        receiver = connection.resolve()
+        if receiver is None:
+            return
+        value = receiver(sender, **fields)
+        if type(value) is CoroutineType:
+            future = self._loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
+            if future is not None:
+                future.result()
+
+    def _failed_elsewhere(self, receiver: Receiver | None, error: BaseException) -> None:
+        if receiver is not None:
+            self._failed(self, receiver, error, False)
 
     def _blinker_receivers(self, sender: Any) -> list[Receiver]:
         with self._lock:
@@ -295,13 +343,8 @@ class TypedSignal(Signal):
                 connection.queue.close()
 
 
-def _is_coroutine(receiver: Receiver) -> bool:
-    return inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(getattr(receiver, "__call__", None))  # noqa: B004
-
-
-def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException) -> None:
-    import logging
-
+def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
+    """What a signal without a provider does with a receiver's error."""
     logging.getLogger("kindling.signals").error(
         "Receiver %r of signal %r failed: %s", receiver, signal.name, error, exc_info=error
     )
