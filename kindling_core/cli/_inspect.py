@@ -98,18 +98,12 @@ def graph(
     made = app.plan(selection, mode)
     picture = picture_of(made, {pipe.pipe_id: pipe for pipe in app.all_pipes()}, title=app.name)
     if context.json:
-        edges = [[node.output, node.pipe_id] for node in picture.nodes]
         data = {
             "nodes": [
                 {"pipe_id": node.pipe_id, "inputs": node.inputs, "output": node.output, "generation": node.generation}
                 for node in picture.nodes
             ],
-            "edges": [
-                [producer, node.pipe_id]
-                for node in picture.nodes
-                for entity, producer in edges
-                if entity in node.inputs
-            ],
+            "edges": [[maker, pipe_id] for pipe_id, makers in picture.producers().items() for maker in makers],
         }
         context.emit(data, lambda console: None)
         return

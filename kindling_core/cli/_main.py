@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -75,6 +76,12 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         with cli.make_context("kindling", list(sys.argv[1:] if arguments is None else arguments)) as context:
             try:
                 cli.invoke(context)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Whoever read the output has enough of it (`| head`). What the interpreter flushes at its
+                # end has to go somewhere.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return OK
             except click.exceptions.Exit as leave:
                 return leave.exit_code
             except click.ClickException as error:

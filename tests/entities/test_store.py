@@ -166,3 +166,40 @@ def test_a_failed_write_leaves_the_file_as_it_was(store: EntityStore, tmp_path: 
         store.write_to_entity("silver.t", pa.table({"id": [1]}))
     assert store.get_entity_version("silver.t") == before
     assert [path.name for path in (tmp_path / "lake/silver/t").iterdir()] == ["data.parquet"]
+
+
+def test_an_append_to_parquet_with_a_new_column_is_read_back_whole(store: EntityStore, signals: Any) -> None:
+    heard: list[list[str]] = []
+    signals.create_signal("entity.schema_changed").connect(lambda sender, added, **rest: heard.append(added))
+    store.manager.register_entity("raw.p", provider="parquet", write_mode="append")
+    store.append_to_entity("raw.p", pa.table({"n": pa.array([1], pa.int32())}))
+    store.append_to_entity("raw.p", pa.table({"n": pa.array([2], pa.int32()), "m": ["x"]}))
+    assert rows(store, "raw.p") == [{"n": 1, "m": None}, {"n": 2, "m": "x"}]
+    assert heard == [["m"]]
+
+
+def test_parquet_files_whose_types_do_not_agree_are_refused_by_file_and_column(store: EntityStore) -> None:
+    import pyarrow.parquet as pq
+
+    folder = store.base_dir / "mixed"
+    folder.mkdir()
+    pq.write_table(pa.table({"n": [1]}), folder / "a.parquet")
+    pq.write_table(pa.table({"n": ["x"]}), folder / "b.parquet")
+    store.manager.register_entity("raw.mixed", provider="parquet", path="mixed", read_only=True)
+    with pytest.raises(SchemaError, match=r"'n' is string in .*b\.parquet and bigint in a file before it"):
+        store.read_entity("raw.mixed")
+
+
+def test_policy_fail_keeps_a_parquet_file_as_it_is(store: EntityStore) -> None:
+    store.manager.register_entity("raw.fixed", provider="parquet", schema_policy="fail")
+    store.write_to_entity("raw.fixed", pa.table({"n": [1]}))
+    with pytest.raises(SchemaError, match="m string added"):
+        store.write_to_entity("raw.fixed", pa.table({"n": [2], "m": ["x"]}))
+    assert rows(store, "raw.fixed") == [{"n": 1}]
+
+
+def test_a_damaged_parquet_file_is_named(store: EntityStore) -> None:
+    (store.base_dir / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    store.manager.register_entity("raw.torn", provider="parquet", path="torn.parquet", read_only=True)
+    with pytest.raises(CorruptTableError, match=r"torn\.parquet cannot be read as parquet"):
+        store.read_entity("raw.torn")

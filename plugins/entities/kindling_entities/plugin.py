@@ -14,7 +14,7 @@ from kindling_entities.config import EntitiesConfig
 from kindling_entities.entity import Entities
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
-from kindling_entities.providers import check_options
+from kindling_entities.providers import check_declaration
 from kindling_entities.store import EntityStore
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kindling_core.checks import Check
     from kindling_core.pipes import PipeMetadata
     from kindling_core.signals import SignalEmitter
-    from kindling_entities.protocols import Engine
+    from kindling_entities.protocols import Engine, StorageProvider
 
 
 class EntitiesPlugin:
@@ -51,8 +51,10 @@ class EntitiesPlugin:
     def kindling_mount(self, app: App, collection: object, module: ModuleType | None) -> bool | None:
         if not isinstance(collection, Entities):
             return None
+        _engine_factory(app)
+        contributed = _providers(app)
         for definition in collection:
-            check_options(definition)
+            check_declaration(definition, contributed)
         self._manager.mount(collection)
         return True
 
@@ -71,11 +73,8 @@ class EntitiesPlugin:
     def kindling_start(self, app: App) -> None:
         self._manager.set_signal_provider(app.signals)
         settings = app.config.section("entities")
-        engine = _engine(settings.engine, app)
-        factories: dict[str, Any] = {}
-        for contributed in app.host.results("kindling_entity_providers"):
-            factories.update(contributed)
-        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, factories)
+        engine = _engine_factory(app)(app)
+        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, _providers(app))
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
@@ -123,16 +122,24 @@ class EntitiesPlugin:
         return check(app)
 
 
-def _engine(name: str, app: App) -> Engine:
+def _providers(app: App) -> dict[str, Callable[[Engine], StorageProvider]]:
+    factories: dict[str, Callable[[Engine], StorageProvider]] = {}
+    for contributed in app.host.results("kindling_entity_providers"):
+        factories.update(contributed)
+    return factories
+
+
+def _engine_factory(app: App) -> Callable[[App], Engine]:
     factories: dict[str, Callable[[App], Engine]] = {"embedded": _embedded}
     for contributed in app.host.results("kindling_engines"):
         factories.update(contributed)
+    name = app.config.section("entities").engine
     if name not in factories:
         raise ConfigError(
             f"entities.engine: unknown engine {name!r}.{did_you_mean(name, factories)} "
             f"Known: {', '.join(sorted(factories))}."
         )
-    return factories[name](app)
+    return factories[name]
 
 
 def _embedded(app: App) -> Engine:

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kindling_core.errors import did_you_mean
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import EntityDefinitionError, MergeKeyError, UnsupportedError
+from kindling_entities.errors import MergeKeyError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, Engine, StorageProvider, Transaction
-from kindling_entities.providers import built_in
+from kindling_entities.providers import built_in, unknown_provider
 
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
@@ -59,11 +58,7 @@ class EntityStore:
     def _provider(self, entity: EntityDefinition) -> StorageProvider:
         kind = entity.provider
         if kind not in self._factories:
-            place = f"{entity.location}: " if entity.location else ""
-            raise EntityDefinitionError(
-                f"{place}entity {entity.entity_id!r}: unknown provider {kind!r}."
-                f"{did_you_mean(kind, self._factories)} Known: {', '.join(sorted(self._factories))}."
-            )
+            raise unknown_provider(entity, self._factories)
         with self._lock:
             if kind not in self._providers:
                 self._providers[kind] = self._factories[kind](self.engine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import did_you_mean
@@ -24,16 +24,27 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-def check_options(entity: EntityDefinition) -> None:
-    """Refuse what a built-in provider cannot use, before anything runs.
+def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callable[[Engine], StorageProvider]]) -> None:
+    """Refuse a declaration that its provider cannot use, before anything runs.
+
+    Args:
+        contributed: factories of other plugins. One that has an attribute ``options`` (names) gets the
+            declaration's options checked against it.
 
     Raises:
         EntityDefinitionError: names the declaration's line.
     """
-    known = OPTIONS.get(entity.provider)
+    place = f"{entity.location}: " if entity.location else ""
+    if entity.provider not in OPTIONS and entity.provider not in contributed:
+        raise unknown_provider(entity, [*OPTIONS, *contributed])
+    _check_columns(entity, place)
+    known = (
+        getattr(contributed[entity.provider], "options", None)
+        if entity.provider in contributed
+        else OPTIONS[entity.provider]
+    )
     if known is None:
         return
-    place = f"{entity.location}: " if entity.location else ""
     for option in entity.options:
         if option not in known:
             raise EntityDefinitionError(
@@ -47,6 +58,28 @@ def check_options(entity: EntityDefinition) -> None:
             f"{place}entity {entity.entity_id!r}: {entity.provider} files cannot be merged into. "
             "Use provider 'delta', or write_mode 'overwrite' or 'append'."
         )
+
+
+def _check_columns(entity: EntityDefinition, place: str) -> None:
+    if not entity.columns:
+        return
+    from kindling_entities.errors import SchemaError
+    from kindling_entities.schema import to_arrow_schema
+
+    try:
+        to_arrow_schema(entity.columns)
+    except SchemaError as error:
+        raise EntityDefinitionError(f"{place}entity {entity.entity_id!r}: {error}") from None
+
+
+def unknown_provider(entity: EntityDefinition, known: Iterable[str]) -> EntityDefinitionError:
+    """Word the error of a provider that no active feature offers."""
+    place = f"{entity.location}: " if entity.location else ""
+    names = sorted(known)
+    return EntityDefinitionError(
+        f"{place}entity {entity.entity_id!r}: unknown provider {entity.provider!r}."
+        f"{did_you_mean(entity.provider, names)} Known: {', '.join(names)}."
+    )
 
 
 def built_in() -> dict[str, Callable[[Engine], StorageProvider]]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -78,6 +78,10 @@ def _read_csv(entity: EntityDefinition, path: str) -> pa.Table | pa.RecordBatchR
         skipped += 1
         return "skip"
 
+    def tell_skipped() -> None:
+        if skipped:
+            _log.warning("entity %s: skipped %d bad rows of %s", entity.entity_id, skipped, path)
+
     header = options.get("header", True)
     reading = pa.csv.ReadOptions(
         encoding=options.get("encoding", "utf8"),
@@ -104,10 +108,8 @@ def _read_csv(entity: EntityDefinition, path: str) -> pa.Table | pa.RecordBatchR
         if path.endswith(".zip") or os.path.getsize(path) <= _WHOLE_FILE_BYTES:
             table = pa.csv.read_csv(stream, reading, parsing, converting)
         else:
-            table = pa.csv.open_csv(path, reading, parsing, converting)
-            return _converted(table, declared)
-    if skipped:
-        _log.warning("entity %s: skipped %d bad rows of %s", entity.entity_id, skipped, path)
+            return _converted(pa.csv.open_csv(path, reading, parsing, converting), declared, tell_skipped)
+    tell_skipped()
     return pa.Table.from_batches(list(_converted(table.to_reader(), declared)), _target(table.schema, declared))
 
 
@@ -134,7 +136,9 @@ def _target(found: pa.Schema, declared: pa.Schema) -> pa.Schema:
     return pa.schema([declared.field(f.name) if f.name in declared.names else f for f in found])
 
 
-def _converted(reader: pa.RecordBatchReader, declared: pa.Schema) -> pa.RecordBatchReader:
+def _converted(
+    reader: pa.RecordBatchReader, declared: pa.Schema, at_end: Callable[[], None] = lambda: None
+) -> pa.RecordBatchReader:
     target = _target(reader.schema, declared)
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -144,6 +148,7 @@ def _converted(reader: pa.RecordBatchReader, declared: pa.Schema) -> pa.RecordBa
                 for column, f in zip(batch.columns, target, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=target)
+        at_end()
 
     return pa.RecordBatchReader.from_batches(target, batches())
 

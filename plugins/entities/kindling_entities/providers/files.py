@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +17,15 @@ import pyarrow.parquet as pq
 
 from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import EntityNotFoundError, StorageError, UnsupportedError
-from kindling_entities.protocols import Commit, Engine, Transaction
+from kindling_entities.errors import (
+    CorruptTableError,
+    EntityNotFoundError,
+    SchemaError,
+    StorageError,
+    UnsupportedError,
+)
+from kindling_entities.evolution import apply_policy, evolved
+from kindling_entities.protocols import Commit, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
 from kindling_entities.providers._text import read_text
 
@@ -50,9 +57,7 @@ class FileProvider:
             raise UnsupportedError(f"Entity {entity.entity_id!r}: files keep no versions. Use provider='delta'.")
         paths = _files(entity, location)
         if self._kind == "parquet":
-            if entity.columns:
-                fitted(entity, pq.read_schema(paths[0]))
-            frame = self._engine.session.read.parquet(*paths)
+            frame = self._read_parquet(entity, paths)
         else:
             parts = [read_text(entity, self._kind, path) for path in paths]
             if len(parts) == 1:
@@ -67,6 +72,22 @@ class FileProvider:
             frame = self._engine.from_arrow(data)
         return frame if columns is None else frame.select(*columns)
 
+    def _read_parquet(self, entity: EntityDefinition, paths: Sequence[str]) -> Any:
+        found = [_parquet_schema(entity, path) for path in paths]
+        whole = _unified(entity, paths, found)
+        wanted = fitted(entity, whole) if entity.columns else whole
+        if all(schema.equals(found[0]) for schema in found) and schemas.normal_schema(found[0]).equals(wanted):
+            return self._engine.session.read.parquet(*paths)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for path in paths:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches():
+                        yield schemas.cast_batch(batch, wanted)
+
+        # Parts that an append with another schema left, or types that the declaration widens.
+        return self._engine.from_arrow(pa.RecordBatchReader.from_batches(wanted, batches()))
+
     def write(
         self,
         entity: EntityDefinition,
@@ -79,6 +100,7 @@ class FileProvider:
         reader = declared_reader(self._engine, entity, frame)
         old = self.versions({entity.entity_id: (entity, location)})[entity.entity_id]
         old_version = old if isinstance(old, int) else None
+        change = self._schema_change(entity, location, reader.schema, mode)
         single = os.path.splitext(location)[1] != ""
         suffix = f".{self._kind}"
         if mode == "append":
@@ -99,7 +121,22 @@ class FileProvider:
                 )
         rows = self._put(entity, reader, target)
         version = _version(_listed(location))
-        return Commit(version, old_version, rows_written=rows, created=old_version is None)
+        return Commit(version, old_version, rows_written=rows, created=old_version is None, schema_change=change)
+
+    def _schema_change(
+        self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
+    ) -> schemas.SchemaChange | None:
+        """Apply the schema policy. Only parquet files tell their types, so only they have a schema to change."""
+        paths = _listed(location)
+        if self._kind != "parquet" or not paths:
+            return None
+        old = _unified(entity, paths, [_parquet_schema(entity, path) for path in paths])
+        table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
+        if mode == "append":
+            return evolved(table, old, new)[1] or None
+        change = schemas.compare(old, new)
+        apply_policy(table, change)
+        return change or None
 
     def _put(self, entity: EntityDefinition, reader: pa.RecordBatchReader, target: str) -> int:
         folder = os.path.dirname(target)
@@ -164,9 +201,38 @@ def _files(entity: EntityDefinition, location: str) -> list[str]:
     if not found:
         raise EntityNotFoundError(
             f"Entity {entity.entity_id!r}: no file at {location}. "
-            + ("Correct its path." if entity.read_only else "Run the pipe that writes it first.")
+            + (
+                "Create it, or correct the path of its declaration."
+                if entity.read_only
+                else "Run the pipe that writes it first."
+            )
         )
     return found
+
+
+def _parquet_schema(entity: EntityDefinition, path: str) -> pa.Schema:
+    try:
+        return pq.read_schema(path).remove_metadata()
+    except (pa.ArrowInvalid, EOFError) as error:
+        raise CorruptTableError(
+            f"Entity {entity.entity_id!r}: {path} cannot be read as parquet: {error}. Restore it, or move it away."
+        ) from error
+
+
+def _unified(entity: EntityDefinition, paths: Sequence[str], found: Sequence[pa.Schema]) -> pa.Schema:
+    """One schema for all files: the widest type of each column, in the order in which columns appear."""
+    columns: dict[str, pa.DataType] = {}
+    for path, schema in zip(paths, found, strict=True):
+        for column in schemas.normal_schema(schema):
+            known = columns.get(column.name)
+            if known is None or schemas.widens(known, column.type):
+                columns[column.name] = column.type
+            elif not schemas.widens(column.type, known):
+                raise SchemaError(
+                    f"Entity {entity.entity_id!r}: column {column.name!r} is {schemas.type_name(column.type)} in "
+                    f"{path} and {schemas.type_name(known)} in a file before it. Convert one of them."
+                )
+    return pa.schema(list(columns.items()))
 
 
 def _version(paths: Sequence[str]) -> int:

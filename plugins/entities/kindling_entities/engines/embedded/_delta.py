@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -28,10 +27,10 @@ from kindling_entities.errors import (
     StorageError,
     UnsupportedError,
 )
+from kindling_entities.evolution import apply_policy, evolved, refuse_untyped
 from kindling_entities.protocols import Commit, Table, Transaction
-from kindling_entities.schema import SchemaChange, compare, normal_schema, type_name, widens
+from kindling_entities.schema import SchemaChange, compare, normal_schema
 
-_log = logging.getLogger("kindling.entities")
 # A third-party writer's errors arrive as text; these words are those of the operating system.
 _STORAGE = re.compile(
     r"no space left|os error (?:5|13|28|30|122)\b|read-only file system|permission denied|quota exceeded|StorageFull",
@@ -157,7 +156,7 @@ class DeltaWriter:
         def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
             if opened is None:
                 return self._write(table, None, source, source.schema, None, transaction, mode="error")
-            target, change = _evolved(table, arrow_schema(opened), source.schema)
+            target, change = evolved(table, arrow_schema(opened), source.schema)
             return self._write(table, opened, source, target, change, transaction, mode="append")
 
         return self._streamed(table, frame, transaction, attempt)
@@ -168,7 +167,7 @@ class DeltaWriter:
                 return self._write(table, None, source, source.schema, None, transaction, mode="error")
             old = arrow_schema(opened)
             change = compare(old, source.schema)
-            _apply_policy(table, change)
+            apply_policy(table, change)
             extra: dict[str, Any] = {}
             if change or old.names != source.schema.names or _repartitioned(table, opened):
                 extra = {"schema_mode": "overwrite", "partition_by": list(table.partition_columns)}
@@ -201,7 +200,7 @@ class DeltaWriter:
                         f"{opened.metadata().partition_columns}, declared are {names}. "
                         "Overwrite the whole table once to change them."
                     )
-                target, change = _evolved(table, arrow_schema(opened), source.schema)
+                target, change = evolved(table, arrow_schema(opened), source.schema)
                 if not source.rows:
                     return Commit(opened.version(), opened.version(), rows_written=0)
                 wanted = present.cast(pa.schema([target.field(n) for n in names]))
@@ -240,7 +239,7 @@ class DeltaWriter:
                         f"Table of {table.entity_id!r} has no key column(s) {', '.join(map(repr, lost))}; "
                         f"it has {', '.join(map(repr, old.names))}."
                     )
-                target, change = _evolved(table, old, source.schema)
+                target, change = evolved(table, old, source.schema)
                 # Only the columns of the source: what it lacks keeps its value in matched rows.
                 given = pa.schema([f for f in target if f.name in source.schema.names])
                 before = opened.version()
@@ -294,7 +293,7 @@ class DeltaWriter:
         mode: str,
         **extra: Any,
     ) -> Commit:
-        _refuse_untyped(table, target)
+        refuse_untyped(table, target)
         before = None if opened is None else opened.version()
         if opened is None:
             missing = [c for c in table.partition_columns if c not in target.names]
@@ -409,43 +408,6 @@ def _properties(transaction: Transaction | None, *, retry: bool) -> CommitProper
 
 def _repartitioned(table: Table, opened: DeltaTable) -> bool:
     return list(opened.metadata().partition_columns) != list(table.partition_columns)
-
-
-def _evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, SchemaChange]:
-    """Return the schema after adding the frame's rows: the table's columns, then new ones."""
-    change = compare(old, new)
-    narrowed = {
-        name: types for name, types in change.changed.items() if not widens(new.field(name).type, old.field(name).type)
-    }
-    if narrowed:
-        listed = ", ".join(f"{n!r} is {o} in the table and {w} in the frame" for n, (o, w) in narrowed.items())
-        raise SchemaError(f"{table.entity_id!r}: column {listed}. Cast it in the pipe, or overwrite the table once.")
-    if change.removed and table.schema_policy == "fail":
-        _apply_policy(table, SchemaChange(change.added, change.removed))
-    change = SchemaChange(added=change.added)
-    _apply_policy(table, change)
-    return pa.schema([*old, *(new.field(name) for name in change.added)]), change
-
-
-def _apply_policy(table: Table, change: SchemaChange) -> None:
-    if not change:
-        return
-    if table.schema_policy == "fail":
-        raise SchemaError(
-            f"The schema of {table.entity_id!r} would change: {change}. Nothing was written. "
-            'Change the pipe, or declare schema_policy="evolve".'
-        )
-    if table.schema_policy == "warn":
-        _log.warning("The schema of %r changes: %s", table.entity_id, change)
-
-
-def _refuse_untyped(table: Table, schema: pa.Schema) -> None:
-    untyped = [f.name for f in schema if "void" in type_name(f.type)]
-    if untyped:
-        raise SchemaError(
-            f"Column(s) {', '.join(map(repr, untyped))} of the frame for {table.entity_id!r} have no type, "
-            "since every value is null. Cast them, or declare the entity's columns."
-        )
 
 
 def _distinct(source: Source, names: list[str]) -> pa.Table:
