@@ -7,7 +7,7 @@ transaction ids, never of files, and it returns the figures that a commit itself
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,6 +96,13 @@ class Engine(Protocol):
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
         """Stream a frame (or Arrow data, or a pandas frame) as record batches."""
+
+    def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> Any:
+        """Return what ``append``, ``overwrite`` and ``merge`` take, cast to what ``wanted`` makes of its schema.
+
+        Args:
+            wanted: given the frame's schema, returns one to which it casts without loss, or raises SchemaError.
+        """
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a frame pinned to a version (the newest if None).

@@ -9,7 +9,7 @@ from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.protocols import Commit, Engine, Table, Transaction
-from kindling_entities.providers._fit import declared_reader
+from kindling_entities.providers._fit import fitted
 
 
 class DeltaProvider:
@@ -52,7 +52,7 @@ class DeltaProvider:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
         table = _table(entity, location)
         if entity.columns:
-            frame = declared_reader(self._engine, entity, frame)
+            frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))
         if mode == "merge":
             return self._engine.merge(table, frame, entity.keys, transaction)
         if mode == "append":

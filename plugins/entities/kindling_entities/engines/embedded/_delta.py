@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,126 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
-from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
 
+from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
+from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._frames import Source, Watched, to_reader
 from kindling_entities.engines.embedded._predicates import partition_predicate
-from kindling_entities.errors import (
-    ConflictError,
-    CorruptTableError,
-    EntityError,
-    EntityNotFoundError,
-    MergeKeyError,
-    SchemaError,
-    StorageError,
-    UnsupportedError,
-)
+from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.evolution import apply_policy, evolved, refuse_untyped
 from kindling_entities.protocols import Commit, Table, Transaction
 from kindling_entities.schema import SchemaChange, compare, normal_schema
-
-# A third-party writer's errors arrive as text; these words are those of the operating system.
-_STORAGE = re.compile(
-    r"no space left|os error (?:5|13|28|30|122)\b|read-only file system|permission denied|quota exceeded|StorageFull",
-    re.IGNORECASE,
-)
-_STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
-_CONFLICT = re.compile(
-    r"conflict|version already exists|max commit attempts|failed to commit transaction|already exists|"
-    r"concurrent",
-    re.IGNORECASE,
-)
-
-
-class _RaceLost(Exception):
-    """Another writer committed first."""
-
-
-def not_found(table: Table) -> EntityNotFoundError:
-    return EntityNotFoundError(
-        f"Table of {table.entity_id!r} does not exist at {table.location}. Run the pipe that writes it first."
-    )
-
-
-def storage_error(table: Table, doing: str, error: BaseException) -> StorageError:
-    return StorageError(
-        f"{doing} {table.entity_id!r} at {table.location} failed: {_first_line(error)}. "
-        "Nothing of this write was kept, the table is as it was. Check free space and write permission."
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
-
-
-@contextlib.contextmanager
-def mapped_os_errors(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _STORAGE_ERRNO:
-            raise StorageError(f"{doing} failed: {error}. Free some space or set another temp_dir.") from error
-        raise
-
-
-@contextlib.contextmanager
-def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterator[None]:
-    """Turn errors of delta-rs into those of the plugin; a lost race into ``_RaceLost``."""
-    try:
-        yield
-    except (EntityError, _RaceLost):
-        raise
-    except TableNotFoundError as error:
-        raise not_found(table) from error
-    except Exception as error:
-        text = str(error)
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _STORAGE_ERRNO or _STORAGE.search(text):
-            raise storage_error(table, doing, error) from error
-        if opening and isinstance(error, (DeltaError, ValueError, OSError)):
-            raise CorruptTableError(
-                f"The log of {table.entity_id!r} at {table.location}/_delta_log cannot be read: "
-                f"{_first_line(error)}. Restore the file, or move the folder away and run the pipe again."
-            ) from error
-        if isinstance(error, SchemaMismatchError):
-            raise SchemaError(f"{doing} {table.entity_id!r}: {_first_line(error)}.") from error
-        if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _CONFLICT.search(text)):
-            raise _RaceLost(text) from error
-        if isinstance(error, DeltaError):
-            raise EntityError(f"{doing} {table.entity_id!r} at {table.location}: {_first_line(error)}.") from error
-        raise
-
-
-def open_table(table: Table, version: int | None = None) -> DeltaTable:
-    """Open a table at a version.
-
-    Raises:
-        EntityNotFoundError: no such table or version.
-        CorruptTableError: its log cannot be read.
-    """
-    try:
-        with mapped_errors(table, "Opening", opening=True):
-            return DeltaTable(table.location, version=version)
-    except CorruptTableError:
-        if version is None:
-            raise
-        newest = open_table(table).version()
-        if 0 <= version <= newest:
-            raise
-        raise EntityNotFoundError(f"{table.entity_id!r} has no version {version}; the newest is {newest}.") from None
-
-
-def open_if_exists(table: Table) -> DeltaTable | None:
-    if not os.path.isdir(os.path.join(table.location, "_delta_log")):
-        return None
-    try:
-        return open_table(table)
-    except EntityNotFoundError:
-        return None
-
-
-def arrow_schema(opened: DeltaTable) -> pa.Schema:
-    return normal_schema(pa.schema(opened.schema().to_arrow()))
 
 
 class DeltaWriter:
@@ -142,15 +28,11 @@ class DeltaWriter:
         self,
         spool_bytes: int,
         temp_dir: str | None,
-        max_attempts: int,
-        sleep: Callable[[float], None],
-        jitter: Callable[[], float],
+        retry: Retry,
     ) -> None:
         self._spool_bytes = spool_bytes
         self._temp_dir = temp_dir
-        self._max_attempts = max_attempts
-        self._sleep = sleep
-        self._jitter = jitter
+        self._retry = retry
 
     def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
         def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
@@ -277,7 +159,7 @@ class DeltaWriter:
         empty = _Readable(normal, lambda: pa.RecordBatchReader.from_batches(normal, []))
         try:
             self._write(table, None, empty, normal, None, None, mode="error")
-        except _RaceLost:
+        except RaceLost:
             return False
         return True
 
@@ -369,24 +251,15 @@ class DeltaWriter:
     def _retried(
         self, table: Table, transaction: Transaction | None, attempt: Callable[[DeltaTable | None], Commit]
     ) -> Commit:
-        reason: _RaceLost | None = None
-        for number in range(self._max_attempts):
-            if number:
-                self._sleep(min(0.01 * 1.5**number, 0.5) * (0.5 + self._jitter()))
+        def once() -> Commit:
             opened = open_if_exists(table)
             if opened is not None and transaction is not None:
                 done = opened.transaction_version(transaction.app_id)
                 if done is not None and done >= transaction.version:
                     return Commit(opened.version(), opened.version(), skipped=True)
-            try:
-                return attempt(opened)
-            except _RaceLost as error:
-                reason = error
-        raise ConflictError(
-            f"Other writers committed to {table.entity_id!r} at {table.location} first, "
-            f"{self._max_attempts} times in a row; nothing of this write was kept. Run it again. "
-            f"({_first_line(reason) if reason else 'no attempt was allowed'})"
-        ) from reason
+            return attempt(opened)
+
+        return self._retry.run(table, once)
 
 
 class _Readable:

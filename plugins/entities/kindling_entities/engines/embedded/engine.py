@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import random
-import re
 import shutil
 import tempfile
 import threading
@@ -15,14 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from kindling_entities.engines import _log
+from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded import _delta, _frames
 from kindling_entities.engines.embedded._server import SailServer
-from kindling_entities.errors import EntityNotFoundError, UnsupportedError
+from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Commit, Table, Transaction
-from kindling_entities.schema import normal_schema
-
-_log = logging.getLogger("kindling.entities")
-_COMMIT_FILE = re.compile(r"^(\d{20})\.json$")
+from kindling_entities.schema import cast_reader, normal_schema
 
 
 class EmbeddedEngine:
@@ -50,7 +46,7 @@ class EmbeddedEngine:
         self._server = SailServer()
         self._lock = threading.RLock()
         self._staging: str | None = None
-        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, max_attempts, sleep, jitter)
+        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, Retry(max_attempts, sleep, jitter))
 
     @property
     def session(self) -> Any:
@@ -86,7 +82,7 @@ class EmbeddedEngine:
             if self._staging is None:
                 self._staging = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._temp_dir)
             folder = self._staging
-        with _delta.mapped_os_errors("Staging a frame"):
+        with _log.mapped_os_errors("Staging a frame"):
             path = _frames.stage(_frames.to_reader(data), folder)
         return self.session.read.parquet(path)
 
@@ -94,9 +90,14 @@ class EmbeddedEngine:
         """Stream a Spark, Arrow or pandas frame as record batches with normal types."""
         return _frames.to_reader(frame)
 
+    def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> pa.RecordBatchReader:
+        """Stream a frame, cast to the schema that ``wanted`` makes of its own."""
+        reader = _frames.to_reader(frame)
+        return cast_reader(reader, wanted(reader.schema))
+
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
-        opened = _delta.open_table(table, version)
+        opened = _log.open_table(table, version)
         names = list(columns) if columns is not None else [f.name for f in opened.schema().fields]
         partitioned = bool(opened.metadata().partition_columns)
         frame = self.session.read.format("delta").option("versionAsOf", opened.version()).load(table.location)
@@ -105,13 +106,13 @@ class EmbeddedEngine:
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
-        opened = _delta.open_table(table)
+        opened = _log.open_table(table)
         if opened.metadata().configuration.get("delta.enableChangeDataFeed") != "true":
             raise UnsupportedError(
                 f"Table of {table.entity_id!r} records no changes. Declare it with "
                 'properties={"delta.enableChangeDataFeed": "true"} before its first write.'
             )
-        with _delta.mapped_errors(table, "Reading changes"):
+        with _log.mapped_errors(table, "Reading changes"):
             changes = opened.load_cdf(starting_version=start_version + 1, ending_version=end_version)
             return self.from_arrow(pa.RecordBatchReader.from_stream(changes))
 
@@ -137,35 +138,16 @@ class EmbeddedEngine:
 
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
-        return _newest(table.location) is not None
+        return _log.newest_version(table.location) is not None
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
-        return _delta.arrow_schema(_delta.open_table(table))
+        return _log.arrow_schema(_log.open_table(table))
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table from the names of its log files, or its own error."""
-        found: dict[str, int | Exception] = {}
-        for table in tables:
-            try:
-                newest = _newest(table.location)
-                found[table.entity_id] = _delta.not_found(table) if newest is None else newest
-            except OSError as error:
-                found[table.entity_id] = _delta.storage_error(table, "Reading the version", error)
-        return found
+        return _log.newest_versions(tables)
 
 
 def _quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _newest(location: str) -> int | None:
-    try:
-        with os.scandir(os.path.join(location, "_delta_log")) as entries:
-            commits = [int(m.group(1)) for e in entries if (m := _COMMIT_FILE.match(e.name))]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return max(commits, default=None)
-
-
-__all__ = ["EmbeddedEngine", "EntityNotFoundError"]

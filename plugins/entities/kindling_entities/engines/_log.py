@@ -1,0 +1,136 @@
+"""The log of a Delta table, read through delta-rs and without Spark: versions, schemas, and what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+
+from kindling_entities.engines._retry import RaceLost, first_line
+from kindling_entities.errors import CorruptTableError, EntityError, EntityNotFoundError, SchemaError, StorageError
+from kindling_entities.protocols import Table
+from kindling_entities.schema import normal_schema
+
+_COMMIT_FILE = re.compile(r"^(\d{20})\.json$")
+# A third-party writer's errors arrive as text; these words are those of the operating system.
+_STORAGE = re.compile(
+    r"no space left|os error (?:5|13|28|30|122)\b|read-only file system|permission denied|quota exceeded|StorageFull",
+    re.IGNORECASE,
+)
+_STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
+_CONFLICT = re.compile(
+    r"conflict|version already exists|max commit attempts|failed to commit transaction|already exists|"
+    r"concurrent",
+    re.IGNORECASE,
+)
+
+
+def not_found(table: Table) -> EntityNotFoundError:
+    return EntityNotFoundError(
+        f"Table of {table.entity_id!r} does not exist at {table.location}. Run the pipe that writes it first."
+    )
+
+
+def storage_error(table: Table, doing: str, error: BaseException) -> StorageError:
+    return StorageError(
+        f"{doing} {table.entity_id!r} at {table.location} failed: {first_line(error)}. "
+        "Nothing of this write was kept, the table is as it was. Check free space and write permission."
+    )
+
+
+@contextlib.contextmanager
+def mapped_os_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _STORAGE_ERRNO:
+            raise StorageError(f"{doing} failed: {error}. Free some space or set another temp_dir.") from error
+        raise
+
+
+@contextlib.contextmanager
+def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterator[None]:
+    """Turn errors of delta-rs into those of the plugin; a lost race into ``RaceLost``."""
+    try:
+        yield
+    except (EntityError, RaceLost):
+        raise
+    except TableNotFoundError as error:
+        raise not_found(table) from error
+    except Exception as error:
+        text = str(error)
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _STORAGE_ERRNO or _STORAGE.search(text):
+            raise storage_error(table, doing, error) from error
+        if opening and isinstance(error, (DeltaError, ValueError, OSError)):
+            raise CorruptTableError(
+                f"The log of {table.entity_id!r} at {table.location}/_delta_log cannot be read: "
+                f"{first_line(error)}. Restore the file, or move the folder away and run the pipe again."
+            ) from error
+        if isinstance(error, SchemaMismatchError):
+            raise SchemaError(f"{doing} {table.entity_id!r}: {first_line(error)}.") from error
+        if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _CONFLICT.search(text)):
+            raise RaceLost(text) from error
+        if isinstance(error, DeltaError):
+            raise EntityError(f"{doing} {table.entity_id!r} at {table.location}: {first_line(error)}.") from error
+        raise
+
+
+def open_table(table: Table, version: int | None = None) -> DeltaTable:
+    """Open a table at a version.
+
+    Raises:
+        EntityNotFoundError: no such table or version.
+        CorruptTableError: its log cannot be read.
+    """
+    try:
+        with mapped_errors(table, "Opening", opening=True):
+            return DeltaTable(table.location, version=version)
+    except CorruptTableError:
+        if version is None:
+            raise
+        newest = open_table(table).version()
+        if 0 <= version <= newest:
+            raise
+        raise EntityNotFoundError(f"{table.entity_id!r} has no version {version}; the newest is {newest}.") from None
+
+
+def open_if_exists(table: Table) -> DeltaTable | None:
+    if not os.path.isdir(os.path.join(table.location, "_delta_log")):
+        return None
+    try:
+        return open_table(table)
+    except EntityNotFoundError:
+        return None
+
+
+def arrow_schema(opened: DeltaTable) -> pa.Schema:
+    return normal_schema(pa.schema(opened.schema().to_arrow()))
+
+
+def newest_version(location: str) -> int | None:
+    """The newest version by the names of the log's files, None if there is no table."""
+    try:
+        with os.scandir(os.path.join(location, "_delta_log")) as entries:
+            commits = [int(m.group(1)) for e in entries if (m := _COMMIT_FILE.match(e.name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max(commits, default=None)
+
+
+def newest_versions(tables: Iterable[Table]) -> dict[str, int | Exception]:
+    """The newest version of each table by entity id, or its own error."""
+    found: dict[str, int | Exception] = {}
+    for table in tables:
+        try:
+            newest = newest_version(table.location)
+            found[table.entity_id] = not_found(table) if newest is None else newest
+        except OSError as error:
+            found[table.entity_id] = storage_error(table, "Reading the version", error)
+    return found

@@ -1,0 +1,57 @@
+"""Trying a write again when another writer committed first."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from kindling_entities.errors import ConflictError
+from kindling_entities.protocols import Commit, Table
+
+
+class RaceLost(Exception):
+    """Another writer committed first."""
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+class Retry:
+    """How often, and after what wait, a lost race is tried again.
+
+    Args:
+        max_attempts: before ConflictError.
+        sleep, jitter: replaced in tests.
+    """
+
+    def __init__(
+        self,
+        max_attempts: int = 30,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._max_attempts = max_attempts
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def run(self, table: Table, attempt: Callable[[], Commit]) -> Commit:
+        """Call ``attempt`` until it does not raise ``RaceLost``.
+
+        Raises:
+            ConflictError: it always did; nothing of this write was kept.
+        """
+        reason: RaceLost | None = None
+        for number in range(self._max_attempts):
+            if number:
+                self._sleep(min(0.01 * 1.5**number, 0.5) * (0.5 + self._jitter()))
+            try:
+                return attempt()
+            except RaceLost as error:
+                reason = error
+        raise ConflictError(
+            f"Other writers committed to {table.entity_id!r} at {table.location} first, "
+            f"{self._max_attempts} times in a row; nothing of this write was kept. Run it again. "
+            f"({first_line(reason) if reason else 'no attempt was allowed'})"
+        ) from reason
