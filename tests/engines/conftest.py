@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.protocols import Table
+
+# embedded, spark (classic, local) or connect (Spark Connect, local); `make test` runs pytest once for each.
+KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
+CONF = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Any]:
-    made = EmbeddedEngine(sleep=lambda seconds: None)
+    if KIND == "embedded":
+        from kindling_entities.engines.embedded import EmbeddedEngine
+
+        made: Any = EmbeddedEngine(sleep=lambda seconds: None)
+    else:
+        from kindling_entities.engines.spark import SparkEngine
+
+        where = {"remote": "local[2]"} if KIND == "connect" else {"master": "local[2]"}
+        made = SparkEngine(conf=CONF, sleep=lambda seconds: None, **where)
     made.start()
     made.activate()
     yield made

@@ -52,3 +52,7 @@ class StorageError(EntityError):
 
 class UnsupportedError(EntityError):
     """The engine or the provider cannot do this; the message says what to change."""
+
+
+class EngineError(EntityError):
+    """The engine cannot start, or its session lacks what tables need; the message says what to install or set."""

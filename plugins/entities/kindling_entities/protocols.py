@@ -39,6 +39,7 @@ class Table:
         location: an absolute path.
         partition_columns: in declared order.
         schema_policy: "evolve", "warn" or "fail".
+        name: of the table in a catalog, already quoted for SQL; None for a table by path.
     """
 
     entity_id: str
@@ -47,6 +48,7 @@ class Table:
     schema_policy: str = "evolve"
     description: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 
+from kindling_entities.engines._frames import Source, Watched, to_reader
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
 from kindling_entities.engines._retry import RaceLost, Retry
-from kindling_entities.engines.embedded._frames import Source, Watched, to_reader
 from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.evolution import apply_policy, evolved, refuse_untyped

@@ -37,6 +37,8 @@ class SailServer:
         # `create` and not `getOrCreate`: each App has a session of its own.
         session = SparkSession.builder.remote(f"sc://{host}:{port}").create()
         session.conf.set("spark.sql.session.timeZone", "UTC")
+        # A spark engine in the same process must not take this for a session of a platform.
+        session._kindling_embedded = True  # type: ignore[attr-defined]
         self._server, self._session = server, session
         return session
 

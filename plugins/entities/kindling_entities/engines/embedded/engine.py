@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.engines import _log
+from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines.embedded import _delta, _frames
+from kindling_entities.engines.embedded import _delta
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Commit, Table, Transaction

@@ -1,0 +1,75 @@
+"""Turn Spark's and Delta's errors into those of the plugin."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from kindling_entities.engines._log import not_found, storage_error
+from kindling_entities.engines._retry import RaceLost, first_line
+from kindling_entities.engines.spark._frames import BAD_KEY
+from kindling_entities.errors import CorruptTableError, EngineError, EntityError, MergeKeyError, SchemaError
+from kindling_entities.protocols import Table
+
+# Conditions of Delta Lake's error classes (delta-error-classes.json) and of Spark's.
+_RACE = re.compile(
+    r"DELTA_CONCURRENT_|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED|DELTA_PATH_EXISTS|DELTA_TABLE_ALREADY_EXISTS|"
+    r"TABLE_OR_VIEW_ALREADY_EXISTS|ConcurrentModification|ConcurrentAppend|ConcurrentWrite|FileAlreadyExistsException"
+)
+_MISSING = re.compile(
+    r"PATH_NOT_FOUND|DELTA_MISSING_DELTA_TABLE|DELTA_PATH_DOES_NOT_EXIST|DELTA_TABLE_NOT_FOUND|TABLE_OR_VIEW_NOT_FOUND|"
+    r"SCHEMA_NOT_FOUND|is not a Delta table|DELTA_ONLY_OPERATION|DELTA_MISSING_TRANSACTION_LOG"
+)
+_NO_DELTA = re.compile(
+    r"DATA_SOURCE_NOT_FOUND|DELTA_CONFIGURE_SPARK_SESSION|Failed to find the data source: delta|"
+    r"(?:PARSE_SYNTAX_ERROR|UNSUPPORTED_FEATURE\.TABLE_OPERATION)"
+)
+_STORAGE = re.compile(
+    r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded|AccessDenied|Mkdirs failed"
+)
+_CORRUPT = re.compile(
+    r"DELTA_LOG_FILE_NOT_FOUND|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_STATE_RECOVER|DELTA_VERSIONS_NOT_CONTIGUOUS|"
+    r"MALFORMED|JsonParseException|CANNOT_READ_FILE|FAILED_READ_FILE|DELTA_FILE_NOT_FOUND"
+)
+_SCHEMA = re.compile(
+    r"DELTA_FAILED_TO_MERGE_FIELDS|DELTA_MERGE_INCOMPATIBLE|DELTA_METADATA_MISMATCH|DELTA_INVALID_CHARACTERS_IN_COLUMN|"
+    r"CAST_INVALID_INPUT|DELTA_SCHEMA_CHANGE|DELTA_UNSUPPORTED_DATA_TYPES|DELTA_NULL_SCHEMA"
+)
+
+
+@contextlib.contextmanager
+def mapped_errors(table: Table, doing: str) -> Iterator[None]:
+    """Give an error of Spark the class and the advice that the same error has on every engine."""
+    try:
+        yield
+    except (EntityError, RaceLost):
+        raise
+    except Exception as error:
+        text = f"{_condition(error)} {error}"
+        if BAD_KEY in text:
+            raise MergeKeyError(f"{table.entity_id!r}: {BAD_KEY}") from error
+        if _STORAGE.search(text):
+            raise storage_error(table, doing, error) from error
+        if _RACE.search(text):
+            raise RaceLost(first_line(error)) from error
+        if _MISSING.search(text):
+            raise not_found(table) from error
+        if _CORRUPT.search(text):
+            raise CorruptTableError(
+                f"{doing} {table.entity_id!r} at {table.location}: {first_line(error)}. "
+                "Restore the file, or move the table away and run the pipe again."
+            ) from error
+        if _SCHEMA.search(text):
+            raise SchemaError(f"{doing} {table.entity_id!r}: {first_line(error)}.") from error
+        if _NO_DELTA.search(text) and "delta" in text.lower():
+            raise EngineError(
+                f"The running Spark session has no Delta Lake ({first_line(error)}). Start it with Delta's jar, "
+                "spark.sql.extensions and spark.sql.catalog.spark_catalog, or let Kindling start one."
+            ) from error
+        raise
+
+
+def _condition(error: Exception) -> str:
+    get = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
+    return str(get() or "") if get is not None else ""

@@ -1,0 +1,123 @@
+"""What a table's log tells: without Spark where the log lies on this machine, else by SQL."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from kindling_entities.engines import _log as files
+from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.engines.spark._frames import schema_of
+from kindling_entities.errors import EntityNotFoundError
+from kindling_entities.protocols import Table
+
+
+@dataclass(frozen=True)
+class State:
+    """A table as it stood when it was looked at."""
+
+    version: int
+    schema: pa.Schema
+    partition_columns: list[str] = field(default_factory=list)
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+def is_local(table: Table) -> bool:
+    """Whether the log can be read without Spark."""
+    return table.name is None and "://" not in table.location
+
+
+def identifier(table: Table) -> str:
+    """The table as SQL names it."""
+    return table.name or "delta.`" + table.location.replace("`", "``") + "`"
+
+
+def newest_version(session: Any, table: Table) -> int | None:
+    """The newest version, None if there is no table."""
+    if is_local(table):
+        return files.newest_version(table.location)
+    return _sql_version(session, table)
+
+
+def newest_versions(session: Any, tables: Iterable[Table]) -> dict[str, int | Exception]:
+    """The newest version of each table by entity id, or its own error."""
+    tables = list(tables)
+    found = files.newest_versions(table for table in tables if is_local(table))
+    for table in tables:
+        if not is_local(table):
+            try:
+                version = _sql_version(session, table)
+                found[table.entity_id] = files.not_found(table) if version is None else version
+            except Exception as error:  # noqa: BLE001 - one table's error must not hide the others' versions
+                found[table.entity_id] = error
+    return found
+
+
+def state(session: Any, table: Table) -> State | None:
+    """Version, schema and layout, None if there is no table."""
+    if is_local(table):
+        opened = files.open_if_exists(table)
+        if opened is None:
+            return None
+        metadata = opened.metadata()
+        return State(
+            opened.version(),
+            files.arrow_schema(opened),
+            list(metadata.partition_columns),
+            {key: value for key, value in metadata.configuration.items() if value is not None},
+        )
+    version = _sql_version(session, table)
+    if version is None:
+        return None
+    with mapped_errors(table, "Reading"):
+        detail = session.sql(f"describe detail {identifier(table)}").collect()[0]
+        schema = schema_of(session.sql(f"select * from {identifier(table)} limit 0"))
+    return State(version, schema, list(detail["partitionColumns"]), dict(detail["properties"] or {}))
+
+
+def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:
+    """The version and the metrics of the commit that carries a marker as its user metadata.
+
+    Args:
+        after: only later versions are looked at; None looks at all.
+    """
+    first = -1 if after is None else after
+    if is_local(table):
+        newest = files.newest_version(table.location)
+        for version in range(newest if newest is not None else -1, first, -1):
+            told = _commit_info(table.location, version)
+            if told.get("userMetadata") == marker:
+                return version, dict(told.get("operationMetrics") or {})
+        return None
+    newest = _sql_version(session, table)
+    if newest is None or newest <= first:
+        return None
+    rows = session.sql(f"describe history {identifier(table)} limit {newest - first}").collect()
+    for row in rows:
+        if row["userMetadata"] == marker:
+            return int(row["version"]), dict(row["operationMetrics"] or {})
+    return None
+
+
+def _commit_info(location: str, version: int) -> dict[str, Any]:
+    path = os.path.join(location, "_delta_log", f"{version:020d}.json")
+    with open(path, encoding="utf8") as lines:
+        for line in lines:
+            if line.startswith('{"commitInfo"'):
+                told: dict[str, Any] = json.loads(line)["commitInfo"]
+                return told
+    return {}
+
+
+def _sql_version(session: Any, table: Table) -> int | None:
+    try:
+        with mapped_errors(table, "Reading the version"):
+            rows = session.sql(f"describe history {identifier(table)} limit 1").collect()
+    except EntityNotFoundError:
+        return None
+    return int(rows[0]["version"]) if rows else None

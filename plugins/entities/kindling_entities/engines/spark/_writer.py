@@ -1,0 +1,276 @@
+"""Commits through Delta Lake: append, overwrite, partition overwrite, MERGE; races and repeats."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from kindling_entities.engines._log import newest_version
+from kindling_entities.engines._retry import RaceLost, Retry
+from kindling_entities.engines.spark import _frames, _log
+from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
+from kindling_entities.evolution import apply_policy, evolved, refuse_untyped
+from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.schema import SchemaChange, compare
+
+if TYPE_CHECKING:
+    from kindling_entities.engines.spark.engine import SparkEngine
+
+_SHOWN_KEYS = 5
+_TRANSACTION = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion")
+_MARKER = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+class SparkWriter:
+    """Writes tables; every method either commits once or leaves the table as it was."""
+
+    def __init__(self, engine: SparkEngine, retry: Retry) -> None:
+        self._engine = engine
+        self._retry = retry
+
+    def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+            if state is None:
+                return self._create(table, source, schema, transaction)
+            target, change = evolved(table, state.schema, schema)
+            return self._save(table, state, source, schema, target, change, transaction, mode="append")
+
+        return self._retried(table, frame, attempt)
+
+    def overwrite(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+            if state is None:
+                return self._create(table, source, schema, transaction)
+            change = compare(state.schema, schema)
+            apply_policy(table, change)
+            extra = {}
+            if change or state.schema.names != schema.names or state.partition_columns != list(table.partition_columns):
+                extra = {"overwriteSchema": "true"}
+            return self._save(table, state, source, schema, schema, change, transaction, mode="overwrite", extra=extra)
+
+        return self._retried(table, frame, attempt)
+
+    def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+        names = list(table.partition_columns)
+        if not names:
+            raise UnsupportedError(
+                f"{table.entity_id!r} has no partition columns, so partitions cannot be overwritten. "
+                'Declare partition_columns, or use overwrite_scope="table".'
+            )
+
+        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+            _refuse_missing(table, names, schema)
+            if state is None:
+                return self._create(table, source, schema, transaction)
+            if state.partition_columns != names:
+                raise UnsupportedError(
+                    f"{table.entity_id!r} is stored with partition columns {state.partition_columns}, declared are "
+                    f"{names}. Overwrite the whole table once to change them."
+                )
+            target, change = evolved(table, state.schema, schema)
+            extra = {"partitionOverwriteMode": "dynamic"}
+            return self._save(table, state, source, schema, target, change, transaction, mode="overwrite", extra=extra)
+
+        return self._retried(table, frame, attempt)
+
+    def merge(self, table: Table, frame: Any, keys: list[str], transaction: Transaction | None) -> Commit:
+        if not keys:
+            raise MergeKeyError(f"{table.entity_id!r} has no keys to merge by. Declare keys=[...].")
+
+        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+            missing = [key for key in keys if key not in schema.names]
+            if missing:
+                raise MergeKeyError(
+                    f"Key column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}, "
+                    f"which has {', '.join(map(repr, schema.names))}."
+                )
+            try:
+                if state is None:
+                    made = self._create(table, _frames.guarded(source, schema, keys), schema, transaction)
+                    return Commit(
+                        made.version,
+                        rows_inserted=made.rows_written,
+                        rows_updated=0,
+                        rows_deleted=0,
+                        created=True,
+                        skipped=made.skipped,
+                    )
+                return self._merge(table, state, source, schema, keys, transaction)
+            except MergeKeyError as error:
+                raise _bad_keys(table, source, keys) or error from error.__cause__
+
+        return self._retried(table, frame, attempt)
+
+    def _merge(
+        self,
+        table: Table,
+        state: _log.State,
+        source: Any,
+        schema: pa.Schema,
+        keys: list[str],
+        transaction: Transaction | None,
+    ) -> Commit:
+        lost = [key for key in keys if key not in state.schema.names]
+        if lost:
+            raise MergeKeyError(
+                f"Table of {table.entity_id!r} has no key column(s) {', '.join(map(repr, lost))}; "
+                f"it has {', '.join(map(repr, state.schema.names))}."
+            )
+        target, change = evolved(table, state.schema, schema)
+        given = pa.schema([field for field in target if field.name in schema.names])
+        refuse_untyped(table, given)
+        ready = _frames.guarded(_frames.cast(source, schema, given), given, keys)
+        view, marker = f"kindling_{uuid.uuid4().hex}", _new_marker()
+        with mapped_errors(table, "Merging into"):
+            ready.createOrReplaceTempView(view)
+            # With evolution a column that the source lacks keeps its value, without it that is an error.
+            on = " and ".join(f"t.{_frames.quote(key)} = s.{_frames.quote(key)}" for key in keys)
+            statement = (
+                f"merge with schema evolution into {_log.identifier(table)} t using {view} s on {on} "
+                "when matched then update set * when not matched then insert *"
+            )
+            try:
+                # The clone has settings of its own, so that other writes of this process do not see these.
+                with self._engine.cloned() as session:
+                    session.conf.set(_MARKER, marker)
+                    for key, value in zip(_TRANSACTION, _pair(transaction), strict=False):
+                        session.conf.set(key, value)
+                    rows = session.sql(statement).collect()
+            finally:
+                self._engine.session.catalog.dropTempView(view)
+        if not rows:
+            return Commit(state.version, state.version, skipped=True)
+        told = _log.commit_with(self._engine.session, table, marker, state.version)
+        return Commit(
+            told[0] if told else state.version,
+            state.version,
+            rows_inserted=rows[0]["num_inserted_rows"],
+            rows_updated=rows[0]["num_updated_rows"],
+            rows_deleted=rows[0]["num_deleted_rows"],
+            schema_change=change or None,
+        )
+
+    def ensure(self, table: Table, schema: pa.Schema) -> bool:
+        session = self._engine.session
+        if _log.newest_version(session, table) is not None:
+            return False
+        parts = [f"create table {_log.identifier(table)} ({_frames.ddl(schema)}) using delta"]
+        if table.partition_columns:
+            parts.append(f"partitioned by ({', '.join(map(_frames.quote, table.partition_columns))})")
+        if table.description:
+            parts.append(f"comment {_text(table.description)}")
+        if table.properties:
+            pairs = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in table.properties.items())
+            parts.append(f"tblproperties ({pairs})")
+        try:
+            with mapped_errors(table, "Creating"):
+                session.sql(" ".join(parts)).collect()
+        except RaceLost:
+            return False
+        return True
+
+    def _create(self, table: Table, source: Any, schema: pa.Schema, transaction: Transaction | None) -> Commit:
+        _refuse_missing(table, table.partition_columns, schema)
+        extra = {key: value for key, value in table.properties.items() if key.startswith("delta.")}
+        return self._save(table, None, source, schema, schema, None, transaction, mode="error", extra=extra)
+
+    def _save(
+        self,
+        table: Table,
+        state: _log.State | None,
+        source: Any,
+        schema: pa.Schema,
+        target: pa.Schema,
+        change: SchemaChange | None,
+        transaction: Transaction | None,
+        *,
+        mode: str,
+        extra: dict[str, str] | None = None,
+    ) -> Commit:
+        refuse_untyped(table, target)
+        marker, before = _new_marker(), None if state is None else state.version
+        with mapped_errors(table, "Writing"):
+            writer = (
+                _frames.cast(source, schema, target).write.format("delta").mode(mode).option("userMetadata", marker)
+            )
+            for key, value in (extra or {}).items():
+                writer = writer.option(key, value)
+            if change and "overwriteSchema" not in (extra or {}):
+                writer = writer.option("mergeSchema", "true")
+            for key, value in zip(("txnAppId", "txnVersion"), _pair(transaction), strict=False):
+                writer = writer.option(key, value)
+            if table.partition_columns and (state is None or mode == "overwrite"):
+                writer = writer.partitionBy(*table.partition_columns)
+            if table.name:
+                writer.saveAsTable(table.name)
+            else:
+                writer.save(table.location)
+        told = _log.commit_with(self._engine.session, table, marker, before)
+        if told is None:
+            # Nothing was committed: the transaction was there already, or there was nothing to do.
+            version = before if before is not None else newest_version(table.location)
+            return Commit(version, version, rows_written=0, skipped=transaction is not None)
+        version, metrics = told
+        rows = metrics.get("numOutputRows")
+        return Commit(
+            version,
+            before,
+            rows_written=None if rows is None else int(rows),
+            created=state is None,
+            schema_change=change or None,
+        )
+
+    def _retried(
+        self, table: Table, frame: Any, attempt: Callable[[_log.State | None, Any, pa.Schema], Commit]
+    ) -> Commit:
+        source = self._engine.to_frame(frame)
+        with mapped_errors(table, "Computing rows for"):
+            schema = _frames.schema_of(source)
+        return self._retry.run(table, lambda: attempt(_log.state(self._engine.session, table), source, schema))
+
+
+def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:
+    """Find out which keys stopped a merge; a pass of its own, made only after the failure."""
+    columns = [_frames.quote(key) for key in keys]
+    for key, column in zip(keys, columns, strict=True):
+        nulls = source.filter(f"{column} is null").count()
+        if nulls:
+            return MergeKeyError(
+                f"Key column {key!r} is null in {nulls} row(s) of the frame for {table.entity_id!r}. "
+                "A null matches nothing: filter these rows out, or fill the key."
+            )
+    twice = source.groupBy(*columns).count().filter("`count` > 1").drop("count")
+    shown = [", ".join(f"{key}={row[key]!r}" for key in keys) for row in twice.limit(_SHOWN_KEYS).collect()]
+    if not shown:
+        return None
+    total = twice.count()
+    more = f" and {total - _SHOWN_KEYS} more" if total > _SHOWN_KEYS else ""
+    return MergeKeyError(
+        f"{total} key(s) occur more than once in the frame for {table.entity_id!r}: "
+        f"{'; '.join(shown)}{more}. Keep one row per key."
+    )
+
+
+def _refuse_missing(table: Table, names: Any, schema: pa.Schema) -> None:
+    missing = [name for name in names if name not in schema.names]
+    if missing:
+        raise SchemaError(
+            f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
+        )
+
+
+def _pair(transaction: Transaction | None) -> tuple[str, ...]:
+    return () if transaction is None else (transaction.app_id, str(transaction.version))
+
+
+def _new_marker() -> str:
+    """What finds a commit again in the log: the writer's user metadata."""
+    return f"kindling:{uuid.uuid4().hex}"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,207 @@
+"""``SparkEngine``: Spark computes, classic or through Spark Connect, and Delta Lake commits."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from kindling_entities.engines._frames import to_reader
+from kindling_entities.engines._log import not_found
+from kindling_entities.engines._retry import Retry
+from kindling_entities.engines.spark import _frames, _log, _session
+from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.engines.spark._writer import SparkWriter
+from kindling_entities.errors import EntityNotFoundError, UnsupportedError
+from kindling_entities.protocols import Commit, Table, Transaction
+
+
+class SparkEngine:
+    """Tables on Spark with Delta Lake. Implements ``Engine``.
+
+    The session that the process runs already is taken (a platform's, a notebook's), else one is started. It
+    stays when the App closes: the process has only one, and others may use it.
+
+    Args:
+        master, remote, conf: see ``build_session``.
+        app_name: shown by Spark.
+        staged_bytes: Arrow data above this size go to Spark through a Parquet file.
+        max_attempts, sleep, jitter: see ``Retry``.
+    """
+
+    name = "spark"
+
+    def __init__(
+        self,
+        master: str | None = None,
+        remote: str | None = None,
+        conf: Mapping[str, str] | None = None,
+        app_name: str = "kindling",
+        staged_bytes: int = 8 * 1024 * 1024,
+        max_attempts: int = 30,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._master = master
+        self._remote = remote
+        self._conf = dict(conf or {})
+        self._app_name = app_name
+        self._staged_bytes = staged_bytes
+        self._spark: Any = None
+        self._lock = threading.RLock()
+        self._staging: str | None = None
+        self._writer = SparkWriter(self, Retry(max_attempts, sleep, jitter))
+
+    @property
+    def session(self) -> Any:
+        """The Spark session; found or started on first use."""
+        with self._lock:
+            if self._spark is None:
+                self._spark = _session.running_session() or _session.build_session(
+                    self._master, self._remote, self._conf, self._app_name
+                )
+            return self._spark
+
+    def start(self) -> None:
+        """Find or start the session; harmless when it runs."""
+        self.session  # noqa: B018 - made on first use
+
+    def stop(self) -> None:
+        """Forget the session and remove staged files."""
+        with self._lock:
+            self._spark = None
+            staging, self._staging = self._staging, None
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def activate(self) -> None:
+        """Make ``session`` the active one of the calling thread."""
+        session = self.session
+        if _session.is_connect(session):
+            type(session)._active_session.session = session
+        else:
+            session._jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session._jsparkSession)
+
+    @contextlib.contextmanager
+    def cloned(self) -> Iterator[Any]:
+        """A session with the same settings and temporary views, for one statement with settings of its own."""
+        session = self.session
+        if not _session.is_connect(session):
+            yield type(session)(session.sparkContext, session._jsparkSession.cloneSession())
+            return
+        clone = session.cloneSession()
+        try:
+            yield clone
+        finally:
+            # Not stop(): that would end a server which this process started.
+            clone.client.release_session()
+            clone.client.close()
+
+    def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
+        """Make a frame; large data go through a staged Parquet file where Spark shares this machine's files."""
+        if isinstance(data, pa.RecordBatch):
+            data = pa.Table.from_batches([data])
+        return _frames.from_arrow(self.session, data, self._staging_folder(), self._staged_bytes)
+
+    def _staging_folder(self) -> str | None:
+        where = self._remote or self._master or self.session.conf.get("spark.master", "local")
+        if not where.startswith("local"):
+            return None
+        with self._lock:
+            if self._staging is None:
+                self._staging = tempfile.mkdtemp(prefix="kindling-staged-")
+            return self._staging
+
+    def to_frame(self, frame: Any) -> Any:
+        """A Spark frame of a Spark, Arrow or pandas frame."""
+        if _frames.is_frame(frame):
+            return frame
+        reader = to_reader(frame)
+        return self.from_arrow(reader if isinstance(frame, pa.RecordBatchReader) else reader.read_all())
+
+    def to_reader(self, frame: Any) -> pa.RecordBatchReader:
+        """The rows of a frame as record batches; Spark Connect streams them, classic Spark collects them first."""
+        return to_reader(frame)
+
+    def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> Any:
+        """Return the frame with the casts to the schema that ``wanted`` makes of its own; nothing is computed."""
+        made = self.to_frame(frame)
+        have = _frames.schema_of(made)
+        return _frames.cast(made, have, wanted(have))
+
+    def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
+        """Return a lazy frame pinned to a version."""
+        session = self.session
+        newest = _log.newest_version(session, table)
+        if newest is None:
+            raise not_found(table)
+        if version is not None and not 0 <= version <= newest:
+            raise EntityNotFoundError(f"{table.entity_id!r} has no version {version}; the newest is {newest}.")
+        pinned = newest if version is None else version
+        with mapped_errors(table, "Reading"):
+            reader = session.read.format("delta").option("versionAsOf", pinned)
+            frame = reader.table(table.name) if table.name else reader.load(table.location)
+            return frame if columns is None else frame.select(*map(_frames.quote, columns))
+
+    def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return the changes of (start_version, end_version] from the table's change feed."""
+        session = self.session
+        state = _log.state(session, table)
+        if state is None:
+            raise not_found(table)
+        if state.properties.get("delta.enableChangeDataFeed") != "true":
+            raise UnsupportedError(
+                f"Table of {table.entity_id!r} records no changes. Declare it with "
+                'properties={"delta.enableChangeDataFeed": "true"} before its first write.'
+            )
+        with mapped_errors(table, "Reading changes"):
+            reader = (
+                session.read.format("delta")
+                .option("readChangeFeed", "true")
+                .option("startingVersion", min(start_version + 1, end_version))
+                .option("endingVersion", end_version)
+            )
+            frame = reader.table(table.name) if table.name else reader.load(table.location)
+            return frame if start_version < end_version else frame.limit(0)
+
+    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
+        """Add the rows of a frame."""
+        return self._writer.append(table, frame, transaction)
+
+    def overwrite(
+        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+    ) -> Commit:
+        """Replace the table, or with scope "partitions" only those the frame has rows for."""
+        if scope == "partitions":
+            return self._writer.overwrite_partitions(table, frame, transaction)
+        return self._writer.overwrite(table, frame, transaction)
+
+    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
+        """Update rows whose keys match and insert the others."""
+        return self._writer.merge(table, frame, list(keys), transaction)
+
+    def ensure(self, table: Table, schema: pa.Schema) -> bool:
+        """Create an empty table if there is none; return whether it was created."""
+        return self._writer.ensure(table, schema)
+
+    def exists(self, table: Table) -> bool:
+        """Tell whether the table has a commit."""
+        return _log.newest_version(self.session, table) is not None
+
+    def schema(self, table: Table) -> pa.Schema:
+        """The newest schema, in column order."""
+        state = _log.state(self.session, table)
+        if state is None:
+            raise not_found(table)
+        return state.schema
+
+    def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
+        """The newest version of each table, or its own error; tables by path cost no Spark job."""
+        return _log.newest_versions(self.session, tables)
