@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PACKAGES := kindling_core plugins/entities/kindling_entities
 PROJECTS := pyproject.toml plugins/entities/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml
 SLOW := tests
+ENGINE ?= embedded
+SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quick test-slow lint types unit bench wheels clean
 
@@ -16,19 +18,23 @@ install: $(STAMP) ## make .venv and install everything into it, if missing or st
 
 $(STAMP): constraints.txt requirements-dev.txt $(PROJECTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# pyspark and pyspark-client own one module: a folder that held the other would stay broken.
+	if $(BIN)/python -m pip show --quiet pyspark-client 2>/dev/null; then $(BIN)/python -m pip uninstall --quiet --yes pyspark pyspark-client; fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
 	touch $@
 
-demo: $(STAMP) ## run the flights job on the embedded engine
+demo: $(STAMP) ## run the flights job; ENGINE=spark runs it on Spark with Delta Lake
 	cd examples/flights && ../../$(BIN)/python -m flights.prepare
-	cd examples/flights && ../../$(BIN)/kindling run --picture out/flights.html
-	cd examples/flights && ../../$(BIN)/kindling show gold.carrier_delays --limit 10
+	cd examples/flights && ../../$(BIN)/kindling run --picture out/flights.html $(SET)
+	cd examples/flights && ../../$(BIN)/kindling show gold.carrier_delays --limit 10 $(SET)
 	@echo "Picture of the run: examples/flights/out/flights.html"
 
 test: lint types unit ## lint, types, and all tests but the slow ones
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
+	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
+	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines -m "not slow and not classic"
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
     from kindling_core.app import App
 
 _LOW_DISK_BYTES = 1024**3
+_OLDEST_JAVA = 17
 
 
 def check(app: App | None) -> Iterable[Check]:
-    """Return findings about the engines' packages and, with an App, about its root."""
-    found = [_package(name) for name in ("pysail", "deltalake", "pyarrow")]
+    """Return findings about the engines' packages and, with an App, about its engine and root."""
+    settings = None if app is None else app.config.section("entities")
+    spark = settings is not None and settings.engine == "spark"
+    elsewhere = settings is not None and (settings.spark.remote or "").startswith("sc://")
+    extra = "spark" if spark else "embedded"
+    found = [_package(name, extra) for name in (("deltalake", "delta-spark") if spark else ("pysail", "deltalake"))]
+    found.append(_package("pyarrow", extra))
     both = [name for name in ("pyspark", "pyspark-client") if _version(name)]
     if len(both) == 2:
         found.append(
@@ -32,10 +40,12 @@ def check(app: App | None) -> Iterable[Check]:
             )
         )
     else:
-        found.append(_package(both[0] if both else "pyspark-client"))
-    found.append(_java())
-    if app is not None:
-        found.extend(_root(app.base_dir / Path(app.config.section("entities").root).expanduser()))
+        found.append(_package(both[0] if both else "pyspark" if spark else "pyspark-client", extra))
+    found.append(_java(needed=spark and not elsewhere))
+    if spark and not elsewhere and _version("pyspark") and _version("delta-spark"):
+        found.append(_jars())
+    if app is not None and settings is not None and "://" not in settings.root:
+        found.extend(_root(app.base_dir / Path(settings.root).expanduser()))
     return found
 
 
@@ -46,21 +56,47 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _package(name: str) -> Check:
+def _package(name: str, extra: str) -> Check:
     found = _version(name)
     if found:
         return Check("ok", name, found)
-    return Check("error", name, "not installed", "Run: pip install 'kindling-entities[embedded]'")
+    return Check("error", name, "not installed", f"Run: pip install 'kindling-entities[{extra}]'")
 
 
-def _java() -> Check:
-    java = shutil.which("java")
+def _java(needed: bool) -> Check:
+    java = java_path()
+    if java is None and needed:
+        return Check("error", "java", "none found, and Spark needs 17 or newer", "Install one, or set JAVA_HOME.")
     if java is None:
         return Check("ok", "java", "none found; the embedded engine needs none")
     # java prints its version to standard error, on the first line
     told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=20)
     lines = (told.stderr or told.stdout).splitlines()
-    return Check("ok", "java", f"{lines[0] if lines else 'unknown version'}; the embedded engine needs none")
+    version_line = lines[0] if lines else "unknown version"
+    if not needed:
+        return Check("ok", "java", f"{version_line}; the embedded engine needs none")
+    major = re.search(r'"(\d+)', version_line)
+    if major is not None and int(major.group(1)) < _OLDEST_JAVA:
+        return Check("error", "java", f"{version_line} is too old for Spark 4", "Install Java 17 or newer.")
+    return Check("ok", "java", version_line)
+
+
+def java_path() -> str | None:
+    """The Java that Spark would start, None if there is none."""
+    home = os.environ.get("JAVA_HOME")
+    if home and os.access(os.path.join(home, "bin", "java"), os.X_OK):
+        return os.path.join(home, "bin", "java")
+    return shutil.which("java")
+
+
+def _jars() -> Check:
+    from kindling_entities.engines.spark import _jars as jars
+
+    if jars.resolved(os.environ):
+        return Check("ok", "delta jar", f"{jars.coordinates()} is on this machine")
+    return Check(
+        "warning", "delta jar", f"{jars.coordinates()} is fetched by the first run", "It needs the network once."
+    )
 
 
 def _root(root: Path) -> Iterable[Check]:

@@ -104,11 +104,12 @@ class EntityDefinition:
         place = f"{self.location}: " if self.location else ""
         return EntityDefinitionError(f"{place}entity {self.entity_id!r}: {message}")
 
-    def resolve(self, root: Path, base_dir: Path) -> str:
-        """Return where the entity lies, as an absolute path (or a glob, for a source of several files)."""
+    def resolve(self, root: Path | str, base_dir: Path) -> str:
+        """Return where the entity lies: an absolute path (or a glob, for a source of several files), or a URI."""
         if self.path is not None:
-            return str(base_dir / Path(self.path).expanduser())
-        return str(root.joinpath(*self.entity_id.split(".")))
+            return self.path if "://" in self.path else str(base_dir / Path(self.path).expanduser())
+        parts = self.entity_id.split(".")
+        return "/".join([root.rstrip("/"), *parts]) if isinstance(root, str) else str(root.joinpath(*parts))
 
 
 class Entities:

@@ -130,7 +130,7 @@ def _providers(app: App) -> dict[str, Callable[[Engine], StorageProvider]]:
 
 
 def _engine_factory(app: App) -> Callable[[App], Engine]:
-    factories: dict[str, Callable[[App], Engine]] = {"embedded": _embedded}
+    factories: dict[str, Callable[[App], Engine]] = {"embedded": _embedded, "spark": _spark, "auto": _auto}
     for contributed in app.host.results("kindling_engines"):
         factories.update(contributed)
     name = app.config.section("entities").engine
@@ -150,6 +150,23 @@ def _embedded(app: App) -> Engine:
             f"The embedded engine lacks the module {error.name!r}. Run: pip install 'kindling-entities[embedded]'"
         ) from error
     return EmbeddedEngine()
+
+
+def _spark(app: App) -> Engine:
+    try:
+        from kindling_entities.engines.spark import SparkEngine
+    except ImportError as error:
+        raise ConfigError(
+            f"The spark engine lacks the module {error.name!r}. Run: pip install 'kindling-entities[spark]'"
+        ) from error
+    settings = app.config.section("entities").spark
+    return SparkEngine(settings.master, settings.remote, settings.conf, app.name)
+
+
+def _auto(app: App) -> Engine:
+    from kindling_entities.engines.spark._session import running_session
+
+    return _embedded(app) if running_session() is None else _spark(app)
 
 
 def _rows(commit: Commit) -> int | None:

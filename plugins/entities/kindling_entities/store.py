@@ -42,7 +42,8 @@ class EntityStore:
         self.manager = manager
         self.engine = engine
         self.base_dir = Path(base_dir).resolve()
-        self.root = self.base_dir / Path(root).expanduser()
+        uri = "://" in str(root)
+        self.root: Path | str = str(root) if uri else self.base_dir / Path(root).expanduser()
         self._factories = {**built_in(), **(factories or {})}
         self._providers: dict[str, StorageProvider] = {}
         self._lock = threading.Lock()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from kindling_entities.checks import java_path
 from kindling_entities.engines.spark import _jars
 from kindling_entities.errors import EngineError
 
@@ -53,14 +53,6 @@ def is_connect(session: Any) -> bool:
     return type(session).__module__.startswith("pyspark.sql.connect")
 
 
-def java() -> str | None:
-    """The path of the Java that Spark would start, None if there is none."""
-    home = os.environ.get("JAVA_HOME")
-    if home and os.access(os.path.join(home, "bin", "java"), os.X_OK):
-        return os.path.join(home, "bin", "java")
-    return shutil.which("java")
-
-
 def build_session(master: str | None, remote: str | None, conf: Mapping[str, str], name: str) -> Any:
     """Start Spark, or connect to it.
 
@@ -82,7 +74,7 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
     elsewhere = remote is not None and remote.startswith("sc://")
     settings = dict(conf)
     if not elsewhere:
-        if java() is None:
+        if java_path() is None:
             raise EngineError(
                 "Spark needs Java 17 or newer and none was found. Install one, set JAVA_HOME, "
                 'or use engine = "embedded", which needs none.'
@@ -102,6 +94,10 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
 
 
 def _classic(master: str, settings: Mapping[str, str], name: str) -> Any:
+    if "pysail" in sys.modules:
+        raise EngineError("This process has run the embedded engine, and pyspark allows one kind of session a process.")
+    # Left by a parent process; it would make pyspark look for a Connect server.
+    os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     from pyspark.sql.session import SparkSession
 
     builder = SparkSession.builder.master(master).appName(name)
