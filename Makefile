@@ -34,7 +34,7 @@ test: lint types unit ## lint, types, and all tests but the slow ones
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
-	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines -m "not slow and not classic"
+	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines -m "not slow"
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
