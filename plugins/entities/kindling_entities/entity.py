@@ -11,6 +11,7 @@ from typing import Any
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.maintenance import MaintenancePolicy
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
@@ -38,6 +39,7 @@ class EntityDefinition:
         path: where it lies; relative to the job file. Default: the root, then the parts of the id.
         read_only: a source; writing to it is refused.
         options: for the provider, such as ``delimiter``.
+        maintenance: the fields of ``MaintenancePolicy``, such as ``{"order_by": ["carrier"]}``.
         location: "module:line" of the declaration, where known.
     """
 
@@ -55,6 +57,7 @@ class EntityDefinition:
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    maintenance: Mapping[str, Any] = field(default_factory=dict)
     location: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,10 +89,14 @@ class EntityDefinition:
             raise self._wrong("overwrite_scope 'partitions' needs partition_columns")
         if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
             raise self._wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
+        try:
+            policy = MaintenancePolicy.of(self.maintenance)
+        except (TypeError, ValueError) as error:
+            raise self._wrong(str(error)) from None
         if self.read_only and self.path is None and self.provider != "memory":
             raise self._wrong("a source needs path=... to read from")
         if self.columns and not self.read_only:
-            for name in (*self.keys, *self.partition_columns):
+            for name in (*self.keys, *self.partition_columns, *policy.order_by):
                 if name not in self.columns:
                     raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
 

@@ -167,6 +167,20 @@ class VersionUpdated(SignalPayload):
     new_version: Annotated[int, "version after"]
 
 
+@dataclass
+class Maintained(SignalPayload):
+    """A table was compacted, ordered or vacuumed; its rows are the same."""
+
+    SIGNAL: ClassVar[str] = "entity.maintained"
+
+    entity_id: Annotated[str, "the entity"]
+    files_compacted: Annotated[int | None, "small files that became fewer; None if it cannot be told"]
+    files_written: Annotated[int | None, "what they became"]
+    files_removed: Annotated[int, "files that no retained version needed"]
+    duration_seconds: Annotated[float, "how long it took"]
+    version: Annotated[int, "version after"]
+
+
 PAYLOADS: tuple[type[SignalPayload], ...] = (
     BeforeEnsureTable,
     AfterEnsureTable,
@@ -182,4 +196,5 @@ PAYLOADS: tuple[type[SignalPayload], ...] = (
     WriteFailed,
     SchemaChanged,
     VersionUpdated,
+    Maintained,
 )

@@ -111,9 +111,9 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
-        from kindling_entities.commands import entities, show
+        from kindling_entities.commands import entities, maintain, migrate, show
 
-        return [entities, show]
+        return [entities, show, migrate, maintain]
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:

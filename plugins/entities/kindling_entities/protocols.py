@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kindling_entities.entity import EntityDefinition
+    from kindling_entities.maintenance import MaintenancePolicy
     from kindling_entities.schema import SchemaChange
 
 
@@ -74,6 +75,40 @@ class Commit:
     skipped: bool = False
     created: bool = False
     schema_change: SchemaChange | None = None
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """A table as it stands.
+
+    Attributes:
+        schema: in column order, normal types.
+        rows, size_bytes, files: of the newest version; None where the log does not tell.
+    """
+
+    version: int
+    schema: pa.Schema
+    partition_columns: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    rows: int | None = None
+    size_bytes: int | None = None
+    files: int | None = None
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What maintenance did, or in a dry run would do.
+
+    Attributes:
+        files_compacted, files_written: small files, and what they became; None where a dry run cannot tell.
+        files_removed: paths of files that no retained version needs, leftovers of killed writes among them.
+        version: of the table afterwards.
+    """
+
+    files_compacted: int | None
+    files_written: int | None
+    files_removed: tuple[str, ...]
+    version: int
 
 
 class Engine(Protocol):
@@ -137,6 +172,16 @@ class Engine(Protocol):
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
+
+    def describe(self, table: Table) -> TableInfo | None:
+        """The table as it stands, None if there is none."""
+
+    def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
+        """Compact, order and vacuum a table; rows stay the same.
+
+        Raises:
+            EntityNotFoundError: no such table.
+        """
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table by entity id, or the error of that table alone."""

@@ -7,14 +7,19 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import MergeKeyError, UnsupportedError
+from kindling_entities.errors import MergeKeyError, UnknownEntityError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import Commit, Engine, StorageProvider, Transaction
+from kindling_entities.protocols import Commit, Engine, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
+
+if TYPE_CHECKING:
+    from kindling_entities.migration import Drift
+    from kindling_entities.providers.delta import DeltaProvider
 
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
@@ -231,6 +236,82 @@ class EntityStore:
         for kind, group in groups.items():
             found.update(self._providers[kind].versions(group))
         return {entity_id: found[entity_id] for entity_id in entity_ids}
+
+    def tables(self, patterns: Sequence[str] = ()) -> list[str]:
+        """Return the entities that are Delta tables of this job, all or those that match a pattern or ``tag:x``.
+
+        Raises:
+            UnknownEntityError: a pattern matches none.
+        """
+        mine = {
+            entity_id: entity
+            for entity_id in self.manager.get_entity_ids()
+            if (entity := self.manager.get_entity_definition(entity_id)).provider == "delta" and not entity.read_only
+        }
+        found: dict[str, None] = dict.fromkeys(mine) if not patterns else {}
+        for pattern in patterns:
+            name, _, value = pattern.removeprefix("tag:").partition("=")
+            matching = [
+                entity_id
+                for entity_id, entity in mine.items()
+                if (name in entity.tags and value in ("", entity.tags[name]))
+                or (not pattern.startswith("tag:") and fnmatchcase(entity_id, pattern))
+            ]
+            if not matching:
+                raise UnknownEntityError(pattern, mine)
+            found.update(dict.fromkeys(matching))
+        return list(found)
+
+    def describe(self, entity_id: str) -> TableInfo | None:
+        """Return a Delta table as it stands; None if there is none, or for another kind of storage."""
+        from kindling_entities.providers.delta import DeltaProvider
+
+        entity, location, provider = self._find(entity_id)
+        return provider.describe(entity, location) if isinstance(provider, DeltaProvider) else None
+
+    def drift(self, entity_id: str) -> Drift:
+        """Return how a Delta table differs from its declaration."""
+        entity, location, provider = self._delta(entity_id)
+        return provider.drift(entity, location)
+
+    def migrate(self, entity_id: str, drift: Drift) -> int | None:
+        """Do the steps of a drift in one commit; returns the version afterwards, None if there were none."""
+        entity, location, provider = self._delta(entity_id)
+        version = provider.migrate(entity, location, drift)
+        if version is not None and not drift.create:
+            self.manager.emit(
+                "entity.schema_changed",
+                entity_id=entity_id,
+                added=list(drift.add),
+                removed=[],
+                changed=list(drift.widen),
+            )
+        return version
+
+    def maintain(self, entity_id: str, *, dry_run: bool = True) -> Upkeep:
+        """Compact, order and vacuum a Delta table by its declared policy, or tell what that would do."""
+        entity, location, provider = self._delta(entity_id)
+        started = time.perf_counter()
+        done = provider.maintain(entity, location, dry_run=dry_run)
+        if not dry_run:
+            self.manager.emit(
+                "entity.maintained",
+                entity_id=entity_id,
+                files_compacted=done.files_compacted,
+                files_written=done.files_written,
+                files_removed=len(done.files_removed),
+                duration_seconds=time.perf_counter() - started,
+                version=done.version,
+            )
+        return done
+
+    def _delta(self, entity_id: str) -> tuple[EntityDefinition, str, DeltaProvider]:
+        from kindling_entities.providers.delta import DeltaProvider
+
+        entity, location, provider = self._find(entity_id)
+        if not isinstance(provider, DeltaProvider) or entity.read_only:
+            raise UnsupportedError(f"Entity {entity_id!r} is no Delta table of this job, so it is left as it is.")
+        return entity, location, provider
 
 
 def _by_partition(entity: EntityDefinition, mode: str) -> bool:

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchEr
 
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import CorruptTableError, EntityError, EntityNotFoundError, SchemaError, StorageError
-from kindling_entities.protocols import Table
+from kindling_entities.protocols import Table, TableInfo
 from kindling_entities.schema import normal_schema
 
 _COMMIT_FILE = re.compile(r"^(\d{20})\.json$")
@@ -134,3 +134,27 @@ def newest_versions(tables: Iterable[Table]) -> dict[str, int | Exception]:
         except OSError as error:
             found[table.entity_id] = storage_error(table, "Reading the version", error)
     return found
+
+
+def describe(table: Table) -> TableInfo | None:
+    """The table as its log tells it, None if there is none."""
+    opened = open_if_exists(table)
+    if opened is None:
+        return None
+    metadata = opened.metadata()
+    with mapped_errors(table, "Reading"):
+        files = pa.table(opened.get_add_actions(flatten=True))
+    # A writer that keeps no statistics leaves the count of a file empty.
+    counts = (
+        files["num_records"] if "num_records" in files.column_names else pa.chunked_array([pa.nulls(files.num_rows)])
+    )
+    rows = sum(counts.to_pylist()) if counts.null_count == 0 else None
+    return TableInfo(
+        opened.version(),
+        arrow_schema(opened),
+        tuple(metadata.partition_columns),
+        {key: value for key, value in metadata.configuration.items() if value is not None},
+        rows,
+        sum(files["size_bytes"].to_pylist()),
+        files.num_rows,
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from kindling_entities.errors import ConflictError
-from kindling_entities.protocols import Commit, Table
+from kindling_entities.protocols import Table
+
+Result = TypeVar("Result")
 
 
 class RaceLost(Exception):
@@ -36,7 +39,7 @@ class Retry:
         self._sleep = sleep
         self._jitter = jitter
 
-    def run(self, table: Table, attempt: Callable[[], Commit]) -> Commit:
+    def run(self, table: Table, attempt: Callable[[], Result]) -> Result:
         """Call ``attempt`` until it does not raise ``RaceLost``.
 
         Raises:

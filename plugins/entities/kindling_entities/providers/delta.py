@@ -8,7 +8,9 @@ from typing import Any
 from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
-from kindling_entities.protocols import Commit, Engine, Table, Transaction
+from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.migration import Drift, apply, compare
+from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.providers._fit import fitted
 
 
@@ -30,7 +32,7 @@ class DeltaProvider:
         columns: Sequence[str] | None = None,
     ) -> Any:
         """Return a frame of a version, or of the changes after ``start_version``."""
-        table = _table(entity, location)
+        table = table_of(entity, location)
         if start_version is None:
             return self._engine.read(table, version=version, columns=columns)
         if version is None:
@@ -50,7 +52,7 @@ class DeltaProvider:
         transaction: Transaction | None = None,
     ) -> Commit:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
-        table = _table(entity, location)
+        table = table_of(entity, location)
         if entity.columns:
             frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))
         if mode == "merge":
@@ -61,7 +63,7 @@ class DeltaProvider:
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Create an empty table of the declared columns unless there is one."""
-        table = _table(entity, location)
+        table = table_of(entity, location)
         if not entity.columns:
             if self._engine.exists(table):
                 return False
@@ -72,14 +74,32 @@ class DeltaProvider:
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
         """Tell whether there is a table."""
-        return self._engine.exists(_table(entity, location))
+        return self._engine.exists(table_of(entity, location))
+
+    def describe(self, entity: EntityDefinition, location: str) -> TableInfo | None:
+        """The table as it stands, None if there is none."""
+        return self._engine.describe(table_of(entity, location))
+
+    def maintain(self, entity: EntityDefinition, location: str, *, dry_run: bool) -> Upkeep:
+        """Maintain the table by its declared policy."""
+        policy = MaintenancePolicy.of(entity.maintenance)
+        return self._engine.maintain(table_of(entity, location), policy, dry_run=dry_run)
+
+    def drift(self, entity: EntityDefinition, location: str) -> Drift:
+        """How the table differs from its declaration."""
+        return compare(entity, self.describe(entity, location))
+
+    def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
+        """Do the steps of a drift; returns the version afterwards, None if nothing was to be done."""
+        return apply(self._engine, entity, table_of(entity, location), drift)
 
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return the newest version of each table, or its error."""
-        return self._engine.versions([_table(entity, location) for entity, location in entities.values()])
+        return self._engine.versions([table_of(entity, location) for entity, location in entities.values()])
 
 
-def _table(entity: EntityDefinition, location: str) -> Table:
+def table_of(entity: EntityDefinition, location: str) -> Table:
+    """The physical table of an entity."""
     return Table(
         entity.entity_id,
         location,

@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines.embedded import _delta
+from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.errors import UnsupportedError
-from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.schema import cast_reader, normal_schema
 
 
@@ -46,7 +47,8 @@ class EmbeddedEngine:
         self._server = SailServer()
         self._lock = threading.RLock()
         self._staging: str | None = None
-        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, Retry(max_attempts, sleep, jitter))
+        self._retry = Retry(max_attempts, sleep, jitter)
+        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry)
 
     @property
     def session(self) -> Any:
@@ -143,6 +145,14 @@ class EmbeddedEngine:
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
         return _log.arrow_schema(_log.open_table(table))
+
+    def describe(self, table: Table) -> TableInfo | None:
+        """The table as it stands, None if there is none."""
+        return _log.describe(table)
+
+    def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
+        """Compact, order and vacuum a table; rows stay the same."""
+        return _upkeep.maintain(table, policy, self._retry, dry_run=dry_run)
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table from the names of its log files, or its own error."""

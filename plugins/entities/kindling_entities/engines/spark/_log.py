@@ -14,7 +14,7 @@ from kindling_entities.engines import _log as files
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
-from kindling_entities.protocols import Table
+from kindling_entities.protocols import Table, TableInfo
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,24 @@ def state(session: Any, table: Table) -> State | None:
         detail = session.sql(f"describe detail {identifier(table)}").collect()[0]
         schema = schema_of(session.sql(f"select * from {identifier(table)} limit 0"))
     return State(version, schema, list(detail["partitionColumns"]), dict(detail["properties"] or {}))
+
+
+def describe(session: Any, table: Table) -> TableInfo | None:
+    """The table as it stands, None if there is none."""
+    if is_local(table):
+        return files.describe(table)
+    found = state(session, table)
+    if found is None:
+        return None
+    detail = session.sql(f"describe detail {identifier(table)}").collect()[0]
+    return TableInfo(
+        found.version,
+        found.schema,
+        tuple(found.partition_columns),
+        found.properties,
+        size_bytes=detail["sizeInBytes"],
+        files=detail["numFiles"],
+    )
 
 
 def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:

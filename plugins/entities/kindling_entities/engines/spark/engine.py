@@ -16,11 +16,12 @@ import pyarrow as pa
 from kindling_entities.engines._frames import to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines.spark import _frames, _log, _session
+from kindling_entities.engines.spark import _frames, _log, _session, _upkeep
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError, UnsupportedError
-from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
 
 
 class SparkEngine:
@@ -57,7 +58,8 @@ class SparkEngine:
         self._spark: Any = None
         self._lock = threading.RLock()
         self._staging: str | None = None
-        self._writer = SparkWriter(self, Retry(max_attempts, sleep, jitter))
+        self._retry = Retry(max_attempts, sleep, jitter)
+        self._writer = SparkWriter(self, self._retry)
 
     @property
     def session(self) -> Any:
@@ -201,6 +203,14 @@ class SparkEngine:
         if state is None:
             raise not_found(table)
         return state.schema
+
+    def describe(self, table: Table) -> TableInfo | None:
+        """The table as it stands, None if there is none; elsewhere than on this machine without its count of rows."""
+        return _log.describe(self.session, table)
+
+    def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
+        """Compact, order and vacuum a table; rows stay the same."""
+        return _upkeep.maintain(self, table, policy, self._retry, dry_run=dry_run)
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table, or its own error; tables by path cost no Spark job."""

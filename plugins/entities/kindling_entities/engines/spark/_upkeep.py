@@ -1,0 +1,49 @@
+"""OPTIMIZE and VACUUM of Delta Lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kindling_entities.engines._log import not_found, open_table
+from kindling_entities.engines._retry import Retry
+from kindling_entities.engines.embedded._upkeep import small_files
+from kindling_entities.engines.spark import _frames, _log
+from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.protocols import Table, Upkeep
+
+if TYPE_CHECKING:
+    from kindling_entities.engines.spark.engine import SparkEngine
+
+_MB = 1024 * 1024
+
+
+def maintain(engine: SparkEngine, table: Table, policy: MaintenancePolicy, retry: Retry, *, dry_run: bool) -> Upkeep:
+    """Maintain one table; a lost race is tried again."""
+    return retry.run(table, lambda: _once(engine, table, policy, dry_run))
+
+
+def _once(engine: SparkEngine, table: Table, policy: MaintenancePolicy, dry_run: bool) -> Upkeep:
+    if _log.newest_version(engine.session, table) is None:
+        raise not_found(table)
+    name = _log.identifier(table)
+    compacted = small_files(open_table(table), policy) if _log.is_local(table) else None
+    written: int | None = None
+    removed: list[str] = []
+    with engine.cloned() as session:
+        session.conf.set("spark.databricks.delta.optimize.maxFileSize", str(policy.target_file_mb * _MB))
+        session.conf.set("spark.databricks.delta.optimize.minFileSize", str(policy.target_file_mb * _MB))
+        session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+        if not dry_run and (policy.compact or policy.order_by):
+            with mapped_errors(table, "Compacting"):
+                order = f" zorder by ({', '.join(map(_frames.quote, policy.order_by))})" if policy.order_by else ""
+                metrics: Any = session.sql(f"optimize {name}{order}").collect()[0]["metrics"]
+            compacted, written = metrics["numFilesRemoved"], metrics["numFilesAdded"]
+        if policy.vacuum:
+            with mapped_errors(table, "Vacuuming"):
+                dry = session.sql(f"vacuum {name} retain {policy.retention_hours} hours dry run").collect()
+                removed = [str(row[0]) for row in dry]
+                if not dry_run:
+                    session.sql(f"vacuum {name} retain {policy.retention_hours} hours").collect()
+    version = _log.newest_version(engine.session, table)
+    return Upkeep(compacted, written, tuple(sorted(removed)), version if version is not None else -1)
