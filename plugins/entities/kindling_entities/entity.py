@@ -36,6 +36,11 @@ class EntityDefinition:
         overwrite_scope: "table", or "partitions" to replace only the partitions that a frame has rows for.
         schema_policy: what happens when a frame's columns differ: "evolve" adopts, "warn" adopts and
             logs, "fail" raises before anything is written.
+        scd: 2 keeps a history (``valid_from``, ``valid_to``, ``is_current``, ``row_hash``); 1 is a plain merge.
+        track: columns whose change begins a new row of the history; default: all but keys and sequence.
+        sequence_by: column that orders the changes of a key; default: the time of the write.
+        delete_when: SQL over the frame's columns; a row for which it holds closes its key's history.
+        surrogate_key: column to add that identifies a row of the history.
         path: where it lies; relative to the job file. Default: the root, then the parts of the id.
         read_only: a source; writing to it is refused.
         options: for the provider, such as ``delimiter``.
@@ -51,6 +56,11 @@ class EntityDefinition:
     write_mode: str = "overwrite"
     overwrite_scope: str = "table"
     schema_policy: str = "evolve"
+    scd: int | None = None
+    track: tuple[str, ...] = ()
+    sequence_by: str | None = None
+    delete_when: str | None = None
+    surrogate_key: str | None = None
     path: str | None = None
     read_only: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -61,13 +71,15 @@ class EntityDefinition:
     location: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("keys", "partition_columns"):
+        for name in ("keys", "partition_columns", "track"):
             object.__setattr__(self, name, self._names(name))
         tags: object = self.tags
         if not isinstance(tags, Mapping):
             object.__setattr__(self, "tags", dict.fromkeys(self.tags, ""))
         if self.path is not None:
             object.__setattr__(self, "path", str(self.path))
+        if self.scd in (1, 2):
+            object.__setattr__(self, "write_mode", "merge")
         self._check()
 
     def _names(self, name: str) -> tuple[str, ...]:
@@ -89,6 +101,7 @@ class EntityDefinition:
             raise self._wrong("overwrite_scope 'partitions' needs partition_columns")
         if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
             raise self._wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
+        self._check_history()
         try:
             policy = MaintenancePolicy.of(self.maintenance)
         except (TypeError, ValueError) as error:
@@ -99,6 +112,20 @@ class EntityDefinition:
             for name in (*self.keys, *self.partition_columns, *policy.order_by):
                 if name not in self.columns:
                     raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+
+    def _check_history(self) -> None:
+        if self.scd not in (None, 1, 2):
+            raise self._wrong(f"scd is {self.scd!r}; 1 (the newest values) or 2 (a history) can be kept")
+        if self.scd != 2:
+            for name in ("track", "sequence_by", "delete_when", "surrogate_key"):
+                if getattr(self, name):
+                    raise self._wrong(f"{name} belongs to a history; declare scd=2")
+            return
+        if self.provider != "delta":
+            raise self._wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
+        for name in (*self.track, *([self.sequence_by] if self.sequence_by else [])):
+            if self.columns and name not in self.columns:
+                raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
         value = getattr(self, name)

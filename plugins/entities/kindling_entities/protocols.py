@@ -8,6 +8,7 @@ transaction ids, never of files, and it returns the figures that a commit itself
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -141,6 +142,9 @@ class Engine(Protocol):
             wanted: given the frame's schema, returns one to which it casts without loss, or raises SchemaError.
         """
 
+    def held(self, frame: Any) -> AbstractContextManager[Any]:
+        """A frame that is computed once and may be read several times within the ``with`` block."""
+
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a frame pinned to a version (the newest if None).
 
@@ -158,10 +162,22 @@ class Engine(Protocol):
     ) -> Commit:
         """Replace the table, or (scope "partitions") only the partitions that the frame has rows for."""
 
-    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
+    def merge(
+        self,
+        table: Table,
+        frame: Any,
+        keys: Sequence[str],
+        transaction: Transaction | None = None,
+        *,
+        expected_version: int | None = None,
+    ) -> Commit:
         """Update rows whose keys match and insert the others.
 
+        Args:
+            expected_version: the version that the frame was computed from; -1 means no table.
+
         Raises:
+            VersionMoved: the table is, or was when this was committed, at another version than expected.
             MergeKeyError: a key column is missing, or keys are null or not unique in the frame.
         """
 

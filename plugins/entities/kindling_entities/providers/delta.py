@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
+import pyarrow as pa
+
+from kindling_entities import scd2
 from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.errors import ConflictError, EntityDefinitionError, VersionMoved
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.migration import Drift, apply, compare
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.providers._fit import fitted
+
+_HISTORY_ATTEMPTS = 20
 
 
 class DeltaProvider:
@@ -53,6 +59,8 @@ class DeltaProvider:
     ) -> Commit:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
         table = table_of(entity, location)
+        if entity.scd == 2 and mode == "merge":
+            return self._keep_history(entity, table, frame, transaction)
         if entity.columns:
             frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))
         if mode == "merge":
@@ -60,6 +68,34 @@ class DeltaProvider:
         if mode == "append":
             return self._engine.append(table, frame, transaction)
         return self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
+
+    def _keep_history(
+        self, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
+    ) -> Commit:
+        engine, now = self._engine, datetime.now(timezone.utc).isoformat()
+        seen: list[pa.Schema] = []
+
+        def fit(actual: pa.Schema) -> pa.Schema:
+            seen.append(fitted(entity, actual) if entity.columns else actual)
+            return seen[-1]
+
+        with engine.held(engine.conform(frame, fit)) as source:
+            for _ in range(_HISTORY_ATTEMPTS):
+                actual = engine.describe(table)
+                history = scd2.plan(entity, seen[-1], None if actual is None else actual.schema, now)
+                stored = None if actual is None else engine.read(table, version=actual.version)
+                rows = scd2.changes(entity.entity_id, history, source, stored)
+                expected = -1 if actual is None else actual.version
+                try:
+                    keys = (*entity.keys, scd2.VALID_FROM)
+                    return engine.merge(table, rows, keys, transaction, expected_version=expected)
+                except VersionMoved as moved:
+                    # The timeline was laid out from rows that are no longer the newest. If it was committed all
+                    # the same, the repair must not be taken for a repetition of it.
+                    transaction = None if moved.committed else transaction
+        raise ConflictError(
+            f"Other writers committed to {entity.entity_id!r} first, {_HISTORY_ATTEMPTS} times in a row. Run it again."
+        )
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Create an empty table of the declared columns unless there is one."""

@@ -16,7 +16,7 @@ from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.evolution import apply_policy, evolved, refuse_untyped
+from kindling_entities.evolution import apply_policy, evolved, refuse_moved, refuse_untyped
 from kindling_entities.protocols import Commit, Table, Transaction
 from kindling_entities.schema import SchemaChange, compare, normal_schema
 
@@ -99,11 +99,19 @@ class DeltaWriter:
 
             return self._retried(table, transaction, attempt)
 
-    def merge(self, table: Table, frame: Any, keys: list[str], transaction: Transaction | None) -> Commit:
+    def merge(
+        self,
+        table: Table,
+        frame: Any,
+        keys: list[str],
+        transaction: Transaction | None,
+        expected_version: int | None = None,
+    ) -> Commit:
         with self._spooled(table, frame) as source:
             check_keys(table, source, keys)
 
             def attempt(opened: DeltaTable | None) -> Commit:
+                refuse_moved(table, expected_version, None if opened is None else opened.version())
                 if opened is None:
                     readable = _Readable(source.schema, lambda: source.reader(source.schema))
                     made = self._write(table, None, readable, source.schema, None, transaction, mode="error")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -97,6 +98,11 @@ class EmbeddedEngine:
         reader = _frames.to_reader(frame)
         return cast_reader(reader, wanted(reader.schema))
 
+    @contextlib.contextmanager
+    def held(self, frame: Any) -> Iterator[Any]:
+        """A frame that is computed once; kept in memory or in a staged Parquet file."""
+        yield self.from_arrow(_frames.to_reader(frame))
+
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
         opened = _log.open_table(table, version)
@@ -130,9 +136,17 @@ class EmbeddedEngine:
             return self._writer.overwrite_partitions(table, frame, transaction)
         return self._writer.overwrite(table, frame, transaction)
 
-    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
+    def merge(
+        self,
+        table: Table,
+        frame: Any,
+        keys: Sequence[str],
+        transaction: Transaction | None = None,
+        *,
+        expected_version: int | None = None,
+    ) -> Commit:
         """Update rows whose keys match and insert the others."""
-        return self._writer.merge(table, frame, list(keys), transaction)
+        return self._writer.merge(table, frame, list(keys), transaction, expected_version)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""

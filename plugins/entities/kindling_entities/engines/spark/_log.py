@@ -98,8 +98,10 @@ def describe(session: Any, table: Table) -> TableInfo | None:
     )
 
 
-def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:
-    """The version and the metrics of the commit that carries a marker as its user metadata.
+def commit_with(
+    session: Any, table: Table, marker: str, after: int | None
+) -> tuple[int, dict[str, Any], int | None] | None:
+    """The version, the metrics and the version read of the commit that carries a marker as its user metadata.
 
     Args:
         after: only later versions are looked at; None looks at all.
@@ -110,7 +112,7 @@ def commit_with(session: Any, table: Table, marker: str, after: int | None) -> t
         for version in range(newest if newest is not None else -1, first, -1):
             told = _commit_info(table.location, version)
             if told.get("userMetadata") == marker:
-                return version, dict(told.get("operationMetrics") or {})
+                return version, dict(told.get("operationMetrics") or {}), told.get("readVersion")
         return None
     newest = _sql_version(session, table)
     if newest is None or newest <= first:
@@ -118,7 +120,7 @@ def commit_with(session: Any, table: Table, marker: str, after: int | None) -> t
     rows = session.sql(f"describe history {identifier(table)} limit {newest - first}").collect()
     for row in rows:
         if row["userMetadata"] == marker:
-            return int(row["version"]), dict(row["operationMetrics"] or {})
+            return int(row["version"]), dict(row["operationMetrics"] or {}), row["readVersion"]
     return None
 
 

@@ -13,7 +13,7 @@ from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.evolution import apply_policy, evolved, refuse_untyped
+from kindling_entities.evolution import apply_policy, evolved, refuse_moved, refuse_untyped
 from kindling_entities.protocols import Commit, Table, Transaction
 from kindling_entities.schema import SchemaChange, compare
 
@@ -77,11 +77,19 @@ class SparkWriter:
 
         return self._retried(table, frame, attempt)
 
-    def merge(self, table: Table, frame: Any, keys: list[str], transaction: Transaction | None) -> Commit:
+    def merge(
+        self,
+        table: Table,
+        frame: Any,
+        keys: list[str],
+        transaction: Transaction | None,
+        expected_version: int | None = None,
+    ) -> Commit:
         if not keys:
             raise MergeKeyError(f"{table.entity_id!r} has no keys to merge by. Declare keys=[...].")
 
         def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+            refuse_moved(table, expected_version, None if state is None else state.version)
             missing = [key for key in keys if key not in schema.names]
             if missing:
                 raise MergeKeyError(
@@ -99,7 +107,7 @@ class SparkWriter:
                         created=True,
                         skipped=made.skipped,
                     )
-                return self._merge(table, state, source, schema, keys, transaction)
+                return self._merge(table, state, source, schema, keys, transaction, expected_version)
             except MergeKeyError as error:
                 raise _bad_keys(table, source, keys) or error from error.__cause__
 
@@ -113,6 +121,7 @@ class SparkWriter:
         schema: pa.Schema,
         keys: list[str],
         transaction: Transaction | None,
+        expected_version: int | None,
     ) -> Commit:
         lost = [key for key in keys if key not in state.schema.names]
         if lost:
@@ -145,6 +154,10 @@ class SparkWriter:
         if not rows:
             return Commit(state.version, state.version, skipped=True)
         told = _log.commit_with(self._engine.session, table, marker, state.version)
+        # Delta Lake checks for conflicts from the MERGE's own snapshot on, which is taken after our look.
+        read = told[2] if told else None
+        if expected_version is not None and read is not None:
+            refuse_moved(table, expected_version, read, committed=True)
         return Commit(
             told[0] if told else state.version,
             state.version,
@@ -214,7 +227,7 @@ class SparkWriter:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
             version = before if before is not None else newest_version(table.location)
             return Commit(version, version, rows_written=0, skipped=transaction is not None)
-        version, metrics = told
+        version, metrics, _ = told
         rows = metrics.get("numOutputRows")
         return Commit(
             version,

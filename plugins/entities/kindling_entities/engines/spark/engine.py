@@ -138,6 +138,15 @@ class SparkEngine:
         have = _frames.schema_of(made)
         return _frames.cast(made, have, wanted(have))
 
+    @contextlib.contextmanager
+    def held(self, frame: Any) -> Iterator[Any]:
+        """A frame that Spark caches while the block lasts."""
+        made = self.to_frame(frame).persist()
+        try:
+            yield made
+        finally:
+            made.unpersist()
+
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version."""
         session = self.session
@@ -185,9 +194,17 @@ class SparkEngine:
             return self._writer.overwrite_partitions(table, frame, transaction)
         return self._writer.overwrite(table, frame, transaction)
 
-    def merge(self, table: Table, frame: Any, keys: Sequence[str], transaction: Transaction | None = None) -> Commit:
+    def merge(
+        self,
+        table: Table,
+        frame: Any,
+        keys: Sequence[str],
+        transaction: Transaction | None = None,
+        *,
+        expected_version: int | None = None,
+    ) -> Commit:
         """Update rows whose keys match and insert the others."""
-        return self._writer.merge(table, frame, list(keys), transaction)
+        return self._writer.merge(table, frame, list(keys), transaction, expected_version)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
