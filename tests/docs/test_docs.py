@@ -57,7 +57,7 @@ def test_every_command_is_documented() -> None:
         commands = set(cli.list_commands(context)) - own
     core = set(cli.commands)
     assert core <= commands
-    assert {"entities", "show", "migrate", "maintain"} <= commands
+    assert {"entities", "show", "migrate", "maintain", "verify"} <= commands
     assert [name for name in sorted(core | {"entities", "show"}) if f"`kindling {name}" not in text] == []
 
 
