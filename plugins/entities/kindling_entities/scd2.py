@@ -164,34 +164,26 @@ def _with_stored(history: History, incoming: Any, table: Any) -> Any:
         quote(name) if name in table.columns else f"cast(null as {kinds[name]}) as {quote(name)}"
         for name in history.columns
     ]
+    ended = f"{VALID_TO} is not null and (__following is null or __following > {VALID_TO})"
+    # One scan: a row that ended without a successor becomes two events, itself and its delete.
     rows = named.selectExpr(
         *ordered,
         *surrogate,
-        f"{VALID_FROM} as __seq",
-        f"{VALID_TO} as __old_to",
-        # Computed anew: another engine may have written the stored hash from other texts of the same values.
+        VALID_FROM,
+        VALID_TO,
         f"lead({VALID_FROM}) over (partition by {keys} order by {VALID_FROM}) as __following",
-    )
-    columns = [*map(quote, history.columns)]
+    ).selectExpr("*", f"explode(if({ended}, array(false, true), array(false))) as __deleted")
     stored = rows.selectExpr(
-        *columns,
-        "__seq",
-        "false as __deleted",
+        *map(quote, history.columns),
+        f"if(__deleted, {VALID_TO}, {VALID_FROM}) as __seq",
+        "__deleted",
         "false as __incoming",
-        "__old_to",
-        f"{_hash(history.tracked)} as __hash",
-        *surrogate,
+        f"if(__deleted, null, {VALID_TO}) as __old_to",
+        # Computed anew: another engine may have written the stored hash from other texts of the same values.
+        f"if(__deleted, null, {_hash(history.tracked)}) as __hash",
+        *(f"if(__deleted, null, {name}) as {name}" for name in surrogate),
     )
-    deletes = rows.where("__old_to is not null and (__following is null or __following > __old_to)").selectExpr(
-        *columns,
-        "__old_to as __seq",
-        "true as __deleted",
-        "false as __incoming",
-        f"cast(null as {history.sequence_type}) as __old_to",
-        "cast(null as string) as __hash",
-        *(f"cast(null as string) as {name}" for name in surrogate),
-    )
-    return incoming.unionByName(stored).unionByName(deletes)
+    return incoming.unionByName(stored)
 
 
 def _refuse_bad_keys(entity_id: str, history: History, incoming: Any) -> None:
