@@ -34,13 +34,14 @@ test: lint types unit ## lint, types, and all tests but the slow ones
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
-	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines -m "not slow"
+	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines/test_commits.py tests/engines/test_types.py
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
 
 test-slow: $(STAMP) ## what takes longer: wheels in fresh environments, full disks, large frames
 	$(BIN)/python -m pytest $(SLOW) -m slow
+	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines
 
 lint: $(STAMP) ## ruff, rules and format
 	$(BIN)/ruff check .
