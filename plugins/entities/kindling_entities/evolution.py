@@ -6,9 +6,9 @@ import logging
 
 import pyarrow as pa
 
-from kindling_entities.errors import SchemaError, VersionMoved
+from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import Table
-from kindling_entities.schema import SchemaChange, compare, type_name, widens
+from kindling_entities.schema import SchemaChange, compare, widens
 
 _log = logging.getLogger("kindling.entities")
 
@@ -48,32 +48,3 @@ def apply_policy(table: Table, change: SchemaChange) -> None:
         )
     if table.schema_policy == "warn":
         _log.warning("The schema of %r changes: %s", table.entity_id, change)
-
-
-def refuse_untyped(table: Table, schema: pa.Schema) -> None:
-    """Refuse columns that are null throughout and have no type.
-
-    Raises:
-        SchemaError: names them.
-    """
-    untyped = [f.name for f in schema if "void" in type_name(f.type)]
-    if untyped:
-        raise SchemaError(
-            f"Column(s) {', '.join(map(repr, untyped))} of the frame for {table.entity_id!r} have no type, "
-            "since every value is null. Cast them, or declare the entity's columns."
-        )
-
-
-def refuse_moved(table: Table, expected: int | None, actual: int | None, *, committed: bool = False) -> None:
-    """Refuse to write what was computed from another version.
-
-    Args:
-        expected: None where any version will do, -1 where there was no table.
-        committed: it was written all the same.
-
-    Raises:
-        VersionMoved: the table is at another version.
-    """
-    found = -1 if actual is None else actual
-    if expected is not None and expected != found:
-        raise VersionMoved(f"{table.entity_id!r} has moved from version {expected} to {found}.", committed)

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import MergeKeyError, SchemaError
-from kindling_entities.schema import type_name
+from kindling_entities.refusals import SHOWN_KEYS, refuse_missing_keys
+from kindling_entities.schema import quote, type_name
 
 VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH = "valid_from", "valid_to", "is_current", "row_hash"
 COLUMNS = (VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH)
-_SHOWN_KEYS = 5
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,7 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
     reserved = [name for name in (*COLUMNS, entity.surrogate_key) if name in frame.names]
     if reserved:
         raise SchemaError(f"Column(s) {', '.join(map(repr, reserved))} of {what} are made by scd=2. Rename them.")
-    missing = [key for key in entity.keys if key not in frame.names]
-    if missing:
-        raise MergeKeyError(
-            f"Key column(s) {', '.join(map(repr, missing))} missing in {what}, which has "
-            f"{', '.join(map(repr, frame.names))}."
-        )
+    refuse_missing_keys(entity.entity_id, entity.keys, frame)
     named = [*entity.track, *([entity.sequence_by] if entity.sequence_by else [])]
     kept = [] if table is None else [name for name in table.names if name not in (*COLUMNS, entity.surrogate_key)]
     lost = [name for name in dict.fromkeys([*named, *kept]) if name not in frame.names]
@@ -193,16 +188,16 @@ def _refuse_bad_keys(entity_id: str, history: History, incoming: Any) -> None:
         incoming.groupBy(*history.keys, "__seq")
         .count()
         .where(f"`count` > 1 or {nulls}")
-        .limit(_SHOWN_KEYS + 1)
+        .limit(SHOWN_KEYS + 1)
         .collect()
     )
     if not bad:
         return
-    shown = [", ".join(f"{key}={row[key]!r}" for key in (*history.keys, "__seq")) for row in bad[:_SHOWN_KEYS]]
+    shown = [", ".join(f"{key}={row[key]!r}" for key in (*history.keys, "__seq")) for row in bad[:SHOWN_KEYS]]
     told = "; ".join(shown).replace("__seq", "sequence")
     raise MergeKeyError(
         f"Keys of the frame for {entity_id!r} are null or come twice at the same moment: {told}"
-        f"{' and more' if len(bad) > _SHOWN_KEYS else ''}. Keep one row for each key and sequence."
+        f"{' and more' if len(bad) > SHOWN_KEYS else ''}. Keep one row for each key and sequence."
     )
 
 
@@ -212,8 +207,3 @@ def _hash(columns: Sequence[str]) -> str:
 
 def _text(name: str) -> str:
     return f"coalesce(cast({quote(name)} as string), '\\u0000')"
-
-
-def quote(name: str) -> str:
-    """A column's name as SQL takes it."""
-    return "`" + name.replace("`", "``") + "`"

@@ -155,6 +155,11 @@ def type_name(kind: pa.DataType) -> str:
     return str(kind)
 
 
+def quote(name: str) -> str:
+    """Write a column's name as Spark SQL takes it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def to_arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
     """Make an Arrow schema of declared columns.
 

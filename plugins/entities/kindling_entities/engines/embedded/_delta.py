@@ -15,9 +15,20 @@ from kindling_entities.engines._frames import Source, Watched, to_reader
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._predicates import partition_predicate
-from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.evolution import apply_policy, evolved, refuse_moved, refuse_untyped
+from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.refusals import (
+    SHOWN_KEYS,
+    null_key,
+    refuse_keys_not_stored,
+    refuse_missing_keys,
+    refuse_missing_partitions,
+    refuse_moved,
+    refuse_repartitioned,
+    refuse_unpartitioned,
+    refuse_untyped,
+    repeated_keys,
+)
 from kindling_entities.schema import SchemaChange, compare, normal_schema
 
 
@@ -59,29 +70,16 @@ class DeltaWriter:
 
     def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
         names = list(table.partition_columns)
-        if not names:
-            raise UnsupportedError(
-                f"{table.entity_id!r} has no partition columns, so partitions cannot be overwritten. "
-                'Declare partition_columns, or use overwrite_scope="table".'
-            )
+        refuse_unpartitioned(table)
         with self._spooled(table, frame) as source:
-            missing = [n for n in names if n not in source.schema.names]
-            if missing:
-                raise SchemaError(
-                    f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
-                )
+            refuse_missing_partitions(table, source.schema)
             present = _distinct(source, names)
 
             def attempt(opened: DeltaTable | None) -> Commit:
                 readable = _Readable(source.schema, lambda: source.reader(source.schema))
                 if opened is None:
                     return self._write(table, None, readable, source.schema, None, transaction, mode="error")
-                if _repartitioned(table, opened):
-                    raise UnsupportedError(
-                        f"{table.entity_id!r} is stored with partition columns "
-                        f"{opened.metadata().partition_columns}, declared are {names}. "
-                        "Overwrite the whole table once to change them."
-                    )
+                refuse_repartitioned(table, opened.metadata().partition_columns)
                 target, change = evolved(table, arrow_schema(opened), source.schema)
                 if not source.rows:
                     return Commit(opened.version(), opened.version(), rows_written=0)
@@ -123,12 +121,7 @@ class DeltaWriter:
                         created=True,
                     )
                 old = arrow_schema(opened)
-                lost = [k for k in keys if k not in old.names]
-                if lost:
-                    raise MergeKeyError(
-                        f"Table of {table.entity_id!r} has no key column(s) {', '.join(map(repr, lost))}; "
-                        f"it has {', '.join(map(repr, old.names))}."
-                    )
+                refuse_keys_not_stored(table, keys, old)
                 target, change = evolved(table, old, source.schema)
                 # Only the columns of the source: what it lacks keeps its value in matched rows.
                 given = pa.schema([f for f in target if f.name in source.schema.names])
@@ -186,11 +179,7 @@ class DeltaWriter:
         refuse_untyped(table, target)
         before = None if opened is None else opened.version()
         if opened is None:
-            missing = [c for c in table.partition_columns if c not in target.names]
-            if missing:
-                raise SchemaError(
-                    f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
-                )
+            refuse_missing_partitions(table, target)
             extra = {
                 "partition_by": list(table.partition_columns) or None,
                 "description": table.description,
@@ -303,29 +292,14 @@ def check_keys(table: Table, source: Source, keys: list[str]) -> None:
     Raises:
         MergeKeyError: with the columns, or up to five of the keys.
     """
-    if not keys:
-        raise MergeKeyError(f"{table.entity_id!r} has no keys to merge by. Declare keys=[...].")
-    missing = [k for k in keys if k not in source.schema.names]
-    if missing:
-        raise MergeKeyError(
-            f"Key column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}, "
-            f"which has {', '.join(map(repr, source.schema.names))}."
-        )
+    refuse_missing_keys(table.entity_id, keys, source.schema)
     columns = source.table(keys)
     for key in keys:
         nulls = columns.column(key).null_count
         if nulls:
-            raise MergeKeyError(
-                f"Key column {key!r} is null in {nulls} row(s) of the frame for {table.entity_id!r}. "
-                "A null matches nothing: filter these rows out, or fill the key."
-            )
+            raise null_key(table, key, nulls)
     counted = columns.group_by(keys).aggregate([([], "count_all")])
     if counted.num_rows == columns.num_rows:
         return
     twice = counted.filter(pc.greater(counted.column("count_all"), 1))
-    shown = [", ".join(f"{k}={row[k]!r}" for k in keys) for row in twice.slice(0, 5).to_pylist()]
-    more = f" and {twice.num_rows - 5} more" if twice.num_rows > 5 else ""
-    raise MergeKeyError(
-        f"{twice.num_rows} key(s) occur more than once in the frame for {table.entity_id!r}: "
-        f"{'; '.join(shown)}{more}. Keep one row per key."
-    )
+    raise repeated_keys(table, keys, twice.num_rows, twice.slice(0, SHOWN_KEYS).to_pylist())

@@ -17,10 +17,10 @@ from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._server import SailServer
-from kindling_entities.errors import UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.schema import cast_reader, normal_schema
+from kindling_entities.refusals import refuse_no_change_feed
+from kindling_entities.schema import cast_reader, normal_schema, quote
 
 
 class EmbeddedEngine:
@@ -110,16 +110,12 @@ class EmbeddedEngine:
         partitioned = bool(opened.metadata().partition_columns)
         frame = self.session.read.format("delta").option("versionAsOf", opened.version()).load(table.location)
         # Sail puts partition columns last; a plan without them needs no reordering.
-        return frame.select(*map(_quote, names)) if partitioned or columns is not None else frame
+        return frame.select(*map(quote, names)) if partitioned or columns is not None else frame
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
         opened = _log.open_table(table)
-        if opened.metadata().configuration.get("delta.enableChangeDataFeed") != "true":
-            raise UnsupportedError(
-                f"Table of {table.entity_id!r} records no changes. Declare it with "
-                'properties={"delta.enableChangeDataFeed": "true"} before its first write.'
-            )
+        refuse_no_change_feed(table, opened.metadata().configuration)
         with _log.mapped_errors(table, "Reading changes"):
             changes = opened.load_cdf(starting_version=start_version + 1, ending_version=end_version)
             return self.from_arrow(pa.RecordBatchReader.from_stream(changes))
@@ -171,7 +167,3 @@ class EmbeddedEngine:
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table from the names of its log files, or its own error."""
         return _log.newest_versions(tables)
-
-
-def _quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

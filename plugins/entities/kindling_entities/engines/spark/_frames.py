@@ -8,14 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.engines._frames import stage, to_reader
-from kindling_entities.schema import normal_schema, type_name
+from kindling_entities.schema import normal_schema, quote, type_name
 
 # Found in the text of the error that Spark raises for a row with a bad key.
 BAD_KEY = "kindling: merge key is null or not unique"
-
-
-def quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
 
 
 def schema_of(frame: Any) -> pa.Schema:
@@ -35,15 +31,13 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: str
     Args:
         staging: a folder that driver and executors share; larger data go through a Parquet file there.
     """
-    schema = normal_schema(data.schema)
-    if isinstance(data, pa.RecordBatchReader):
-        if staging is not None:
-            return session.read.parquet(stage(to_reader(data), staging))
-        data = data.read_all()
-    if staging is not None and data.nbytes > limit_bytes:
+    streamed = isinstance(data, pa.RecordBatchReader)
+    if staging is not None and (streamed or data.nbytes > limit_bytes):
         return session.read.parquet(stage(to_reader(data), staging))
+    table = data.read_all() if streamed else data
+    schema = normal_schema(table.schema)
     # The DDL keeps timestamps without a zone apart from those with one.
-    return session.createDataFrame(data.cast(schema), schema=ddl(schema))
+    return session.createDataFrame(table.cast(schema), schema=ddl(schema))
 
 
 def ddl(schema: pa.Schema) -> str:

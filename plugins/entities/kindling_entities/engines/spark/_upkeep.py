@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from kindling_entities.engines._log import not_found, open_table
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded._upkeep import small_files
-from kindling_entities.engines.spark import _frames, _log
+from kindling_entities.engines.spark import _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
+from kindling_entities.schema import quote
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine
@@ -36,7 +37,7 @@ def _once(engine: SparkEngine, table: Table, policy: MaintenancePolicy, dry_run:
         session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
         if not dry_run and (policy.compact or policy.order_by):
             with mapped_errors(table, "Compacting"):
-                order = f" zorder by ({', '.join(map(_frames.quote, policy.order_by))})" if policy.order_by else ""
+                order = f" zorder by ({', '.join(map(quote, policy.order_by))})" if policy.order_by else ""
                 metrics: Any = session.sql(f"optimize {name}{order}").collect()[0]["metrics"]
             compacted, written = metrics["numFilesRemoved"], metrics["numFilesAdded"]
         if policy.vacuum:

@@ -12,15 +12,26 @@ from kindling_entities.engines._log import newest_version
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log
 from kindling_entities.engines.spark._errors import mapped_errors
-from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.evolution import apply_policy, evolved, refuse_moved, refuse_untyped
+from kindling_entities.errors import MergeKeyError
+from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Table, Transaction
-from kindling_entities.schema import SchemaChange, compare
+from kindling_entities.refusals import (
+    SHOWN_KEYS,
+    null_key,
+    refuse_keys_not_stored,
+    refuse_missing_keys,
+    refuse_missing_partitions,
+    refuse_moved,
+    refuse_repartitioned,
+    refuse_unpartitioned,
+    refuse_untyped,
+    repeated_keys,
+)
+from kindling_entities.schema import SchemaChange, compare, quote
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine
 
-_SHOWN_KEYS = 5
 _TRANSACTION = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion")
 _MARKER = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -55,22 +66,13 @@ class SparkWriter:
         return self._retried(table, frame, attempt)
 
     def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
-        names = list(table.partition_columns)
-        if not names:
-            raise UnsupportedError(
-                f"{table.entity_id!r} has no partition columns, so partitions cannot be overwritten. "
-                'Declare partition_columns, or use overwrite_scope="table".'
-            )
+        refuse_unpartitioned(table)
 
         def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
-            _refuse_missing(table, names, schema)
+            refuse_missing_partitions(table, schema)
             if state is None:
                 return self._create(table, source, schema, transaction)
-            if state.partition_columns != names:
-                raise UnsupportedError(
-                    f"{table.entity_id!r} is stored with partition columns {state.partition_columns}, declared are "
-                    f"{names}. Overwrite the whole table once to change them."
-                )
+            refuse_repartitioned(table, state.partition_columns)
             target, change = evolved(table, state.schema, schema)
             extra = {"partitionOverwriteMode": "dynamic"}
             return self._save(table, state, source, schema, target, change, transaction, mode="overwrite", extra=extra)
@@ -85,17 +87,9 @@ class SparkWriter:
         transaction: Transaction | None,
         expected_version: int | None = None,
     ) -> Commit:
-        if not keys:
-            raise MergeKeyError(f"{table.entity_id!r} has no keys to merge by. Declare keys=[...].")
-
         def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
             refuse_moved(table, expected_version, None if state is None else state.version)
-            missing = [key for key in keys if key not in schema.names]
-            if missing:
-                raise MergeKeyError(
-                    f"Key column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}, "
-                    f"which has {', '.join(map(repr, schema.names))}."
-                )
+            refuse_missing_keys(table.entity_id, keys, schema)
             try:
                 if state is None:
                     made = self._create(table, _frames.guarded(source, schema, keys), schema, transaction)
@@ -123,12 +117,7 @@ class SparkWriter:
         transaction: Transaction | None,
         expected_version: int | None,
     ) -> Commit:
-        lost = [key for key in keys if key not in state.schema.names]
-        if lost:
-            raise MergeKeyError(
-                f"Table of {table.entity_id!r} has no key column(s) {', '.join(map(repr, lost))}; "
-                f"it has {', '.join(map(repr, state.schema.names))}."
-            )
+        refuse_keys_not_stored(table, keys, state.schema)
         target, change = evolved(table, state.schema, schema)
         given = pa.schema([field for field in target if field.name in schema.names])
         refuse_untyped(table, given)
@@ -137,7 +126,7 @@ class SparkWriter:
         with mapped_errors(table, "Merging into"):
             ready.createOrReplaceTempView(view)
             # With evolution a column that the source lacks keeps its value, without it that is an error.
-            on = " and ".join(f"t.{_frames.quote(key)} = s.{_frames.quote(key)}" for key in keys)
+            on = " and ".join(f"t.{quote(key)} = s.{quote(key)}" for key in keys)
             statement = (
                 f"merge with schema evolution into {_log.identifier(table)} t using {view} s on {on} "
                 "when matched then update set * when not matched then insert *"
@@ -173,7 +162,7 @@ class SparkWriter:
             return False
         parts = [f"create table {_log.identifier(table)} ({_frames.ddl(schema)}) using delta"]
         if table.partition_columns:
-            parts.append(f"partitioned by ({', '.join(map(_frames.quote, table.partition_columns))})")
+            parts.append(f"partitioned by ({', '.join(map(quote, table.partition_columns))})")
         if table.description:
             parts.append(f"comment {_text(table.description)}")
         if table.properties:
@@ -187,7 +176,7 @@ class SparkWriter:
         return True
 
     def _create(self, table: Table, source: Any, schema: pa.Schema, transaction: Transaction | None) -> Commit:
-        _refuse_missing(table, table.partition_columns, schema)
+        refuse_missing_partitions(table, schema)
         extra = {key: value for key, value in table.properties.items() if key.startswith("delta.")}
         return self._save(table, None, source, schema, schema, None, transaction, mode="error", extra=extra)
 
@@ -248,32 +237,14 @@ class SparkWriter:
 
 def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:
     """Find out which keys stopped a merge; a pass of its own, made only after the failure."""
-    columns = [_frames.quote(key) for key in keys]
+    columns = [quote(key) for key in keys]
     for key, column in zip(keys, columns, strict=True):
         nulls = source.filter(f"{column} is null").count()
         if nulls:
-            return MergeKeyError(
-                f"Key column {key!r} is null in {nulls} row(s) of the frame for {table.entity_id!r}. "
-                "A null matches nothing: filter these rows out, or fill the key."
-            )
+            return null_key(table, key, nulls)
     twice = source.groupBy(*columns).count().filter("`count` > 1").drop("count")
-    shown = [", ".join(f"{key}={row[key]!r}" for key in keys) for row in twice.limit(_SHOWN_KEYS).collect()]
-    if not shown:
-        return None
-    total = twice.count()
-    more = f" and {total - _SHOWN_KEYS} more" if total > _SHOWN_KEYS else ""
-    return MergeKeyError(
-        f"{total} key(s) occur more than once in the frame for {table.entity_id!r}: "
-        f"{'; '.join(shown)}{more}. Keep one row per key."
-    )
-
-
-def _refuse_missing(table: Table, names: Any, schema: pa.Schema) -> None:
-    missing = [name for name in names if name not in schema.names]
-    if missing:
-        raise SchemaError(
-            f"Partition column(s) {', '.join(map(repr, missing))} missing in the frame for {table.entity_id!r}."
-        )
+    rows = twice.limit(SHOWN_KEYS).collect()
+    return repeated_keys(table, keys, twice.count(), rows) if rows else None
 
 
 def _pair(transaction: Transaction | None) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _frames, _log, _session, _upkeep
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._writer import SparkWriter
-from kindling_entities.errors import EntityNotFoundError, UnsupportedError
+from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.refusals import refuse_no_change_feed
+from kindling_entities.schema import quote
 
 
 class SparkEngine:
@@ -159,7 +161,7 @@ class SparkEngine:
         with mapped_errors(table, "Reading"):
             reader = session.read.format("delta").option("versionAsOf", pinned)
             frame = reader.table(table.name) if table.name else reader.load(table.location)
-            return frame if columns is None else frame.select(*map(_frames.quote, columns))
+            return frame if columns is None else frame.select(*map(quote, columns))
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] from the table's change feed."""
@@ -167,11 +169,7 @@ class SparkEngine:
         state = _log.state(session, table)
         if state is None:
             raise not_found(table)
-        if state.properties.get("delta.enableChangeDataFeed") != "true":
-            raise UnsupportedError(
-                f"Table of {table.entity_id!r} records no changes. Declare it with "
-                'properties={"delta.enableChangeDataFeed": "true"} before its first write.'
-            )
+        refuse_no_change_feed(table, state.properties)
         with mapped_errors(table, "Reading changes"):
             reader = (
                 session.read.format("delta")
