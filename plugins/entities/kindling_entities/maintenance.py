@@ -26,6 +26,16 @@ class MaintenancePolicy:
     vacuum: bool = True
     retention_hours: int = 168
 
+    @property
+    def target_file_bytes(self) -> int:
+        """The size that files should have."""
+        return self.target_file_mb * 1024 * 1024
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether files are rewritten at all."""
+        return self.compact or bool(self.order_by)
+
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> MaintenancePolicy:
         """Make a policy of plain values.

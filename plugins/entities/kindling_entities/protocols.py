@@ -84,7 +84,7 @@ class TableInfo:
 
     Attributes:
         schema: in column order, normal types.
-        rows, size_bytes, files: of the newest version; None where the log does not tell.
+        rows, size_bytes, files: of the newest version; None where the log does not tell or was not asked.
     """
 
     version: int
@@ -189,8 +189,8 @@ class Engine(Protocol):
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
 
-    def describe(self, table: Table) -> TableInfo | None:
-        """The table as it stands, None if there is none."""
+    def describe(self, table: Table, *, figures: bool = True) -> TableInfo | None:
+        """The table as it stands, None if there is none; without ``figures`` its files are not counted."""
 
     def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
         """Compact, order and vacuum a table; rows stay the same.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -149,6 +151,33 @@ class Watched:
         except Exception as error:
             self.error = error
             raise
+
+
+class Staging:
+    """A temporary folder for staged files, made on first use.
+
+    Args:
+        parent: where it is made; the system's temporary folder if None.
+    """
+
+    def __init__(self, parent: str | None) -> None:
+        self._parent = parent
+        self._folder: str | None = None
+        self._lock = threading.Lock()
+
+    def folder(self) -> str:
+        """Its path."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
+            return self._folder
+
+    def remove(self) -> None:
+        """Remove it with what it holds; harmless when it was never made."""
+        with self._lock:
+            folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def stage(reader: pa.RecordBatchReader, folder: str) -> str:

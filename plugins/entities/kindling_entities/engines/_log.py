@@ -6,7 +6,10 @@ import contextlib
 import errno
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import repeat
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -14,6 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchEr
 
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import CorruptTableError, EntityError, EntityNotFoundError, SchemaError, StorageError
+from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, TableInfo
 from kindling_entities.schema import normal_schema
 
@@ -136,25 +140,38 @@ def newest_versions(tables: Iterable[Table]) -> dict[str, int | Exception]:
     return found
 
 
-def describe(table: Table) -> TableInfo | None:
-    """The table as its log tells it, None if there is none."""
+def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
+    """The table as its log tells it, None if there is none; without ``figures`` its files are not counted."""
     opened = open_if_exists(table)
     if opened is None:
         return None
     metadata = opened.metadata()
-    with mapped_errors(table, "Reading"):
-        files = pa.table(opened.get_add_actions(flatten=True))
-    # A writer that keeps no statistics leaves the count of a file empty.
-    counts = (
-        files["num_records"] if "num_records" in files.column_names else pa.chunked_array([pa.nulls(files.num_rows)])
-    )
-    rows = sum(counts.to_pylist()) if counts.null_count == 0 else None
-    return TableInfo(
+    info = TableInfo(
         opened.version(),
         arrow_schema(opened),
         tuple(metadata.partition_columns),
         {key: value for key, value in metadata.configuration.items() if value is not None},
-        rows,
-        sum(files["size_bytes"].to_pylist()),
-        files.num_rows,
     )
+    if not figures:
+        return info
+    with mapped_errors(table, "Reading"):
+        files = pa.table(opened.get_add_actions(flatten=True))
+    # A writer that keeps no statistics leaves the count of a file empty.
+    counts = files["num_records"].to_pylist() if "num_records" in files.column_names else [None] * files.num_rows
+    rows = None if None in counts else sum(counts)
+    return replace(info, rows=rows, size_bytes=sum(files["size_bytes"].to_pylist()), files=files.num_rows)
+
+
+def small_files(opened: DeltaTable, policy: MaintenancePolicy) -> int:
+    """How many files maintenance by this policy would rewrite."""
+    if not policy.rewrites:
+        return 0
+    files = pa.table(opened.get_add_actions(flatten=True))
+    if policy.order_by:
+        return int(files.num_rows)
+    partitions = [files[f"partition.{name}"].to_pylist() for name in opened.metadata().partition_columns]
+    keys = zip(*partitions, strict=True) if partitions else repeat(())
+    sizes = files["size_bytes"].to_pylist()
+    small = Counter(key for key, size in zip(keys, sizes, strict=False) if size < policy.target_file_bytes)
+    # One small file alone in its partition has nothing to be merged with.
+    return sum(count for count in small.values() if count > 1)

@@ -81,7 +81,7 @@ class DeltaProvider:
 
         with engine.held(engine.conform(frame, fit)) as source:
             for _ in range(_HISTORY_ATTEMPTS):
-                actual = engine.describe(table)
+                actual = engine.describe(table, figures=False)
                 history = scd2.plan(entity, seen[-1], None if actual is None else actual.schema, now)
                 stored = None if actual is None else engine.read(table, version=actual.version)
                 rows = scd2.changes(entity.entity_id, history, source, stored)
@@ -123,7 +123,7 @@ class DeltaProvider:
 
     def drift(self, entity: EntityDefinition, location: str) -> Drift:
         """How the table differs from its declaration."""
-        return compare(entity, self.describe(entity, location))
+        return compare(entity, self._engine.describe(table_of(entity, location), figures=False))
 
     def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
         """Do the steps of a drift; returns the version afterwards, None if nothing was to be done."""

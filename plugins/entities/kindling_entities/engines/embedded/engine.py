@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,10 +42,9 @@ class EmbeddedEngine:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._spool_bytes = spool_bytes
-        self._temp_dir = temp_dir
         self._server = SailServer()
         self._lock = threading.RLock()
-        self._staging: str | None = None
+        self._staging = _frames.Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
         self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry)
 
@@ -66,9 +63,7 @@ class EmbeddedEngine:
         """End the session and the server and remove staged files; harmless when never started."""
         with self._lock:
             self._server.stop()
-            staging, self._staging = self._staging, None
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        self._staging.remove()
 
     def activate(self) -> None:
         """Make ``session`` the active one of the calling thread."""
@@ -81,12 +76,8 @@ class EmbeddedEngine:
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
             return self.session.createDataFrame(data.cast(normal_schema(data.schema)))
-        with self._lock:
-            if self._staging is None:
-                self._staging = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._temp_dir)
-            folder = self._staging
         with _log.mapped_os_errors("Staging a frame"):
-            path = _frames.stage(_frames.to_reader(data), folder)
+            path = _frames.stage(_frames.to_reader(data), self._staging.folder())
         return self.session.read.parquet(path)
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
@@ -156,9 +147,9 @@ class EmbeddedEngine:
         """The newest schema, in column order."""
         return _log.arrow_schema(_log.open_table(table))
 
-    def describe(self, table: Table) -> TableInfo | None:
+    def describe(self, table: Table, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none."""
-        return _log.describe(table)
+        return _log.describe(table, figures=figures)
 
     def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
         """Compact, order and vacuum a table; rows stay the same."""

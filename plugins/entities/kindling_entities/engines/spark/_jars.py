@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -91,8 +92,6 @@ def resolved(environ: Mapping[str, str]) -> bool:
 
 
 def _note(environ: Mapping[str, str], wanted: Mapping[str, str]) -> Path:
-    import hashlib
-
     digest = hashlib.sha256(json.dumps(dict(wanted), sort_keys=True).encode()).hexdigest()[:16]
     cache = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache) / "kindling" / f"spark-jars-{digest}.json"

@@ -5,26 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
 
 from kindling_entities.engines import _log as files
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.protocols import Table, TableInfo
-
-
-@dataclass(frozen=True)
-class State:
-    """A table as it stood when it was looked at."""
-
-    version: int
-    schema: pa.Schema
-    partition_columns: list[str] = field(default_factory=list)
-    properties: dict[str, str] = field(default_factory=dict)
 
 
 def is_local(table: Table) -> bool:
@@ -58,41 +45,21 @@ def newest_versions(session: Any, tables: Iterable[Table]) -> dict[str, int | Ex
     return found
 
 
-def state(session: Any, table: Table) -> State | None:
-    """Version, schema and layout, None if there is no table."""
+def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo | None:
+    """The table as it stands, None if there is none; ``figures`` cost nothing where SQL tells the rest."""
     if is_local(table):
-        opened = files.open_if_exists(table)
-        if opened is None:
-            return None
-        metadata = opened.metadata()
-        return State(
-            opened.version(),
-            files.arrow_schema(opened),
-            list(metadata.partition_columns),
-            {key: value for key, value in metadata.configuration.items() if value is not None},
-        )
+        return files.describe(table, figures=figures)
     version = _sql_version(session, table)
     if version is None:
         return None
     with mapped_errors(table, "Reading"):
         detail = session.sql(f"describe detail {identifier(table)}").collect()[0]
         schema = schema_of(session.sql(f"select * from {identifier(table)} limit 0"))
-    return State(version, schema, list(detail["partitionColumns"]), dict(detail["properties"] or {}))
-
-
-def describe(session: Any, table: Table) -> TableInfo | None:
-    """The table as it stands, None if there is none."""
-    if is_local(table):
-        return files.describe(table)
-    found = state(session, table)
-    if found is None:
-        return None
-    detail = session.sql(f"describe detail {identifier(table)}").collect()[0]
     return TableInfo(
-        found.version,
-        found.schema,
-        tuple(found.partition_columns),
-        found.properties,
+        version,
+        schema,
+        tuple(detail["partitionColumns"]),
+        dict(detail["properties"] or {}),
         size_bytes=detail["sizeInBytes"],
         files=detail["numFiles"],
     )

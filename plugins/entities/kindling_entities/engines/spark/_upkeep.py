@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kindling_entities.engines._log import not_found, open_table
+from kindling_entities.engines._log import not_found, open_table, small_files
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines.embedded._upkeep import small_files
 from kindling_entities.engines.spark import _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.maintenance import MaintenancePolicy
@@ -15,8 +14,6 @@ from kindling_entities.schema import quote
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine
-
-_MB = 1024 * 1024
 
 
 def maintain(engine: SparkEngine, table: Table, policy: MaintenancePolicy, retry: Retry, *, dry_run: bool) -> Upkeep:
@@ -32,16 +29,17 @@ def _once(engine: SparkEngine, table: Table, policy: MaintenancePolicy, dry_run:
     written: int | None = None
     removed: list[str] = []
     with engine.cloned() as session:
-        session.conf.set("spark.databricks.delta.optimize.maxFileSize", str(policy.target_file_mb * _MB))
-        session.conf.set("spark.databricks.delta.optimize.minFileSize", str(policy.target_file_mb * _MB))
+        for bound in ("maxFileSize", "minFileSize"):
+            session.conf.set(f"spark.databricks.delta.optimize.{bound}", str(policy.target_file_bytes))
         session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-        if not dry_run and (policy.compact or policy.order_by):
+        if not dry_run and policy.rewrites:
             with mapped_errors(table, "Compacting"):
                 order = f" zorder by ({', '.join(map(quote, policy.order_by))})" if policy.order_by else ""
                 metrics: Any = session.sql(f"optimize {name}{order}").collect()[0]["metrics"]
             compacted, written = metrics["numFilesRemoved"], metrics["numFilesAdded"]
         if policy.vacuum:
             with mapped_errors(table, "Vacuuming"):
+                # A real VACUUM tells the folder alone, not the files that it removed.
                 dry = session.sql(f"vacuum {name} retain {policy.retention_hours} hours dry run").collect()
                 removed = [str(row[0]) for row in dry]
                 if not dry_run:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kindling_entities.engines._log import newest_version
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
 from kindling_entities.evolution import apply_policy, evolved
-from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.protocols import Commit, Table, TableInfo, Transaction
 from kindling_entities.refusals import (
     SHOWN_KEYS,
     null_key,
@@ -44,7 +43,7 @@ class SparkWriter:
         self._retry = retry
 
     def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
-        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+        def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             if state is None:
                 return self._create(table, source, schema, transaction)
             target, change = evolved(table, state.schema, schema)
@@ -53,13 +52,13 @@ class SparkWriter:
         return self._retried(table, frame, attempt)
 
     def overwrite(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
-        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+        def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             if state is None:
                 return self._create(table, source, schema, transaction)
             change = compare(state.schema, schema)
             apply_policy(table, change)
             extra = {}
-            if change or state.schema.names != schema.names or state.partition_columns != list(table.partition_columns):
+            if change or state.schema.names != schema.names or state.partition_columns != table.partition_columns:
                 extra = {"overwriteSchema": "true"}
             return self._save(table, state, source, schema, schema, change, transaction, mode="overwrite", extra=extra)
 
@@ -68,7 +67,7 @@ class SparkWriter:
     def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
         refuse_unpartitioned(table)
 
-        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+        def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             refuse_missing_partitions(table, schema)
             if state is None:
                 return self._create(table, source, schema, transaction)
@@ -87,7 +86,7 @@ class SparkWriter:
         transaction: Transaction | None,
         expected_version: int | None = None,
     ) -> Commit:
-        def attempt(state: _log.State | None, source: Any, schema: pa.Schema) -> Commit:
+        def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             refuse_moved(table, expected_version, None if state is None else state.version)
             refuse_missing_keys(table.entity_id, keys, schema)
             try:
@@ -110,7 +109,7 @@ class SparkWriter:
     def _merge(
         self,
         table: Table,
-        state: _log.State,
+        state: TableInfo,
         source: Any,
         schema: pa.Schema,
         keys: list[str],
@@ -183,7 +182,7 @@ class SparkWriter:
     def _save(
         self,
         table: Table,
-        state: _log.State | None,
+        state: TableInfo | None,
         source: Any,
         schema: pa.Schema,
         target: pa.Schema,
@@ -214,7 +213,7 @@ class SparkWriter:
         told = _log.commit_with(self._engine.session, table, marker, before)
         if told is None:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
-            version = before if before is not None else newest_version(table.location)
+            version = before if before is not None else _log.newest_version(self._engine.session, table)
             return Commit(version, version, rows_written=0, skipped=transaction is not None)
         version, metrics, _ = told
         rows = metrics.get("numOutputRows")
@@ -227,12 +226,14 @@ class SparkWriter:
         )
 
     def _retried(
-        self, table: Table, frame: Any, attempt: Callable[[_log.State | None, Any, pa.Schema], Commit]
+        self, table: Table, frame: Any, attempt: Callable[[TableInfo | None, Any, pa.Schema], Commit]
     ) -> Commit:
         source = self._engine.to_frame(frame)
         with mapped_errors(table, "Computing rows for"):
             schema = _frames.schema_of(source)
-        return self._retry.run(table, lambda: attempt(_log.state(self._engine.session, table), source, schema))
+        return self._retry.run(
+            table, lambda: attempt(_log.describe(self._engine.session, table, figures=False), source, schema)
+        )
 
 
 def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:

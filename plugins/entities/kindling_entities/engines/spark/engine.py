@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.engines._frames import to_reader
+from kindling_entities.engines._frames import Staging, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _frames, _log, _session, _upkeep
@@ -59,7 +57,7 @@ class SparkEngine:
         self._staged_bytes = staged_bytes
         self._spark: Any = None
         self._lock = threading.RLock()
-        self._staging: str | None = None
+        self._staging = Staging(None)
         self._retry = Retry(max_attempts, sleep, jitter)
         self._writer = SparkWriter(self, self._retry)
 
@@ -81,9 +79,7 @@ class SparkEngine:
         """Forget the session and remove staged files."""
         with self._lock:
             self._spark = None
-            staging, self._staging = self._staging, None
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        self._staging.remove()
 
     def activate(self) -> None:
         """Make ``session`` the active one of the calling thread."""
@@ -118,10 +114,7 @@ class SparkEngine:
         where = self._remote or self._master or self.session.conf.get("spark.master", "local")
         if not where.startswith("local"):
             return None
-        with self._lock:
-            if self._staging is None:
-                self._staging = tempfile.mkdtemp(prefix="kindling-staged-")
-            return self._staging
+        return self._staging.folder()
 
     def to_frame(self, frame: Any) -> Any:
         """A Spark frame of a Spark, Arrow or pandas frame."""
@@ -166,7 +159,7 @@ class SparkEngine:
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] from the table's change feed."""
         session = self.session
-        state = _log.state(session, table)
+        state = _log.describe(session, table, figures=False)
         if state is None:
             raise not_found(table)
         refuse_no_change_feed(table, state.properties)
@@ -214,14 +207,14 @@ class SparkEngine:
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
-        state = _log.state(self.session, table)
+        state = _log.describe(self.session, table, figures=False)
         if state is None:
             raise not_found(table)
         return state.schema
 
-    def describe(self, table: Table) -> TableInfo | None:
+    def describe(self, table: Table, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none; elsewhere than on this machine without its count of rows."""
-        return _log.describe(self.session, table)
+        return _log.describe(self.session, table, figures=figures)
 
     def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
         """Compact, order and vacuum a table; rows stay the same."""
