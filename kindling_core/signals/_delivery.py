@@ -93,10 +93,6 @@ class BackgroundLoop:
         future.add_done_callback(self._pending.discard)
         return future
 
-    def runs_here(self) -> bool:
-        """Whether the calling thread is the loop's own."""
-        return threading.current_thread() is self._thread
-
     def close(self, timeout: float = FLUSH_SECONDS) -> None:
         """Wait for what was scheduled, ``timeout`` seconds at most, then end the loop and its thread."""
         with self._lock:
@@ -106,7 +102,7 @@ class BackgroundLoop:
             loop, thread, pending = self._loop, self._thread, list(self._pending)
         if loop is None or thread is None:
             return
-        if self.runs_here():
+        if threading.current_thread() is thread:
             loop.call_soon(loop.stop)
             return
         for future in wait(pending, timeout).not_done:

@@ -106,13 +106,13 @@ class _Connection:
             return self.receiver
         return self._reference() if self._reference is not None else None
 
-    def is_like(self, other: _Connection) -> bool:
-        """Whether both would call the same receiver for the same sends in the same way."""
+    def is_like(self, other: _Connection, queued: bool) -> bool:
+        """Whether the other would call the same receiver for the same sends, in a queue or not as this one."""
         return (
             self.resolve() == other.resolve()
             and self.sender is other.sender
             and self.only == other.only
-            and (self.queue is None) == (other.queue is None)
+            and (other.queue is not None) == queued
         )
 
     def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
@@ -120,7 +120,7 @@ class _Connection:
             return False
         if self.only is not None:
             missing = object()
-            return all(bool(fields.get(name, missing) == value) for name, value in self.only.items())
+            return all(fields.get(name, missing) == value for name, value in self.only.items())
         return True
 
     def _forgotten(self, reference: object) -> None:
@@ -214,21 +214,19 @@ class TypedSignal(Signal):
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
         connection = _Connection(self, receiver, sender, only, weak)
-        if maxsize is not None:
-            connection.queue = QueuedReceiver(
-                lambda sender, fields: self._call_queued(connection, sender, fields),
-                lambda error: self._failed_elsewhere(connection.resolve(), error),
-                maxsize,
-                name=f"kindling-{self.name}",
-            )
         with self._lock:
-            if not any(connection.is_like(other) for other in self._connections):
-                self.blinker_signal.connect(connection, weak=False)
-                self._connections = (*self._connections, connection)
-                return connection
-        if connection.queue is not None:
-            connection.queue.close()
-        return None
+            if any(connection.is_like(other, maxsize is not None) for other in self._connections):
+                return None
+            if maxsize is not None:
+                connection.queue = QueuedReceiver(
+                    lambda sender, fields: self._call_queued(connection, sender, fields),
+                    lambda error: self._failed_elsewhere(connection.resolve(), error),
+                    maxsize,
+                    name=f"kindling-{self.name}",
+                )
+            self.blinker_signal.connect(connection, weak=False)
+            self._connections = (*self._connections, connection)
+        return connection
 
     def disconnect(self, receiver: Receiver) -> None:
         self._drop(lambda connection: connection.resolve() == receiver)

@@ -34,12 +34,13 @@ def entities(context: CommandContext) -> None:
 
 
 def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table: bool) -> dict[str, Any]:
+    from kindling_entities.migration import compare
     from kindling_entities.schema import type_name
 
     entity = store.manager.get_entity_definition(entity_id)
     exists = store.check_entity_exists(entity_id)
     actual = store.describe(entity_id) if exists else None
-    drift = store.drift(entity_id) if is_table and actual is not None else None
+    drift = compare(entity, actual) if is_table and actual is not None else None
     return {
         "entity_id": entity_id,
         "provider": entity.provider,

@@ -86,55 +86,56 @@ class EntityDefinition:
         value = getattr(self, name)
         names = (value,) if isinstance(value, str) else tuple(value)
         if len(set(names)) != len(names):
-            raise self._wrong(f"{name} names a column twice: {', '.join(names)}")
+            raise self.wrong(f"{name} names a column twice: {', '.join(names)}")
         return names
 
     def _check(self) -> None:
         if not isinstance(self.entity_id, str) or not _ENTITY_ID.fullmatch(self.entity_id):
-            raise self._wrong("an entity id is made of letters, digits, '_' and '-', in parts joined by '.'")
+            raise self.wrong("an entity id is made of letters, digits, '_' and '-', in parts joined by '.'")
         self._one_of("write_mode", WRITE_MODES)
         self._one_of("overwrite_scope", OVERWRITE_SCOPES)
         self._one_of("schema_policy", SCHEMA_POLICIES)
         if self.write_mode == "merge" and not self.keys:
-            raise self._wrong("write_mode 'merge' needs keys; name the columns that identify a row")
+            raise self.wrong("write_mode 'merge' needs keys; name the columns that identify a row")
         if self.overwrite_scope == "partitions" and not self.partition_columns:
-            raise self._wrong("overwrite_scope 'partitions' needs partition_columns")
+            raise self.wrong("overwrite_scope 'partitions' needs partition_columns")
         if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
-            raise self._wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
+            raise self.wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
         self._check_history()
         try:
             policy = MaintenancePolicy.of(self.maintenance)
         except (TypeError, ValueError) as error:
-            raise self._wrong(str(error)) from None
+            raise self.wrong(str(error)) from None
         if self.read_only and self.path is None and self.provider != "memory":
-            raise self._wrong("a source needs path=... to read from")
+            raise self.wrong("a source needs path=... to read from")
         if self.columns and not self.read_only:
             for name in (*self.keys, *self.partition_columns, *policy.order_by):
                 if name not in self.columns:
-                    raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+                    raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
 
     def _check_history(self) -> None:
         if self.scd not in (None, 1, 2):
-            raise self._wrong(f"scd is {self.scd!r}; 1 (the newest values) or 2 (a history) can be kept")
+            raise self.wrong(f"scd is {self.scd!r}; 1 (the newest values) or 2 (a history) can be kept")
         if self.scd != 2:
             for name in ("track", "sequence_by", "delete_when", "surrogate_key"):
                 if getattr(self, name):
-                    raise self._wrong(f"{name} belongs to a history; declare scd=2")
+                    raise self.wrong(f"{name} belongs to a history; declare scd=2")
             return
         if self.provider != "delta":
-            raise self._wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
+            raise self.wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
         for name in (*self.track, *([self.sequence_by] if self.sequence_by else [])):
             if self.columns and name not in self.columns:
-                raise self._wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+                raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
         value = getattr(self, name)
         if value not in allowed:
-            raise self._wrong(
+            raise self.wrong(
                 f"{name} is {value!r}, not one of {', '.join(allowed)}.{did_you_mean(str(value), allowed)}"
             )
 
-    def _wrong(self, message: str) -> EntityDefinitionError:
+    def wrong(self, message: str) -> EntityDefinitionError:
+        """Word an error of this declaration, with its line."""
         place = f"{self.location}: " if self.location else ""
         return EntityDefinitionError(f"{place}entity {self.entity_id!r}: {message}")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from kindling_core.app import App
 from kindling_core.cli import CommandContext
 from kindling_core.cli._context import job_options, json_option
 from kindling_core.errors import KindlingError
+from kindling_core.plan import ExecutionPlan
 from kindling_entities.store import EntityStore
 
 ENGINES = ("embedded", "spark")
@@ -42,10 +42,11 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
     store = app.service(EntityStore)
     with tempfile.TemporaryDirectory(prefix="kindling-verify-") as temporary:
         folder = keep or Path(temporary)
-        outputs = _outputs(app, store, selection)
+        plan = app.plan(selection)
+        outputs = _outputs(plan, store)
         for name in ENGINES:
             root = (folder / name).resolve()
-            _link_inputs(app, store, selection, root)
+            _link_inputs(plan, store, root)
             context.messages.print(f"Running on {name} ...")
             _run(context, name, root, selection)
         results = []
@@ -68,16 +69,14 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
         raise EnginesDiffer(f"{len(different)} of {len(results)} tables differ: {', '.join(different)}.")
 
 
-def _outputs(app: App, store: EntityStore, selection: Sequence[str]) -> list[str]:
+def _outputs(plan: ExecutionPlan, store: EntityStore) -> list[str]:
     tables = set(store.tables())
-    plan = app.plan(selection)
     made = (plan.pipes[pipe_id].output_entity_id for pipe_id in plan.pipe_ids)
     return [entity_id for entity_id in dict.fromkeys(made) if entity_id is not None and entity_id in tables]
 
 
-def _link_inputs(app: App, store: EntityStore, selection: Sequence[str], root: Path) -> None:
+def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
     """Let the selected pipes read, in the new root, the tables of the real one that they do not make."""
-    plan = app.plan(selection)
     pipes = [plan.pipes[pipe_id] for pipe_id in plan.pipe_ids]
     made = {pipe.output_entity_id for pipe in pipes}
     for pipe in pipes:

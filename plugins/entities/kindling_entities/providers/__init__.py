@@ -34,10 +34,9 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
     Raises:
         EntityDefinitionError: names the declaration's line.
     """
-    place = f"{entity.location}: " if entity.location else ""
     if entity.provider not in OPTIONS and entity.provider not in contributed:
         raise unknown_provider(entity, [*OPTIONS, *contributed])
-    _check_columns(entity, place)
+    _check_columns(entity)
     known = (
         getattr(contributed[entity.provider], "options", None)
         if entity.provider in contributed
@@ -47,20 +46,20 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
         return
     for option in entity.options:
         if option not in known:
-            raise EntityDefinitionError(
-                f"{place}entity {entity.entity_id!r}: provider {entity.provider!r} has no option {option!r}."
+            raise entity.wrong(
+                f"provider {entity.provider!r} has no option {option!r}."
                 f"{did_you_mean(option, known)} Known: {', '.join(sorted(known)) or 'none'}."
             )
     if entity.options.get("on_bad_row", "fail") not in ("fail", "skip"):
-        raise EntityDefinitionError(f"{place}entity {entity.entity_id!r}: on_bad_row is 'fail' or 'skip'.")
+        raise entity.wrong("on_bad_row is 'fail' or 'skip'.")
     if entity.write_mode == "merge" and not entity.read_only and entity.provider in ("csv", "json", "parquet"):
-        raise EntityDefinitionError(
-            f"{place}entity {entity.entity_id!r}: {entity.provider} files cannot be merged into. "
+        raise entity.wrong(
+            f"{entity.provider} files cannot be merged into. "
             "Use provider 'delta', or write_mode 'overwrite' or 'append'."
         )
 
 
-def _check_columns(entity: EntityDefinition, place: str) -> None:
+def _check_columns(entity: EntityDefinition) -> None:
     if not entity.columns:
         return
     from kindling_entities.errors import SchemaError
@@ -69,16 +68,14 @@ def _check_columns(entity: EntityDefinition, place: str) -> None:
     try:
         to_arrow_schema(entity.columns)
     except SchemaError as error:
-        raise EntityDefinitionError(f"{place}entity {entity.entity_id!r}: {error}") from None
+        raise entity.wrong(str(error)) from None
 
 
 def unknown_provider(entity: EntityDefinition, known: Iterable[str]) -> EntityDefinitionError:
     """Word the error of a provider that no active feature offers."""
-    place = f"{entity.location}: " if entity.location else ""
     names = sorted(known)
-    return EntityDefinitionError(
-        f"{place}entity {entity.entity_id!r}: unknown provider {entity.provider!r}."
-        f"{did_you_mean(entity.provider, names)} Known: {', '.join(names)}."
+    return entity.wrong(
+        f"unknown provider {entity.provider!r}.{did_you_mean(entity.provider, names)} Known: {', '.join(names)}."
     )
 
 
