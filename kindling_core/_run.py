@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -12,10 +12,10 @@ from kindling_core.errors import PipeError, did_you_mean
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan
 from kindling_core.report import PipeReport, RunReport
-from kindling_core.requests import RunInfo
+from kindling_core.requests import RunInfo, WriteResult
 
 Read: TypeAlias = Callable[[str, PipeMetadata], Any]
-Write: TypeAlias = "Callable[[str, Any, PipeMetadata], int | None]"
+Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]"
 
 
 class Run:
@@ -68,6 +68,8 @@ class Run:
         error_type: str | None = None,
         reason: str | None = None,
         exception: BaseException | None = None,
+        note: str | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> bool:
         """Record how a pipe ended; return False if it has ended before."""
         pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
@@ -86,6 +88,8 @@ class Run:
             generation=self._generation.get(pipe_id),
             input_entity_ids=list(pipe.input_entity_ids),
             output_entity_id=pipe.output_entity_id,
+            note=note,
+            details=dict(details or {}),
         )
         with self._lock:
             if pipe_id in self._endings:

@@ -344,7 +344,7 @@ class App:
 
     def _io(
         self, run: RunInfo, plan: ExecutionPlan
-    ) -> tuple[Callable[[str, PipeMetadata], Any], Callable[[str, Any, PipeMetadata], int | None]]:
+    ) -> tuple[Callable[[str, PipeMetadata], Any], Callable[[str, Any, PipeMetadata], WriteResult]]:
         """Make the read and write functions of one run out of the hooks."""
 
         def read(entity_id: str, pipe: PipeMetadata) -> Any:
@@ -356,12 +356,12 @@ class App:
                 raise PluginError(self._nobody("reads", entity, pipe))
             return frame
 
-        def write(entity_id: str, value: Any, pipe: PipeMetadata) -> int | None:
+        def write(entity_id: str, value: Any, pipe: PipeMetadata) -> WriteResult:
             request = WriteRequest(entity_id, value, pipe, run)
             result: WriteResult | None = self.host.call("kindling_write", request=request)
             if result is None:
                 raise PluginError(self._nobody("writes", entity_id, pipe))
-            return result.rows
+            return result
 
         return read, write
 

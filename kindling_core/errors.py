@@ -17,7 +17,13 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 
 class KindlingError(Exception):
-    """Root of every error that Kindling raises on purpose."""
+    """Root of every error that Kindling raises on purpose.
+
+    Attributes:
+        details: plain values for the report of the run that this ended.
+    """
+
+    details: Mapping[str, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions rebuild themselves by calling their class with the message alone; ours may take other arguments.

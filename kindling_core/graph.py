@@ -146,7 +146,7 @@ class PipeGraphBuilder:
     def connect(self, pipe_ids: Iterable[str]) -> Graph:
         """Build the graph as ``build_graph`` does, and leave it to who orders it to find cycles."""
         pipes = self._in_registration_order(self.definitions(pipe_ids))
-        return _connected(pipes, self.check(pipes))
+        return _connected(pipes, *self._checked(pipes))
 
     def get_generations(self, graph: Graph, mode: ExecutionMode | str = ExecutionMode.BATCH) -> list[list[str]]:
         """Return sets of pipes that do not depend on each other, in the order in which this mode runs them.
@@ -173,15 +173,16 @@ class PipeGraphBuilder:
         except UnknownPipeError as error:
             raise PlanError(str(error)) from error
 
-    def check(self, pipes: Sequence[PipeMetadata]) -> dict[str, list[str]]:
+    def check(self, pipes: Sequence[PipeMetadata]) -> None:
         """Check the inputs and outputs of the pipes of one run.
-
-        Returns:
-            Entity id -> ids of the pipes that produce it.
 
         Raises:
             PlanError: an undeclared input or output, two producers, or an output that is read only.
         """
+        self._checked(pipes)
+
+    def _checked(self, pipes: Sequence[PipeMetadata]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Return entity id -> ids of the pipes that write it, and pipe id -> entities it needs beside its inputs."""
         makers: dict[str, list[str]] = {}
         for pipe in pipes:
             if pipe.output_entity_id is not None:
@@ -196,23 +197,37 @@ class PipeGraphBuilder:
 
         for entity_id, pipe_ids in makers.items():
             self._check_output(entity_id, [by_id[pipe_id] for pipe_id in pipe_ids], describe(entity_id))
+        also_read: dict[str, list[str]] = {}
         if self._describe_entity is not None:
             for pipe in pipes:
-                for written in pipe.input_entity_ids:
+                info = describe(pipe.output_entity_id) if pipe.output_entity_id is not None else None
+                if info is not None and info.references:
+                    also_read[pipe.pipe_id] = [ref for ref in info.references if ref != info.entity_id]
+                for written in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ())):
                     entity_id = split_version(written)[0]
-                    if entity_id not in makers and describe(entity_id) is None:
+                    if entity_id in makers:
+                        continue
+                    info = describe(entity_id)
+                    if info is None:
                         raise PlanError(
                             f"{_told(pipe)} reads {written!r}, which no pipe of this run produces and no feature "
                             f"declares. Declare it as an entity, or select the pipe that produces it."
                             f"{self._near(entity_id, makers)}"
                         )
-        return makers
+                    if info.written_with in makers:
+                        makers[entity_id] = makers[info.written_with]
+        return makers, also_read
 
     def _check_output(self, entity_id: str, makers: Sequence[PipeMetadata], info: EntityInfo | None) -> None:
         if self._describe_entity is not None and info is None:
             raise PlanError(
                 f"{_told(makers[0])} writes {entity_id!r}, which no feature declares. Declare it as an entity."
                 f"{self._near(entity_id, ())}"
+            )
+        if info is not None and info.written_with is not None:
+            raise PlanError(
+                f"{_told(makers[0])} writes {entity_id!r}, which is written together with {info.written_with!r} "
+                f"and by nothing else. Write to another entity."
             )
         if info is not None and info.read_only:
             raise PlanError(
@@ -238,19 +253,25 @@ def _told(pipe: PipeMetadata) -> str:
     return f"pipe {pipe.pipe_id!r} ({pipe.location})" if pipe.location else f"pipe {pipe.pipe_id!r}"
 
 
-def _connected(pipes: Sequence[PipeMetadata], makers: Mapping[str, Sequence[str]]) -> Graph:
+def _connected(
+    pipes: Sequence[PipeMetadata], makers: Mapping[str, Sequence[str]], also_read: Mapping[str, Sequence[str]]
+) -> Graph:
     try:
         import networkx as nx
     except ImportError:
         return {
-            pipe.pipe_id: {maker for entity_id in pipe.input_entity_ids for maker in makers.get(entity_id, ())}
+            pipe.pipe_id: {
+                maker
+                for entity_id in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ()))
+                for maker in makers.get(entity_id, ())
+            }
             for pipe in pipes
         }
     graph: nx.DiGraph[str] = nx.DiGraph()
     for pipe in pipes:
         graph.add_node(pipe.pipe_id, metadata=pipe)
     for pipe in pipes:
-        for entity_id in pipe.input_entity_ids:
+        for entity_id in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ())):
             for maker in makers.get(entity_id, ()):
                 graph.add_edge(maker, pipe.pipe_id, entity_id=entity_id)
     return graph

@@ -19,6 +19,8 @@ class PipeReport:
         attempts: how often it was started.
         reason: why it was skipped.
         generation: its place in the plan; None in a run without a graph.
+        note: one line that the feature which wrote the output has to say.
+        details: plain values of that feature, such as the counts of its expectations.
     """
 
     pipe_id: str
@@ -34,6 +36,8 @@ class PipeReport:
     generation: int | None = None
     input_entity_ids: list[str] = field(default_factory=list)
     output_entity_id: str | None = None
+    note: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,7 +92,7 @@ class RunReport:
     def __str__(self) -> str:
         rows = [("pipe", "status", "rows", "seconds", "note")]
         for report in self.pipes:
-            told = f"{report.error_type}: {report.error}" if report.error_type else report.reason or ""
+            told = f"{report.error_type}: {report.error}" if report.error_type else report.reason or report.note or ""
             rows.append(
                 (
                     report.pipe_id,

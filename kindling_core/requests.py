@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ class EntityInfo:
         write_mode: "overwrite", "append" or "merge"; only append allows several producers.
         read_only: declared as a source; a pipe may not write to it.
         tags, description: for selections and pictures.
+        references: entities that a write of this one looks into; their producers run before its own.
+        written_with: this entity is written by whatever pipe writes that one.
     """
 
     entity_id: str
@@ -40,6 +42,8 @@ class EntityInfo:
     read_only: bool = False
     description: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    references: Sequence[str] = ()
+    written_with: str | None = None
 
 
 @dataclass
@@ -87,7 +91,11 @@ class WriteResult:
     Attributes:
         rows: rows inserted, updated and deleted together; None where the engine cannot tell.
         version: the table version that the write made, None where the storage has no versions.
+        note: one line for the report of the run, such as what was left out.
+        details: plain values for the report of the run, each name of its own feature.
     """
 
     rows: int | None = None
     version: int | None = None
+    note: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -13,13 +13,13 @@ from uuid import uuid4
 
 from kindling_core import payloads
 from kindling_core._run import Memory, Read, Run, Write
-from kindling_core.errors import GenerationFailed, PipeError, PlanError, RunFailed, did_you_mean
+from kindling_core.errors import GenerationFailed, KindlingError, PipeError, PlanError, RunFailed, did_you_mean
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan import ExecutionPlan, ExecutionStrategy, strategy_for
 from kindling_core.report import RunReport
-from kindling_core.requests import RunInfo
+from kindling_core.requests import RunInfo, WriteResult
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -241,11 +241,12 @@ class DataPipesExecuter(SignalEmitter):
             if reason is None:
                 announced = True
                 self.emit(payloads.BeforePipe.SIGNAL, pipe_index=run.index[pipe_id], **common)
-                rows = self._do(run, pipe)
+                written = self._do(run, pipe)
         except BaseException as error:
             duration = perf_counter() - started
             told, kind = self._told(error), type(error).__name__
-            if run.end(pipe_id, "failed", duration, error=told, error_type=kind, exception=error):
+            details = error.details if isinstance(error, KindlingError) else {}
+            if run.end(pipe_id, "failed", duration, error=told, error_type=kind, exception=error, details=details):
                 if not announced:
                     self.emit(payloads.BeforePipe.SIGNAL, pipe_index=run.index[pipe_id], **common)
                 self.emit(
@@ -261,7 +262,8 @@ class DataPipesExecuter(SignalEmitter):
             if run.end(pipe_id, "skipped", duration, reason=reason):
                 self.emit(payloads.PipeSkipped.SIGNAL, reason=reason, **common)
             return 0
-        if run.end(pipe_id, "succeeded", duration, rows=rows):
+        rows = written.rows
+        if run.end(pipe_id, "succeeded", duration, rows=rows, note=written.note, details=written.details):
             self.emit(payloads.AfterPipe.SIGNAL, duration_seconds=duration, rows_processed=rows, **common)
         return rows
 
@@ -269,9 +271,9 @@ class DataPipesExecuter(SignalEmitter):
         reason = self._before_pipe(pipe, run.info) if self._before_pipe is not None else None
         return None if reason is None else str(reason)
 
-    def _do(self, run: Run, pipe: PipeMetadata) -> int | None:
+    def _do(self, run: Run, pipe: PipeMetadata) -> WriteResult:
         if pipe.mode == "streaming" and self._start_stream is not None:
-            return self._start_stream(pipe, run.info)
+            return WriteResult(self._start_stream(pipe, run.info))
         inputs = {parameter: run.read(entity_id, pipe) for parameter, entity_id in pipe.parameters.items()}
         value = pipe.execute(**inputs)
         if pipe.output_entity_id is None:
@@ -284,15 +286,17 @@ class DataPipesExecuter(SignalEmitter):
                     pipe.location,
                     type(value).__name__,
                 )
-            return 0
+            return WriteResult(0)
         if value is None:
             raise PipeError(
                 f"Pipe {pipe.pipe_id!r} ({pipe.location}) returned nothing for its output "
                 f"{pipe.output_entity_id!r}. Return it, or declare no output if the pipe writes by itself."
             )
-        rows = run.write(pipe.output_entity_id, value, pipe)
+        written = run.write(pipe.output_entity_id, value, pipe)
+        if isinstance(written, WriteResult):
+            return written
         # A user's own write function may return anything, its frame for one; only a count is a count.
-        return int(rows) if isinstance(rows, Integral) else None
+        return WriteResult(int(written) if isinstance(written, Integral) else None)
 
     # Ending
 

@@ -188,6 +188,9 @@ def _print_report(console: Console, report: RunReport) -> None:
         seconds = "" if pipe.duration_seconds is None else f"{pipe.duration_seconds:.2f}"
         table.add_row(pipe.pipe_id, status, "" if pipe.rows is None else f"{pipe.rows:,}", seconds)
     console.print(table)
+    for pipe in report.pipes:
+        if pipe.note:
+            console.print(f"{pipe.pipe_id}: {pipe.note}", markup=False)
     told = f"{sum(pipe.status == 'succeeded' for pipe in report.pipes)} of {len(report.pipes)} pipes"
     style = styles.get(report.status, "white")
     console.print(f"[{style}]{report.status}[/]: {told} in {report.duration_seconds:.2f} s  (run {report.run_id})")

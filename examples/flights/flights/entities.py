@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kindling_entities import Entities
+from kindling_entities import Entities, expect, expect_or_fail, foreign_key
 
 entities = Entities()
 
@@ -27,6 +27,11 @@ entities.entity(
     "silver.flights",
     keys=["time_hour", "carrier", "flight", "origin"],
     description="one row a departure, typed, with a date and whether it was cancelled",
+    expectations=[
+        expect_or_fail("has a day", "day is not null"),
+        expect("cancelled or delayed by less than a day", "cancelled or departure_delay < 1440"),
+        foreign_key("dest", "silver.airports", "faa", action="warn"),
+    ],
 )
 entities.entity(
     "silver.flights_enriched",

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from kindling_entities.errors import EntityDefinitionError as EntityDefinitionError
     from kindling_entities.errors import EntityError as EntityError
     from kindling_entities.errors import EntityNotFoundError as EntityNotFoundError
+    from kindling_entities.errors import ExpectationError as ExpectationError
     from kindling_entities.errors import MergeKeyError as MergeKeyError
     from kindling_entities.errors import SchemaError as SchemaError
     from kindling_entities.errors import StorageError as StorageError
     from kindling_entities.errors import UnknownEntityError as UnknownEntityError
     from kindling_entities.errors import UnsupportedError as UnsupportedError
+    from kindling_entities.expectations import Expectation as Expectation
+    from kindling_entities.expectations import ExpectationResult as ExpectationResult
+    from kindling_entities.expectations import expect as expect
+    from kindling_entities.expectations import expect_or_drop as expect_or_drop
+    from kindling_entities.expectations import expect_or_fail as expect_or_fail
+    from kindling_entities.expectations import expect_or_quarantine as expect_or_quarantine
+    from kindling_entities.expectations import foreign_key as foreign_key
+    from kindling_entities.expectations import not_null as not_null
+    from kindling_entities.expectations import unique as unique
     from kindling_entities.hooks import hookimpl as hookimpl
     from kindling_entities.manager import DataEntityManager as DataEntityManager
     from kindling_entities.manager import DataEntityRegistry as DataEntityRegistry
@@ -43,11 +53,23 @@ _HOMES = {
         "EntityDefinitionError",
         "EntityError",
         "EntityNotFoundError",
+        "ExpectationError",
         "MergeKeyError",
         "SchemaError",
         "StorageError",
         "UnknownEntityError",
         "UnsupportedError",
+    ),
+    "expectations": (
+        "Expectation",
+        "ExpectationResult",
+        "expect",
+        "expect_or_drop",
+        "expect_or_fail",
+        "expect_or_quarantine",
+        "foreign_key",
+        "not_null",
+        "unique",
     ),
     "hooks": ("hookimpl",),
     "manager": ("DataEntityManager", "DataEntityRegistry"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.expectations import QUARANTINE_SUFFIX, Expectation
 from kindling_entities.maintenance import MaintenancePolicy
 
 WRITE_MODES = ("overwrite", "append", "merge")
@@ -43,6 +44,7 @@ class EntityDefinition:
         surrogate_key: column to add that identifies a row of the history.
         path: where it lies; relative to the job file. Default: the root, then the parts of the id.
         read_only: a source; writing to it is refused.
+        expectations: made by ``expect``, ``unique`` and the others; evaluated when the entity is written.
         options: for the provider, such as ``delimiter``.
         maintenance: the fields of ``MaintenancePolicy``, such as ``{"order_by": ["carrier"]}``.
         location: "module:line" of the declaration, where known.
@@ -63,6 +65,7 @@ class EntityDefinition:
     surrogate_key: str | None = None
     path: str | None = None
     read_only: bool = False
+    expectations: tuple[Expectation, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
@@ -73,6 +76,7 @@ class EntityDefinition:
     def __post_init__(self) -> None:
         for name in ("keys", "partition_columns", "track"):
             object.__setattr__(self, name, self._names(name))
+        object.__setattr__(self, "expectations", tuple(self.expectations))
         tags: object = self.tags
         if not isinstance(tags, Mapping):
             object.__setattr__(self, "tags", dict.fromkeys(self.tags, ""))
@@ -102,6 +106,7 @@ class EntityDefinition:
         if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
             raise self.wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
         self._check_history()
+        self._check_expectations()
         try:
             policy = MaintenancePolicy.of(self.maintenance)
         except (TypeError, ValueError) as error:
@@ -126,6 +131,38 @@ class EntityDefinition:
         for name in (*self.track, *([self.sequence_by] if self.sequence_by else [])):
             if self.columns and name not in self.columns:
                 raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+
+    def _check_expectations(self) -> None:
+        if self.expectations and self.read_only:
+            raise self.wrong("a source is never written, so it has no expectations. Declare them where it is stored")
+        names: set[str] = set()
+        for one in self.expectations:
+            if not isinstance(one, Expectation):
+                raise self.wrong(f"{one!r} is no expectation. Make it with expect(...), unique(...) and the like")
+            if one.name in names:
+                raise self.wrong(f"two expectations are called {one.name!r}. Give one another name")
+            names.add(one.name)
+            for name in one.columns:
+                if self.columns and name not in self.columns:
+                    raise self.wrong(
+                        f"expectation {one.name!r}: {name!r} is not one of its columns."
+                        f"{did_you_mean(name, self.columns)}"
+                    )
+
+    @property
+    def quarantine(self) -> EntityDefinition | None:
+        """Where rows go that an expectation keeps out with the action "quarantine"; None without such."""
+        if not any(one.action == "quarantine" for one in self.expectations):
+            return None
+        return EntityDefinition(
+            self.entity_id + QUARANTINE_SUFFIX,
+            provider="memory" if self.provider == "memory" else "delta",
+            keys=("_quarantine_key",),
+            path=None if self.path is None else self.path.rstrip("/") + QUARANTINE_SUFFIX,
+            tags=self.tags,
+            description=f"Rows that expectations keep out of {self.entity_id}",
+            location=self.location,
+        )
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
         value = getattr(self, name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kindling_core.errors import KindlingError, did_you_mean
+
+if TYPE_CHECKING:
+    from kindling_entities.expectations import ExpectationResult
 
 
 class EntityError(KindlingError):
@@ -36,6 +40,19 @@ class SchemaError(EntityError):
 
 class MergeKeyError(EntityError):
     """A merge source lacks a key column, or holds null or duplicate keys."""
+
+
+class ExpectationError(EntityError):
+    """Rows do not meet an expectation with the action "fail"; nothing was written.
+
+    Attributes:
+        results: of every expectation of the entity.
+    """
+
+    def __init__(self, message: str, results: Sequence[ExpectationResult]) -> None:
+        self.results = list(results)
+        self.details = {"expectations": [result.to_dict() for result in results]}
+        super().__init__(message)
 
 
 class CorruptTableError(EntityError):

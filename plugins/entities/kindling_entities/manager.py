@@ -31,6 +31,7 @@ class DataEntityManager(SignalEmitter):
     def __init__(self, signal_provider: SignalProvider | None = None) -> None:
         super().__init__()
         self._definitions: dict[str, EntityDefinition] = {}
+        self._quarantines: dict[str, str] = {}
         if signal_provider is not None:
             self.set_signal_provider(signal_provider)
 
@@ -63,7 +64,15 @@ class DataEntityManager(SignalEmitter):
         if other is not None and other is not definition:
             raise duplicate(definition, other)
         self._definitions[definition.entity_id] = definition
+        quarantine = definition.quarantine
+        if quarantine is not None and other is None:
+            self.add(quarantine)
+            self._quarantines[quarantine.entity_id] = definition.entity_id
         return definition
+
+    def quarantined_from(self, entity_id: str) -> str | None:
+        """Return the entity whose expectations fill this one; None for any other entity."""
+        return self._quarantines.get(entity_id)
 
     def mount(self, entities: Iterable[EntityDefinition]) -> None:
         """Take the declarations of an ``Entities()``."""

@@ -168,6 +168,20 @@ class VersionUpdated(SignalPayload):
 
 
 @dataclass
+class ExpectationEvaluated(SignalPayload):
+    """An expectation was evaluated on the rows of a write. One signal for each, before the write's own ending."""
+
+    SIGNAL: ClassVar[str] = "entity.expectation_evaluated"
+
+    entity_id: Annotated[str, "the entity"]
+    expectation: Annotated[str, "its name"]
+    action: Annotated[str, "warn, drop, quarantine or fail"]
+    kind: Annotated[str, "condition, not_null, unique or foreign_key"]
+    rows_passed: Annotated[int, "rows of the frame that meet it"]
+    rows_failed: Annotated[int, "rows that do not"]
+
+
+@dataclass
 class Maintained(SignalPayload):
     """A table was compacted, ordered or vacuumed; its rows are the same."""
 
@@ -196,5 +210,6 @@ PAYLOADS: tuple[type[SignalPayload], ...] = (
     WriteFailed,
     SchemaChanged,
     VersionUpdated,
+    ExpectationEvaluated,
     Maintained,
 )

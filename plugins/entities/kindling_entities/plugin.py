@@ -12,6 +12,7 @@ from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteReques
 from kindling_entities import hooks
 from kindling_entities.config import EntitiesConfig
 from kindling_entities.entity import Entities
+from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration
@@ -67,7 +68,15 @@ class EntitiesPlugin:
         if entity_id not in self._manager:
             return None
         entity = self._manager.get_entity_definition(entity_id)
-        return EntityInfo(entity_id, entity.write_mode, entity.read_only, entity.description, dict(entity.tags))
+        return EntityInfo(
+            entity_id,
+            entity.write_mode,
+            entity.read_only,
+            entity.description,
+            dict(entity.tags),
+            references=[one.references for one in entity.expectations if one.references],
+            written_with=self._manager.quarantined_from(entity_id),
+        )
 
     @hookimpl
     def kindling_start(self, app: App) -> None:
@@ -107,7 +116,8 @@ class EntitiesPlugin:
             return None
         transaction = Transaction(*request.transaction) if request.transaction else None
         commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
-        return WriteResult(_rows(commit), commit.version)
+        details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
+        return WriteResult(_rows(commit), commit.version, summary(commit.expectations), details)
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:

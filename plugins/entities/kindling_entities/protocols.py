@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kindling_entities.entity import EntityDefinition
+    from kindling_entities.expectations import ExpectationResult
     from kindling_entities.maintenance import MaintenancePolicy
     from kindling_entities.schema import SchemaChange
 
@@ -65,6 +66,7 @@ class Commit:
         skipped: the transaction id was already in the table, nothing was written.
         created: the write made the table.
         schema_change: columns added, removed or changed, None if the schema stayed.
+        expectations: what the entity's expectations counted.
     """
 
     version: int | None
@@ -76,6 +78,7 @@ class Commit:
     skipped: bool = False
     created: bool = False
     schema_change: SchemaChange | None = None
+    expectations: tuple[ExpectationResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,22 @@ class Upkeep:
     version: int
 
 
+class Sifted(Protocol):
+    """A frame whose flags are counted while it is written.
+
+    Attributes:
+        frame: without the flags and the rows that are left out; what ``append`` and ``overwrite`` take.
+    """
+
+    frame: Any
+
+    def tally(self) -> dict[str, int]:
+        """Rows of the whole frame under ``rows``, and rows with each flag; after it was written, or refused."""
+
+    def refused(self, error: BaseException) -> bool:
+        """Whether writing ended with this error because a row had a flag with the action "fail"."""
+
+
 class Engine(Protocol):
     """Computes frames and commits Delta tables. One App owns one engine object."""
 
@@ -134,6 +153,17 @@ class Engine(Protocol):
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
         """Stream a frame (or Arrow data, or a pandas frame) as record batches."""
+
+    def to_frame(self, frame: Any) -> Any:
+        """Return a Spark frame of this engine's session: of a Spark frame itself, of Arrow or pandas data."""
+
+    def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:
+        """Take off flag columns in the pass that writes the frame.
+
+        Args:
+            flags: boolean column that is never null -> what becomes of a row where it is true: "warn" keeps it,
+                "drop" leaves it out, "fail" fails the write.
+        """
 
     def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> Any:
         """Return what ``append``, ``overwrite`` and ``merge`` take, cast to what ``wanted`` makes of its schema.

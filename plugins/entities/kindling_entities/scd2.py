@@ -97,7 +97,7 @@ def changes(entity_id: str, history: History, source: Any, table: Any | None) ->
         f"{deleted} as __deleted",
         "true as __incoming",
         f"cast(null as {history.sequence_type}) as __old_to",
-        f"{_hash(history.tracked)} as __hash",
+        f"{row_hash(history.tracked)} as __hash",
         *([f"cast(null as string) as {quote(history.surrogate_key)}"] if history.surrogate_key else []),
     )
     _refuse_bad_keys(entity_id, history, incoming)
@@ -175,7 +175,7 @@ def _with_stored(history: History, incoming: Any, table: Any) -> Any:
         "false as __incoming",
         f"if(__deleted, null, {VALID_TO}) as __old_to",
         # Computed anew: another engine may have written the stored hash from other texts of the same values.
-        f"if(__deleted, null, {_hash(history.tracked)}) as __hash",
+        f"if(__deleted, null, {row_hash(history.tracked)}) as __hash",
         *(f"if(__deleted, null, {name}) as {name}" for name in surrogate),
     )
     return incoming.unionByName(stored)
@@ -201,7 +201,8 @@ def _refuse_bad_keys(entity_id: str, history: History, incoming: Any) -> None:
     )
 
 
-def _hash(columns: Sequence[str]) -> str:
+def row_hash(columns: Sequence[str]) -> str:
+    """SQL of a text that tells rows with different values in these columns apart; null differs from ''."""
     return f"sha2(concat_ws('\\u0001', {', '.join(_text(name) for name in columns) or repr('')}), 256)"
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import MergeKeyError, UnknownEntityError, UnsupportedError
+from kindling_entities.errors import ExpectationError, MergeKeyError, UnknownEntityError, UnsupportedError
+from kindling_entities.expectations import ExpectationResult
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, Engine, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
@@ -142,7 +143,10 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            commit = provider.write(entity, location, frame, mode, transaction)
+            if entity.expectations:
+                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
+            else:
+                commit = provider.write(entity, location, frame, mode, transaction)
         except BaseException as error:
             emit(f"entity.{operation}_failed", **common, **told, error=str(error), error_type=type(error).__name__)
             raise
@@ -154,6 +158,66 @@ class EntityStore:
         emit(f"entity.after_{operation}", **common, **told, duration_seconds=duration, version=commit.version)
         self._tell_changes(common, commit)
         return commit
+
+    def _write_checked(
+        self,
+        common: dict[str, Any],
+        entity: EntityDefinition,
+        location: str,
+        provider: StorageProvider,
+        frame: Any,
+        mode: str,
+        transaction: Transaction | None,
+    ) -> Commit:
+        """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
+        from kindling_entities.checking import checked
+
+        def read(entity_id: str, columns: Sequence[str]) -> Any:
+            return self.read_entity(entity_id, columns=columns)
+
+        exists = provider.exists(entity, location)
+        try:
+            with checked(self.engine, entity, frame, mode, read, exists) as sound:
+                if entity.quarantine is not None:
+                    self._quarantine(entity, sound.quarantined, mode, transaction)
+                commit = provider.write(entity, location, sound.frame, mode, transaction)
+                results = [] if commit.skipped else sound.results()
+        except ExpectationError as error:
+            self._tell_results(common, error.results)
+            raise
+        self._tell_results(common, results)
+        return replace(commit, expectations=tuple(results))
+
+    def _tell_results(self, common: dict[str, Any], results: Sequence[ExpectationResult]) -> None:
+        for one in results:
+            self.manager.emit(
+                "entity.expectation_evaluated",
+                **common,
+                expectation=one.name,
+                action=one.action,
+                kind=one.kind,
+                rows_passed=one.rows_passed,
+                rows_failed=one.rows_failed,
+            )
+
+    def _quarantine(
+        self, entity: EntityDefinition, rows: Any | None, mode: str, transaction: Transaction | None
+    ) -> None:
+        """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
+        from kindling_entities.checking import QUARANTINE_KEY
+
+        quarantine = entity.quarantine
+        assert quarantine is not None
+        name = quarantine.entity_id
+        if mode != "overwrite" or _by_partition(entity, mode):
+            if rows is not None:
+                self._write(name, rows.dropDuplicates([QUARANTINE_KEY]), "merge", transaction)
+        elif rows is not None:
+            self._write(name, rows, "overwrite", transaction)
+        elif self.check_entity_exists(name):
+            stored, info = self.read_entity(name), self.describe(name)
+            if info.rows if info is not None and info.rows is not None else stored.count():
+                self._write(name, stored.where("false"), "overwrite", transaction)
 
     def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
         if commit.skipped:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -28,7 +28,40 @@ def to_reader(frame: Any) -> pa.RecordBatchReader:
     return cast_reader(reader, normal_schema(reader.schema))
 
 
+def is_frame(frame: Any) -> bool:
+    """Whether this is a Spark frame, classic or Connect."""
+    return type(frame).__name__ == "DataFrame" and type(frame).__module__.startswith("pyspark.sql")
+
+
+def counted(frame: Any, flags: Sequence[str]) -> dict[str, int]:
+    """Count the rows of a flagged frame, and those with each flag; the total is under ``rows``."""
+    row = frame.selectExpr("count(1) as rows", *(f"count_if({flag}) as {flag}" for flag in flags)).collect()[0]
+    return {name: int(row[name]) for name in ("rows", *flags)}
+
+
+class Stream:
+    """Rows that are made anew each time they are read, so that a write which lost a race can read them again."""
+
+    def __init__(self, make: Callable[[], pa.RecordBatchReader]) -> None:
+        self._make = make
+        self._first: pa.RecordBatchReader | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows; begins to compute them."""
+        if self._first is None:
+            self._first = self._make()
+        return self._first.schema
+
+    def open(self) -> pa.RecordBatchReader:
+        """Read from the start."""
+        first, self._first = self._first, None
+        return first if first is not None else self._make()
+
+
 def _raw_reader(frame: Any) -> pa.RecordBatchReader:
+    if isinstance(frame, Stream):
+        return frame.open()
     if isinstance(frame, pa.RecordBatchReader):
         return frame
     if isinstance(frame, pa.Table):

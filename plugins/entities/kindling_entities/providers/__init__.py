@@ -37,6 +37,7 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
     if entity.provider not in OPTIONS and entity.provider not in contributed:
         raise unknown_provider(entity, [*OPTIONS, *contributed])
     _check_columns(entity)
+    _check_conditions(entity)
     known = (
         getattr(contributed[entity.provider], "options", None)
         if entity.provider in contributed
@@ -69,6 +70,24 @@ def _check_columns(entity: EntityDefinition) -> None:
         to_arrow_schema(entity.columns)
     except SchemaError as error:
         raise entity.wrong(str(error)) from None
+
+
+def _check_conditions(entity: EntityDefinition) -> None:
+    named = [(f"expectation {one.name!r}", one.condition) for one in entity.expectations if one.condition]
+    if entity.delete_when:
+        named.append(("delete_when", entity.delete_when))
+    if not named:
+        return
+    from kindling_entities.sql import columns_of
+
+    for title, condition in named:
+        try:
+            columns = columns_of(condition)
+        except EntityDefinitionError as error:
+            raise entity.wrong(f"{title} {error}: {condition}") from None
+        for name in columns:
+            if entity.columns and name.lower() not in map(str.lower, entity.columns):
+                raise entity.wrong(f"{title}: {name!r} is not one of its columns.{did_you_mean(name, entity.columns)}")
 
 
 def unknown_provider(entity: EntityDefinition, known: Iterable[str]) -> EntityDefinitionError:

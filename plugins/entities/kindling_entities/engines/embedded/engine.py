@@ -6,7 +6,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +15,9 @@ from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._server import SailServer
+from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
 from kindling_entities.schema import cast_reader, normal_schema, quote
 
@@ -84,10 +85,28 @@ class EmbeddedEngine:
         """Stream a Spark, Arrow or pandas frame as record batches with normal types."""
         return _frames.to_reader(frame)
 
-    def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> pa.RecordBatchReader:
+    def to_frame(self, frame: Any) -> Any:
+        """A Spark frame of a Spark, Arrow or pandas frame."""
+        if _frames.is_frame(frame):
+            return frame
+        return self.from_arrow(frame if isinstance(frame, pa.Table) else _frames.to_reader(frame))
+
+    def conform(self, frame: Any, wanted: Callable[[pa.Schema], pa.Schema]) -> _frames.Stream | pa.RecordBatchReader:
         """Stream a frame, cast to the schema that ``wanted`` makes of its own."""
-        reader = _frames.to_reader(frame)
-        return cast_reader(reader, wanted(reader.schema))
+
+        def make() -> pa.RecordBatchReader:
+            reader = _frames.to_reader(frame)
+            return cast_reader(reader, wanted(reader.schema))
+
+        if isinstance(frame, pa.RecordBatchReader):
+            return make()
+        stream = _frames.Stream(make)
+        stream.schema  # noqa: B018 - what does not fit is refused here
+        return stream
+
+    def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:
+        """Count flags, and leave rows out, as the frame streams by."""
+        return StreamSift(frame, flags)
 
     @contextlib.contextmanager
     def held(self, frame: Any) -> Iterator[Any]:

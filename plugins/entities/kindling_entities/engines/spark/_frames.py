@@ -21,10 +21,6 @@ def schema_of(frame: Any) -> pa.Schema:
     return normal_schema(to_arrow_schema(frame.schema))
 
 
-def is_frame(frame: Any) -> bool:
-    return type(frame).__name__ == "DataFrame" and type(frame).__module__.startswith("pyspark.sql")
-
-
 def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: str | None, limit_bytes: int) -> Any:
     """Make a Spark frame.
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.engines._frames import Staging, to_reader
+from kindling_entities.engines._frames import Staging, is_frame, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _frames, _log, _session, _upkeep
 from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.protocols import Commit, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
 from kindling_entities.schema import quote
 
@@ -118,7 +119,7 @@ class SparkEngine:
 
     def to_frame(self, frame: Any) -> Any:
         """A Spark frame of a Spark, Arrow or pandas frame."""
-        if _frames.is_frame(frame):
+        if is_frame(frame):
             return frame
         reader = to_reader(frame)
         return self.from_arrow(reader if isinstance(frame, pa.RecordBatchReader) else reader.read_all())
@@ -141,6 +142,10 @@ class SparkEngine:
             yield made
         finally:
             made.unpersist()
+
+    def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:
+        """Count flags, and leave rows out, in the job that writes the frame."""
+        return ObservedSift(frame, flags)
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version."""

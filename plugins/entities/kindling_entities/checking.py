@@ -1,0 +1,232 @@
+"""Evaluates the expectations of an entity on a frame while it is written.
+
+Each expectation becomes a flag: a boolean column that is true where a row does not meet it. Where no row has to go
+to the quarantine, the engine counts and removes the flags in the very pass that writes. Otherwise the flagged rows
+are computed once and held, since they go to two tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kindling_entities.engines._frames import counted
+from kindling_entities.entity import EntityDefinition
+from kindling_entities.errors import ExpectationError, SchemaError
+from kindling_entities.expectations import Expectation, ExpectationResult
+from kindling_entities.protocols import Engine
+from kindling_entities.scd2 import IS_CURRENT, row_hash
+from kindling_entities.schema import quote
+
+REASON, QUARANTINED_AT, QUARANTINE_KEY = "_quarantine_reason", "_quarantined_at", "_quarantine_key"
+_FLAG = "__kindling_flag_{}"
+
+ReadEntity = Callable[[str, Sequence[str]], Any]
+
+
+class Checked:
+    """A frame without the rows that expectations keep out, and what they counted.
+
+    Attributes:
+        frame: to be written.
+        quarantined: rows for the quarantine, None where there are none.
+    """
+
+    def __init__(self, frame: Any, results: Callable[[], list[ExpectationResult]], quarantined: Any | None) -> None:
+        self.frame = frame
+        self.results = results
+        self.quarantined = quarantined
+
+
+@contextlib.contextmanager
+def checked(
+    engine: Engine, entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: bool
+) -> Iterator[Checked]:
+    """Apply the expectations of an entity.
+
+    The frame must be written within the block; the results can be asked for afterwards, within it too.
+
+    Args:
+        mode: "overwrite", "append" or "merge".
+        read: returns columns of an entity, for what uniqueness and foreign keys look into.
+        exists: whether the entity has rows to look into.
+
+    Raises:
+        ExpectationError: one with action "fail" is not met, found before or while the block writes.
+    """
+    expectations = entity.expectations
+    flags = [_FLAG.format(index) for index in range(len(expectations))]
+    with contextlib.ExitStack() as stack:
+        made = engine.to_frame(frame)
+        _refuse_missing(entity, made.columns)
+        if _reads_itself_twice(entity, mode, exists):
+            made = stack.enter_context(engine.held(made))
+        columns = list(map(quote, made.columns))
+        flagged = _flagged(entity, made, mode, read, exists)
+        actions = {flag: one.action for flag, one in zip(flags, expectations, strict=True)}
+        if mode != "merge" and "quarantine" not in actions.values():
+            sifted = engine.sift(flagged, actions)
+            try:
+                yield Checked(sifted.frame, lambda: _results(expectations, flags, sifted.tally()), None)
+            except Exception as error:
+                if not sifted.refused(error):
+                    raise
+                raise _failure(entity, _results(expectations, flags, sifted.tally())) from None
+            return
+        kept = stack.enter_context(engine.held(flagged))
+        results = _results(expectations, flags, counted(kept, flags))
+        if any(one.action == "fail" and one.rows_failed for one in results):
+            raise _failure(entity, results)
+        failed = {one.name for one in results if one.rows_failed}
+        aside = _with_action(flags, expectations, "quarantine", failed)
+        dropped = _with_action(flags, expectations, "drop", failed)
+        out = [flag for flag, _ in (*aside, *dropped)]
+        good = kept.where(f"not ({' or '.join(out)})") if out else kept
+        bad = None
+        if aside:
+            reason = ", ".join(f"if({flag}, '{_escaped(one.name)}', null)" for flag, one in aside)
+            bad = kept.where(" or ".join(flag for flag, _ in aside)).selectExpr(
+                *columns,
+                f"concat_ws(', ', {reason}) as {REASON}",
+                f"current_timestamp() as {QUARANTINED_AT}",
+                f"{row_hash(made.columns)} as {QUARANTINE_KEY}",
+            )
+        yield Checked(good.selectExpr(*columns), lambda: results, bad)
+
+
+def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: bool) -> Any:
+    columns = list(map(quote, frame.columns))
+    made, flags, helpers = frame, [], []
+    for index, one in enumerate(entity.expectations):
+        flag = _FLAG.format(index)
+        named = [quote(name) for name in one.columns]
+        present = " and ".join(f"{name} is not null" for name in named)
+        if one.kind == "condition":
+            # A line break, so that a comment at the end of the condition ends there too.
+            flags.append(f"not coalesce(cast(({one.condition}\n) as boolean), false) as {flag}")
+        elif one.kind == "not_null":
+            flags.append(f"not ({present}) as {flag}")
+        else:
+            other = _looked_into(entity, one, frame, mode, read, exists)
+            found = f"__kindling_found_{index}"
+            if other is not None:
+                made = _joined(made, other, named, index, found)
+                helpers.append(found)
+            if one.kind == "unique":
+                twice = f"count(1) over (partition by {', '.join(named)}) > 1"
+                stored = f" or coalesce({found}, false)" if other is not None else ""
+                flags.append(f"{present} and ({twice}{stored}) as {flag}")
+            else:
+                flags.append(f"{present} and not coalesce({found}, false) as {flag}")
+    return made.selectExpr(*columns, *flags)
+
+
+def _joined(frame: Any, other: Any, named: Sequence[str], index: int, found: str) -> Any:
+    """Left join on the distinct values of ``other``, which has as many columns as are named, in order."""
+    from pyspark.sql.functions import expr
+
+    theirs = [f"__kindling_{index}_{position}" for position in range(len(named))]
+    renamed = [f"{quote(column)} as {name}" for column, name in zip(other.columns, theirs, strict=True)]
+    distinct = other.selectExpr(*renamed).distinct().selectExpr("*", f"true as {found}")
+    condition = " and ".join(f"{mine} = {their}" for mine, their in zip(named, theirs, strict=True))
+    return frame.join(distinct, expr(condition), "left")
+
+
+def _looked_into(
+    entity: EntityDefinition, one: Expectation, frame: Any, mode: str, read: ReadEntity, exists: bool
+) -> Any | None:
+    """The rows that a uniqueness or foreign key is checked against, with the columns to compare; None without any."""
+    if one.kind == "foreign_key":
+        assert one.references is not None
+        wanted = list(one.referenced_columns)
+        if one.references != entity.entity_id:
+            return read(one.references, wanted)
+        own = frame.selectExpr(*map(quote, wanted))
+        rest = _rest(entity, wanted, frame, mode, read, exists)
+        return own if rest is None else own.unionByName(rest)
+    if mode == "merge" and set(entity.keys) <= set(one.columns):
+        # Rows with these values are the ones that the merge replaces.
+        return None
+    return _rest(entity, list(one.columns), frame, mode, read, exists)
+
+
+def _rest(
+    entity: EntityDefinition, wanted: list[str], frame: Any, mode: str, read: ReadEntity, exists: bool
+) -> Any | None:
+    """The stored rows that the write leaves in the entity."""
+    if not exists or not _leaves_rows(entity, mode):
+        return None
+    history = entity.scd == 2
+    replaced = [] if mode == "append" else list(entity.keys if mode == "merge" else entity.partition_columns)
+    names = dict.fromkeys([*wanted, *replaced, *([IS_CURRENT] if history else [])])
+    stored = read(entity.entity_id, list(names))
+    if history:
+        stored = stored.where(IS_CURRENT)
+    if replaced:
+        stored = stored.join(frame.selectExpr(*map(quote, replaced)).distinct(), replaced, "left_anti")
+    return stored.selectExpr(*map(quote, wanted))
+
+
+def _leaves_rows(entity: EntityDefinition, mode: str) -> bool:
+    return mode != "overwrite" or entity.overwrite_scope == "partitions"
+
+
+def _reads_itself_twice(entity: EntityDefinition, mode: str, exists: bool) -> bool:
+    own = any(one.references == entity.entity_id for one in entity.expectations)
+    among_others = exists and mode != "append" and _leaves_rows(entity, mode)
+    return own or (among_others and any(one.kind == "unique" for one in entity.expectations))
+
+
+def _refuse_missing(entity: EntityDefinition, columns: Sequence[str]) -> None:
+    from kindling_entities.sql import columns_of
+
+    for one in entity.expectations:
+        named = one.columns or columns_of(one.condition or "")
+        # Columns in a condition are found without regard to case, as Spark does.
+        have = {name.lower() for name in columns}
+        missing = [name for name in named if name.lower() not in have]
+        if missing:
+            raise SchemaError(
+                f"Expectation {one.name!r} of {entity.entity_id!r} needs column(s) {', '.join(map(repr, missing))}, "
+                f"which the frame lacks; it has {', '.join(map(repr, columns))}."
+            )
+    taken = [name for name in (REASON, QUARANTINED_AT, QUARANTINE_KEY) if name in columns]
+    if taken and any(one.action == "quarantine" for one in entity.expectations):
+        raise SchemaError(
+            f"Column(s) {', '.join(map(repr, taken))} of the frame for {entity.entity_id!r} are those of a "
+            "quarantine. Drop or rename them in the pipe."
+        )
+
+
+def _with_action(
+    flags: Sequence[str], expectations: Sequence[Expectation], action: str, failed: set[str]
+) -> list[tuple[str, Expectation]]:
+    pairs = zip(flags, expectations, strict=True)
+    return [(flag, one) for flag, one in pairs if one.action == action and one.name in failed]
+
+
+def _results(
+    expectations: Sequence[Expectation], flags: Sequence[str], counts: dict[str, int]
+) -> list[ExpectationResult]:
+    return [
+        ExpectationResult(one.name, one.action, one.kind, counts["rows"] - counts[flag], counts[flag])
+        for flag, one in zip(flags, expectations, strict=True)
+    ]
+
+
+def _failure(entity: EntityDefinition, results: list[ExpectationResult]) -> ExpectationError:
+    told = ", ".join(
+        f"{one.name!r} ({one.rows_failed} of {one.rows_passed + one.rows_failed} rows)"
+        for one in results
+        if one.action == "fail" and one.rows_failed
+    )
+    return ExpectationError(
+        f"Rows for {entity.entity_id!r} do not meet {told}. Nothing was written. Correct the data or the pipe, or "
+        "let the expectation drop or quarantine such rows.",
+        results,
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
