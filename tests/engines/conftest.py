@@ -17,7 +17,7 @@ CONF = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Any]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if KIND == "embedded":
         from kindling_entities.engines.embedded import EmbeddedEngine
 
@@ -26,7 +26,8 @@ def engine() -> Iterator[Any]:
         from kindling_entities.engines.spark import SparkEngine
 
         where = {"remote": "local[2]"} if KIND == "connect" else {"master": "local[2]"}
-        made = SparkEngine(conf=CONF, sleep=lambda seconds: None, **where)
+        warehouse = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
+        made = SparkEngine(conf=CONF | warehouse, sleep=lambda seconds: None, **where)
     made.start()
     made.activate()
     yield made

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Table, Transaction
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
@@ -46,6 +48,16 @@ def test_each_engine_reads_what_the_other_wrote(engine: Any, table: Table) -> No
     read = DeltaTable(table.location)
     assert sorted(read.to_pyarrow_table()["k"].to_pylist()) == [1, 2, 3]
     assert read.version() == 2
+
+
+def test_the_embedded_engine_refuses_to_write_a_table_that_spark_clusters(engine: Any, table: Table) -> None:
+    from kindling_entities.engines.embedded import EmbeddedEngine
+
+    engine.append(replace(table, cluster_columns=("k",)), pa.table({"k": [1]}))
+    for write in (EmbeddedEngine().append, EmbeddedEngine().overwrite):
+        with pytest.raises(UnsupportedError, match=r'features of Delta Lake.*engine = "spark"'):
+            write(table, pa.table({"k": [2]}))
+    assert [row["k"] for row in rows(engine, table)] == [1]
 
 
 def test_a_transaction_of_the_other_engine_is_known(engine: Any, table: Table) -> None:

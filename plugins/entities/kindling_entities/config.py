@@ -44,7 +44,29 @@ class EntitiesConfig(Section):
         "embedded), or one that a plugin offers",
     )
     root: str = Field("./lake", description="folder of the tables, relative to the job file; or a URI such as s3://...")
+    catalog: str | None = Field(
+        default=None,
+        description='catalog that names the Delta tables, such as "main" or "spark_catalog", in place of root; '
+        "spark engine only (with auto: where a session runs)",
+    )
+    schemas: dict[str, str] = Field(
+        default_factory=dict, description="with catalog: layer -> schema, where they are called differently"
+    )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
+
+    @field_validator("catalog", mode="after")
+    @classmethod
+    def _none_if_empty(cls, given: str | None) -> str | None:
+        # So that the environment or the command line can take away what the job file says.
+        return given or None
+
+    @model_validator(mode="after")
+    def _catalog_of_spark(self) -> Self:
+        if self.catalog is not None and self.engine == "embedded":
+            raise ValueError(
+                "the embedded engine knows no catalogs; set engine to 'spark' or 'auto', or leave out catalog"
+            )
+        return self
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

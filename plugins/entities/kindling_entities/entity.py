@@ -32,6 +32,8 @@ class EntityDefinition:
             source may name fewer columns than the file has: the others keep the types found in it.
         keys: columns that identify a row; a merge matches on them.
         partition_columns: in the order in which they nest.
+        cluster_by: columns that Delta's liquid clustering keeps together; on an engine without it, what
+            ``kindling maintain`` orders by.
         provider: the kind of storage: delta, parquet, csv, json, memory, or a third party's.
         write_mode: "overwrite", "append" or "merge".
         overwrite_scope: "table", or "partitions" to replace only the partitions that a frame has rows for.
@@ -54,6 +56,7 @@ class EntityDefinition:
     columns: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     partition_columns: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
     provider: str = "delta"
     write_mode: str = "overwrite"
     overwrite_scope: str = "table"
@@ -74,7 +77,7 @@ class EntityDefinition:
     location: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("keys", "partition_columns", "track"):
+        for name in ("keys", "partition_columns", "cluster_by", "track"):
             object.__setattr__(self, name, self._names(name))
         object.__setattr__(self, "expectations", tuple(self.expectations))
         tags: object = self.tags
@@ -105,6 +108,8 @@ class EntityDefinition:
             raise self.wrong("overwrite_scope 'partitions' needs partition_columns")
         if self.overwrite_scope == "partitions" and self.write_mode != "overwrite":
             raise self.wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
+        if self.cluster_by and self.partition_columns:
+            raise self.wrong("a table has either partition_columns or cluster_by. Leave one out")
         self._check_history()
         self._check_expectations()
         try:
@@ -114,7 +119,7 @@ class EntityDefinition:
         if self.read_only and self.path is None and self.provider != "memory":
             raise self.wrong("a source needs path=... to read from")
         if self.columns and not self.read_only:
-            for name in (*self.keys, *self.partition_columns, *policy.order_by):
+            for name in (*self.keys, *self.partition_columns, *self.cluster_by, *policy.order_by):
                 if name not in self.columns:
                     raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
 

@@ -75,6 +75,10 @@ class EngineError(EntityError):
     """The engine cannot start, or its session lacks what tables need; the message says what to install or set."""
 
 
+class CatalogError(EntityError):
+    """The catalog cannot be reached, or does not grant this; nothing of this write was kept."""
+
+
 class VersionMoved(EntityError):
     """Another writer committed between the reading of a table and the write that was computed from it.
 

@@ -10,6 +10,7 @@ from kindling_core.errors import ConfigError, did_you_mean
 from kindling_core.hooks import hookimpl
 from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
+from kindling_entities.catalog import Catalog
 from kindling_entities.config import EntitiesConfig
 from kindling_entities.entity import Entities
 from kindling_entities.expectations import summary
@@ -83,7 +84,8 @@ class EntitiesPlugin:
         self._manager.set_signal_provider(app.signals)
         settings = app.config.section("entities")
         engine = _engine_factory(app)(app)
-        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, _providers(app))
+        catalog = _catalog(app, engine, self._manager)
+        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, _providers(app), catalog)
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
@@ -138,6 +140,21 @@ def _providers(app: App) -> dict[str, Callable[[Engine], StorageProvider]]:
     for contributed in app.host.results("kindling_entity_providers"):
         factories.update(contributed)
     return factories
+
+
+def _catalog(app: App, engine: Engine, manager: DataEntityManager) -> Catalog | None:
+    settings = app.config.section("entities")
+    if settings.catalog is None:
+        return None
+    if not getattr(engine, "catalogs", False):
+        if settings.engine == "auto":
+            return None
+        raise ConfigError(
+            f"entities.catalog: the engine {engine.name!r} knows no catalogs. Leave it out, or use engine = 'spark'."
+        )
+    catalog = Catalog(settings.catalog, settings.schemas)
+    catalog.check(map(manager.get_entity_definition, manager.get_entity_ids()))
+    return catalog
 
 
 def _engine_factory(app: App) -> Callable[[App], Engine]:

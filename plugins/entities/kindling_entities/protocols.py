@@ -39,10 +39,12 @@ class Table:
     """One physical table.
 
     Attributes:
-        location: an absolute path.
+        location: an absolute path or a URI. Of a table in a catalog: where its files are to lie when it is made,
+            empty to leave that to the catalog.
         partition_columns: in declared order.
         schema_policy: "evolve", "warn" or "fail".
-        name: of the table in a catalog, already quoted for SQL; None for a table by path.
+        name: catalog, schema and table; None for a table by path.
+        cluster_columns: what liquid clustering orders by, on an engine that has it.
     """
 
     entity_id: str
@@ -51,7 +53,13 @@ class Table:
     schema_policy: str = "evolve"
     description: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
-    name: str | None = None
+    name: tuple[str, ...] | None = None
+    cluster_columns: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return ".".join(self.name) if self.name else self.location
 
 
 @dataclass(frozen=True)
@@ -132,9 +140,15 @@ class Sifted(Protocol):
 
 
 class Engine(Protocol):
-    """Computes frames and commits Delta tables. One App owns one engine object."""
+    """Computes frames and commits Delta tables. One App owns one engine object.
+
+    Attributes:
+        name: as the job file has it.
+        catalogs: whether tables may have a ``name``.
+    """
 
     name: str
+    catalogs: bool
 
     @property
     def session(self) -> Any:

@@ -19,6 +19,7 @@ from kindling_entities.protocols import Commit, Engine, StorageProvider, TableIn
 from kindling_entities.providers import built_in, unknown_provider
 
 if TYPE_CHECKING:
+    from kindling_entities.catalog import Catalog
     from kindling_entities.migration import Drift
     from kindling_entities.providers.delta import DeltaProvider
 
@@ -35,6 +36,7 @@ class EntityStore:
         root: folder of the tables.
         base_dir: what a relative ``path`` of a declaration starts from.
         factories: further kinds of storage by name.
+        catalog: names the Delta tables, in place of the root.
     """
 
     def __init__(
@@ -44,19 +46,24 @@ class EntityStore:
         root: str | Path,
         base_dir: str | Path = ".",
         factories: Mapping[str, Callable[[Engine], StorageProvider]] | None = None,
+        catalog: Catalog | None = None,
     ) -> None:
         self.manager = manager
         self.engine = engine
         self.base_dir = Path(base_dir).resolve()
         uri = "://" in str(root)
         self.root: Path | str = str(root) if uri else self.base_dir / Path(root).expanduser()
-        self._factories = {**built_in(), **(factories or {})}
+        self.catalog = catalog
+        self._factories = {**built_in(catalog), **(factories or {})}
         self._providers: dict[str, StorageProvider] = {}
         self._lock = threading.Lock()
 
     def location(self, entity_id: str) -> str:
-        """Return where an entity lies, as an absolute path."""
-        return self.manager.get_entity_definition(entity_id).resolve(self.root, self.base_dir)
+        """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
+        entity, location, _ = self._find(entity_id)
+        if self.catalog is not None and entity.provider == "delta" and not entity.read_only:
+            return ".".join(self.catalog.table_name(entity_id))
+        return location
 
     def _find(self, entity_id: str) -> tuple[EntityDefinition, str, StorageProvider]:
         entity = self.manager.get_entity_definition(entity_id)

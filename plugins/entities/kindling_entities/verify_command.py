@@ -14,7 +14,9 @@ import click
 from kindling_core.cli import CommandContext
 from kindling_core.cli._context import job_options, json_option
 from kindling_core.errors import KindlingError
+from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan
+from kindling_entities.errors import UnsupportedError
 from kindling_entities.store import EntityStore
 
 ENGINES = ("embedded", "spark")
@@ -44,6 +46,7 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
         folder = keep or Path(temporary)
         plan = app.plan(selection)
         outputs = _outputs(plan, store)
+        _refuse_outside(outputs, store)
         for name in ENGINES:
             root = (folder / name).resolve()
             _link_inputs(plan, store, root)
@@ -75,16 +78,29 @@ def _outputs(plan: ExecutionPlan, store: EntityStore) -> list[str]:
     return [entity_id for entity_id in dict.fromkeys(made) if entity_id is not None and entity_id in tables]
 
 
+def _refuse_outside(outputs: Sequence[str], store: EntityStore) -> None:
+    """A table with a place of its own would be written there by both engines, in place of a root of theirs."""
+    fixed = [name for name in outputs if store.manager.get_entity_definition(name).path is not None]
+    if fixed:
+        raise UnsupportedError(
+            f"{', '.join(map(repr, fixed))}: declared with path=..., so no engine can write it to a root of its own. "
+            "Leave these out of the selection."
+        )
+
+
 def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
     """Let the selected pipes read, in the new root, the tables of the real one that they do not make."""
     pipes = [plan.pipes[pipe_id] for pipe_id in plan.pipe_ids]
     made = {pipe.output_entity_id for pipe in pipes}
     for pipe in pipes:
-        for entity_id in pipe.parameters.values():
-            name = entity_id.partition("@")[0]
+        for name in _read_by(pipe, store):
             if name in made:
                 continue
             entity = store.manager.get_entity_definition(name)
+            if store.catalog is not None and entity.provider == "delta" and not entity.read_only:
+                raise UnsupportedError(
+                    f"{name!r} is read from the catalog, which only Spark can. Select the pipe that writes it, too."
+                )
             real = Path(entity.resolve(store.root, store.base_dir))
             link = Path(entity.resolve(root, store.base_dir))
             if real != link and real.exists() and not link.exists():
@@ -92,10 +108,19 @@ def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
                 os.symlink(real, link)
 
 
+def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
+    """What a pipe reads, and what its output's expectations look into."""
+    names = [entity_id.partition("@")[0] for entity_id in pipe.parameters.values()]
+    if pipe.output_entity_id is not None:
+        output = store.manager.get_entity_definition(pipe.output_entity_id)
+        names += [one.references for one in output.expectations if one.references]
+    return names
+
+
 def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str]) -> None:
     # A process an engine: pyspark allows one kind of session in each.
     command = [sys.executable, "-m", "kindling_core", "run", "--job", str(context.job)]
-    for assignment in (*context.overrides, f"entities.engine={engine}", f"entities.root={root}"):
+    for assignment in (*context.overrides, f"entities.engine={engine}", f"entities.root={root}", "entities.catalog="):
         command += ["--set", assignment]
     done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False)
     if done.returncode != 0:

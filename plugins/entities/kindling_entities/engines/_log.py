@@ -16,7 +16,14 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
 
 from kindling_entities.engines._retry import RaceLost, first_line
-from kindling_entities.errors import CorruptTableError, EntityError, EntityNotFoundError, SchemaError, StorageError
+from kindling_entities.errors import (
+    CorruptTableError,
+    EntityError,
+    EntityNotFoundError,
+    SchemaError,
+    StorageError,
+    UnsupportedError,
+)
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, TableInfo
 from kindling_entities.schema import normal_schema
@@ -28,6 +35,7 @@ _STORAGE = re.compile(
     re.IGNORECASE,
 )
 _STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
+_FEATURES = re.compile(r"[Uu]nsupported table features|writer features? .* not supported")
 _CONFLICT = re.compile(
     r"conflict|version already exists|max commit attempts|failed to commit transaction|already exists|"
     r"concurrent",
@@ -37,13 +45,13 @@ _CONFLICT = re.compile(
 
 def not_found(table: Table) -> EntityNotFoundError:
     return EntityNotFoundError(
-        f"Table of {table.entity_id!r} does not exist at {table.location}. Run the pipe that writes it first."
+        f"Table of {table.entity_id!r} does not exist at {table.place}. Run the pipe that writes it first."
     )
 
 
 def storage_error(table: Table, doing: str, error: BaseException) -> StorageError:
     return StorageError(
-        f"{doing} {table.entity_id!r} at {table.location} failed: {first_line(error)}. "
+        f"{doing} {table.entity_id!r} at {table.place} failed: {first_line(error)}. "
         "Nothing of this write was kept, the table is as it was. Check free space and write permission."
     )
 
@@ -79,10 +87,15 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
             ) from error
         if isinstance(error, SchemaMismatchError):
             raise SchemaError(f"{doing} {table.entity_id!r}: {first_line(error)}.") from error
+        if _FEATURES.search(text):
+            raise UnsupportedError(
+                f"{doing} {table.entity_id!r} at {table.place}: the table has features of Delta Lake that the embedded "
+                f'engine cannot write ({first_line(error)}). Use engine = "spark" for this job.'
+            ) from error
         if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _CONFLICT.search(text)):
             raise RaceLost(text) from error
         if isinstance(error, DeltaError):
-            raise EntityError(f"{doing} {table.entity_id!r} at {table.location}: {first_line(error)}.") from error
+            raise EntityError(f"{doing} {table.entity_id!r} at {table.place}: {first_line(error)}.") from error
         raise
 
 

@@ -54,7 +54,7 @@ class Retry:
             except RaceLost as error:
                 reason = error
         raise ConflictError(
-            f"Other writers committed to {table.entity_id!r} at {table.location} first, "
+            f"Other writers committed to {table.entity_id!r} at {table.place} first, "
             f"{self._max_attempts} times in a row; nothing of this write was kept. Run it again. "
             f"({first_line(reason) if reason else 'no attempt was allowed'})"
         ) from reason

@@ -10,6 +10,7 @@ from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
 if TYPE_CHECKING:
+    from kindling_entities.catalog import Catalog
     from kindling_entities.protocols import Engine, StorageProvider
 
 CSV_OPTIONS = frozenset(
@@ -98,13 +99,13 @@ def unknown_provider(entity: EntityDefinition, known: Iterable[str]) -> EntityDe
     )
 
 
-def built_in() -> dict[str, Callable[[Engine], StorageProvider]]:
+def built_in(catalog: Catalog | None = None) -> dict[str, Callable[[Engine], StorageProvider]]:
     """Return the factories of the built-in kinds of storage."""
 
     def delta(engine: Engine) -> StorageProvider:
         from kindling_entities.providers.delta import DeltaProvider
 
-        return DeltaProvider(engine)
+        return DeltaProvider(engine, catalog)
 
     def memory(engine: Engine) -> StorageProvider:
         from kindling_entities.providers.memory import MemoryProvider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from kindling_entities import scd2
 from kindling_entities import schema as schemas
+from kindling_entities.catalog import Catalog
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import ConflictError, EntityDefinitionError, VersionMoved
 from kindling_entities.maintenance import MaintenancePolicy
@@ -25,8 +27,23 @@ class DeltaProvider:
 
     write_modes = frozenset({"overwrite", "append", "merge"})
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, catalog: Catalog | None = None) -> None:
         self._engine = engine
+        self._catalog = catalog
+
+    def table(self, entity: EntityDefinition, location: str) -> Table:
+        """The physical table of an entity."""
+        named = self._catalog is not None and not entity.read_only
+        return Table(
+            entity.entity_id,
+            location if not named or entity.path is not None else "",
+            entity.partition_columns,
+            entity.schema_policy,
+            entity.description,
+            dict(entity.properties),
+            name=self._catalog.table_name(entity.entity_id) if self._catalog is not None and named else None,
+            cluster_columns=entity.cluster_by,
+        )
 
     def read(
         self,
@@ -38,7 +55,7 @@ class DeltaProvider:
         columns: Sequence[str] | None = None,
     ) -> Any:
         """Return a frame of a version, or of the changes after ``start_version``."""
-        table = table_of(entity, location)
+        table = self.table(entity, location)
         if start_version is None:
             return self._engine.read(table, version=version, columns=columns)
         if version is None:
@@ -58,7 +75,7 @@ class DeltaProvider:
         transaction: Transaction | None = None,
     ) -> Commit:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
-        table = table_of(entity, location)
+        table = self.table(entity, location)
         if entity.scd == 2 and mode == "merge":
             return self._keep_history(entity, table, frame, transaction)
         if entity.columns:
@@ -99,7 +116,7 @@ class DeltaProvider:
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Create an empty table of the declared columns unless there is one."""
-        table = table_of(entity, location)
+        table = self.table(entity, location)
         if not entity.columns:
             if self._engine.exists(table):
                 return False
@@ -110,37 +127,27 @@ class DeltaProvider:
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
         """Tell whether there is a table."""
-        return self._engine.exists(table_of(entity, location))
+        return self._engine.exists(self.table(entity, location))
 
     def describe(self, entity: EntityDefinition, location: str) -> TableInfo | None:
         """The table as it stands, None if there is none."""
-        return self._engine.describe(table_of(entity, location))
+        return self._engine.describe(self.table(entity, location))
 
     def maintain(self, entity: EntityDefinition, location: str, *, dry_run: bool) -> Upkeep:
         """Maintain the table by its declared policy."""
         policy = MaintenancePolicy.of(entity.maintenance)
-        return self._engine.maintain(table_of(entity, location), policy, dry_run=dry_run)
+        if entity.cluster_by and not policy.order_by:
+            policy = replace(policy, order_by=entity.cluster_by)
+        return self._engine.maintain(self.table(entity, location), policy, dry_run=dry_run)
 
     def drift(self, entity: EntityDefinition, location: str) -> Drift:
         """How the table differs from its declaration."""
-        return compare(entity, self._engine.describe(table_of(entity, location), figures=False))
+        return compare(entity, self._engine.describe(self.table(entity, location), figures=False))
 
     def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
         """Do the steps of a drift; returns the version afterwards, None if nothing was to be done."""
-        return apply(self._engine, entity, table_of(entity, location), drift)
+        return apply(self._engine, entity, self.table(entity, location), drift)
 
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return the newest version of each table, or its error."""
-        return self._engine.versions([table_of(entity, location) for entity, location in entities.values()])
-
-
-def table_of(entity: EntityDefinition, location: str) -> Table:
-    """The physical table of an entity."""
-    return Table(
-        entity.entity_id,
-        location,
-        entity.partition_columns,
-        entity.schema_policy,
-        entity.description,
-        dict(entity.properties),
-    )
+        return self._engine.versions([self.table(entity, location) for entity, location in entities.values()])

@@ -33,6 +33,7 @@ class EmbeddedEngine:
     """
 
     name = "embedded"
+    catalogs = False
 
     def __init__(
         self,

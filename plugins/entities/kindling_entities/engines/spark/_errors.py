@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from kindling_entities.engines._log import not_found, storage_error
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.engines.spark._frames import BAD_KEY
-from kindling_entities.errors import CorruptTableError, EngineError, EntityError, MergeKeyError, SchemaError
+from kindling_entities.errors import (
+    CatalogError,
+    CorruptTableError,
+    EngineError,
+    EntityError,
+    MergeKeyError,
+    SchemaError,
+    UnsupportedError,
+)
 from kindling_entities.protocols import Table
 
 # Conditions of Delta Lake's error classes (delta-error-classes.json) and of Spark's.
@@ -28,6 +36,15 @@ _NO_DELTA = re.compile(
 _STORAGE = re.compile(
     r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded|AccessDenied|Mkdirs failed"
 )
+_NO_CATALOG = re.compile(
+    r"REQUIRES_SINGLE_PART_NAMESPACE|CATALOG_NOT_FOUND|CATALOG_FAIL_TO_CALL_PUBLIC|CANNOT_FIND_CATALOG|"
+    r"Couldn't find a catalog|[Cc]atalog '[^']*' (?:plugin class )?not found"
+)
+_REFUSED = re.compile(
+    r"HiveException|MetaException|TTransportException|HiveMetaStoreClient|PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS|"
+    r"AccessControlException|does not have (?:\w+ )?(?:permission|privilege)"
+)
+_NOT_DELTA = re.compile(r"is not a Delta table|DELTA_ONLY_OPERATION|DELTA_TABLE_ONLY_OPERATION|EXPECT_TABLE_NOT_VIEW")
 _CORRUPT = re.compile(
     r"DELTA_LOG_FILE_NOT_FOUND|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_STATE_RECOVER|DELTA_VERSIONS_NOT_CONTIGUOUS|"
     r"MALFORMED|JsonParseException|CANNOT_READ_FILE|FAILED_READ_FILE|DELTA_FILE_NOT_FOUND"
@@ -49,6 +66,8 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
         text = f"{_condition(error)} {error}"
         if BAD_KEY in text:
             raise MergeKeyError(f"{table.entity_id!r}: {BAD_KEY}") from error
+        if table.name is not None:
+            _refuse_by_catalog(table, table.name, text, doing, error)
         if _STORAGE.search(text):
             raise storage_error(table, doing, error) from error
         if _RACE.search(text):
@@ -57,7 +76,7 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
             raise not_found(table) from error
         if _CORRUPT.search(text):
             raise CorruptTableError(
-                f"{doing} {table.entity_id!r} at {table.location}: {first_line(error)}. "
+                f"{doing} {table.entity_id!r} at {table.place}: {first_line(error)}. "
                 "Restore the file, or move the table away and run the pipe again."
             ) from error
         if _SCHEMA.search(text):
@@ -68,6 +87,24 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
                 "spark.sql.extensions and spark.sql.catalog.spark_catalog, or let Kindling start one."
             ) from error
         raise
+
+
+def _refuse_by_catalog(table: Table, name: tuple[str, ...], text: str, doing: str, error: Exception) -> None:
+    if _NO_CATALOG.search(text):
+        raise EngineError(
+            f"The Spark session has no catalog {name[0]!r} ({first_line(error)}). Correct entities.catalog, or give "
+            f"the session one with spark.sql.catalog.{name[0]}."
+        ) from error
+    if _REFUSED.search(text):
+        raise CatalogError(
+            f"{doing} {table.entity_id!r}: the catalog refused {table.place}: {first_line(error)}. Nothing was "
+            "written. See that it can be reached and grants what this needs."
+        ) from error
+    if _NOT_DELTA.search(text):
+        raise UnsupportedError(
+            f"{table.place} is in the catalog already, and is no Delta table ({first_line(error)}). Rename "
+            f"{table.entity_id!r}, or move the other table away."
+        ) from error
 
 
 def _condition(error: Exception) -> str:

@@ -12,6 +12,7 @@ from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.protocols import Table, TableInfo
+from kindling_entities.schema import quote
 
 
 def is_local(table: Table) -> bool:
@@ -21,7 +22,7 @@ def is_local(table: Table) -> bool:
 
 def identifier(table: Table) -> str:
     """The table as SQL names it."""
-    return table.name or "delta.`" + table.location.replace("`", "``") + "`"
+    return ".".join(map(quote, table.name)) if table.name else f"delta.{quote(table.location)}"
 
 
 def newest_version(session: Any, table: Table) -> int | None:
@@ -86,7 +87,8 @@ def commit_with(
         return None
     rows = session.sql(f"describe history {identifier(table)} limit {newest - first}").collect()
     for row in rows:
-        if row["userMetadata"] == marker:
+        # CREATE TABLE AS SELECT keeps no user metadata, but it fails unless version 0 is its own.
+        if row["userMetadata"] == marker or (after is None and row["version"] == 0):
             return int(row["version"]), dict(row["operationMetrics"] or {}), row["readVersion"]
     return None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -160,6 +161,10 @@ class SparkWriter:
         if _log.newest_version(session, table) is not None:
             return False
         parts = [f"create table {_log.identifier(table)} ({_frames.ddl(schema)}) using delta"]
+        if table.name and table.location:
+            parts.append(f"location {_text(table.location)}")
+        if table.cluster_columns:
+            parts.append(f"cluster by ({', '.join(map(quote, table.cluster_columns))})")
         if table.partition_columns:
             parts.append(f"partitioned by ({', '.join(map(quote, table.partition_columns))})")
         if table.description:
@@ -167,6 +172,7 @@ class SparkWriter:
         if table.properties:
             pairs = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in table.properties.items())
             parts.append(f"tblproperties ({pairs})")
+        self._make_schema(table)
         try:
             with mapped_errors(table, "Creating"):
                 session.sql(" ".join(parts)).collect()
@@ -174,9 +180,27 @@ class SparkWriter:
             return False
         return True
 
+    def _make_schema(self, table: Table) -> None:
+        """Make the schema of a named table if there is none. Looked up first: to create one takes more rights."""
+        if table.name is None:
+            return
+        schema = ".".join(map(quote, table.name[:-1]))
+        with mapped_errors(table, "Creating the schema of"):
+            if not self._engine.session.catalog.databaseExists(schema):
+                self._engine.session.sql(f"create schema if not exists {schema}").collect()
+
     def _create(self, table: Table, source: Any, schema: pa.Schema, transaction: Transaction | None) -> Commit:
         refuse_missing_partitions(table, schema)
-        extra = {key: value for key, value in table.properties.items() if key.startswith("delta.")}
+        if table.cluster_columns:
+            # A writer of frames cannot cluster; a table that is there already it keeps clustered.
+            made = self.ensure(table, schema)
+            state = _log.describe(self._engine.session, table, figures=False)
+            commit = self._save(table, state, source, schema, schema, None, transaction, mode="append")
+            return replace(commit, created=made)
+        extra = _delta_properties(table)
+        if table.name and table.location:
+            extra["path"] = table.location
+        self._make_schema(table)
         return self._save(table, None, source, schema, schema, None, transaction, mode="error", extra=extra)
 
     def _save(
@@ -194,28 +218,37 @@ class SparkWriter:
     ) -> Commit:
         refuse_untyped(table, target)
         marker, before = _new_marker(), None if state is None else state.version
+        options = {"userMetadata": marker, **(extra or {})}
+        options.update(zip(("txnAppId", "txnVersion"), _pair(transaction), strict=False))
+        if change and "overwriteSchema" not in options:
+            options["mergeSchema"] = "true"
         with mapped_errors(table, "Writing"):
-            writer = (
-                _frames.cast(source, schema, target).write.format("delta").mode(mode).option("userMetadata", marker)
-            )
-            for key, value in (extra or {}).items():
-                writer = writer.option(key, value)
-            if change and "overwriteSchema" not in (extra or {}):
-                writer = writer.option("mergeSchema", "true")
-            for key, value in zip(("txnAppId", "txnVersion"), _pair(transaction), strict=False):
-                writer = writer.option(key, value)
-            if table.partition_columns and (state is None or mode == "overwrite"):
-                writer = writer.partitionBy(*table.partition_columns)
-            if table.name:
-                writer.saveAsTable(table.name)
+            ready = _frames.cast(source, schema, target)
+            # A frame's writer replaces a named table as a whole, definition and all, whichever way it is to overwrite.
+            redefined = "overwriteSchema" in options and bool(table.partition_columns)
+            if table.name and state is not None and not redefined:
+                _insert(ready.writeTo(_log.identifier(table)), mode, options)
             else:
-                writer.save(table.location)
+                writer = ready.write.format("delta").mode(mode).options(**options)
+                if redefined:
+                    writer = writer.options(**_delta_properties(table))
+                if table.partition_columns and (state is None or mode == "overwrite"):
+                    writer = writer.partitionBy(*table.partition_columns)
+                if table.name:
+                    writer.saveAsTable(_log.identifier(table))
+                else:
+                    writer.save(table.location)
         told = _log.commit_with(self._engine.session, table, marker, before)
         if told is None:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
             version = before if before is not None else _log.newest_version(self._engine.session, table)
             return Commit(version, version, rows_written=0, skipped=transaction is not None)
         version, metrics, _ = told
+        if table.cluster_columns and "overwriteSchema" in (extra or {}):
+            # It replaces the table's definition, clustering included.
+            columns = ", ".join(map(quote, table.cluster_columns))
+            with mapped_errors(table, "Clustering"):
+                self._engine.session.sql(f"alter table {_log.identifier(table)} cluster by ({columns})").collect()
         rows = metrics.get("numOutputRows")
         return Commit(
             version,
@@ -246,6 +279,26 @@ def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | Non
     twice = source.groupBy(*columns).count().filter("`count` > 1").drop("count")
     rows = twice.limit(SHOWN_KEYS).collect()
     return repeated_keys(table, keys, twice.count(), rows) if rows else None
+
+
+def _insert(writer: Any, mode: str, options: Mapping[str, str]) -> None:
+    """Write into a table that is there; its definition stays, but for what the options let change."""
+    from pyspark.sql.functions import lit
+
+    by_partition = "partitionOverwriteMode" in options
+    for key, value in options.items():
+        if key != "partitionOverwriteMode":
+            writer = writer.option(key, value)
+    if mode == "append":
+        writer.append()
+    elif by_partition:
+        writer.overwritePartitions()
+    else:
+        writer.overwrite(lit(True))
+
+
+def _delta_properties(table: Table) -> dict[str, str]:
+    return {key: value for key, value in table.properties.items() if key.startswith("delta.")}
 
 
 def _pair(transaction: Transaction | None) -> tuple[str, ...]:

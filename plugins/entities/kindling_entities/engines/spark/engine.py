@@ -39,6 +39,7 @@ class SparkEngine:
     """
 
     name = "spark"
+    catalogs = True
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class SparkEngine:
         pinned = newest if version is None else version
         with mapped_errors(table, "Reading"):
             reader = session.read.format("delta").option("versionAsOf", pinned)
-            frame = reader.table(table.name) if table.name else reader.load(table.location)
+            frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
             return frame if columns is None else frame.select(*map(quote, columns))
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
@@ -175,7 +176,7 @@ class SparkEngine:
                 .option("startingVersion", min(start_version + 1, end_version))
                 .option("endingVersion", end_version)
             )
-            frame = reader.table(table.name) if table.name else reader.load(table.location)
+            frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
             return frame if start_version < end_version else frame.limit(0)
 
     def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
