@@ -43,7 +43,7 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
     drift = compare(entity, actual) if is_table and actual is not None else None
     return {
         "entity_id": entity_id,
-        "provider": entity.provider,
+        "provider": store.kind(entity),
         "mode": "read only" if entity.read_only else entity.write_mode,
         "keys": list(entity.keys),
         "exists": exists,

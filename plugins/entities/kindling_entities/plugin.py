@@ -18,6 +18,7 @@ from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration
 from kindling_entities.store import EntityStore
+from kindling_entities.views import OPTION, Views, refuse_stored
 
 if TYPE_CHECKING:
     import click
@@ -39,6 +40,7 @@ class EntitiesPlugin:
 
     def __init__(self) -> None:
         self._manager = DataEntityManager()
+        self._views = Views()
         self._store: EntityStore | None = None
 
     @hookimpl
@@ -59,6 +61,16 @@ class EntitiesPlugin:
             check_declaration(definition, contributed)
         self._manager.mount(collection)
         return True
+
+    @hookimpl
+    def kindling_pipe_options(self) -> Mapping[str, str]:
+        return {OPTION: "'table' stores what the pipe returns; 'view' computes it whenever it is read"}
+
+    @hookimpl
+    def kindling_check_pipe(self, app: App, pipe: PipeMetadata) -> None:
+        output = pipe.output_entity_id
+        if self._views.take(pipe) and output is not None and output in self._manager:
+            refuse_stored(pipe, self._manager.get_entity_definition(output))
 
     @hookimpl
     def kindling_entity_ids(self) -> Iterable[str]:
@@ -85,7 +97,9 @@ class EntitiesPlugin:
         settings = app.config.section("entities")
         engine = _engine_factory(app)(app)
         catalog = _catalog(app, engine, self._manager)
-        self._store = EntityStore(self._manager, engine, settings.root, app.base_dir, _providers(app), catalog)
+        self._store = EntityStore(
+            self._manager, engine, settings.root, app.base_dir, _providers(app), catalog, self._views
+        )
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
@@ -105,6 +119,10 @@ class EntitiesPlugin:
     def kindling_read(self, request: ReadRequest) -> Any | None:
         if self._store is None or request.entity_id not in self._manager:
             return None
+        if request.entity_id in self._views and request.version is None and request.start_version is None:
+            frame = self._views.kept(request.run, request.entity_id)
+            if frame is not None:
+                return frame if request.columns is None else frame.select(*request.columns)
         return self._store.read_entity(
             request.entity_id,
             version=request.version,
@@ -116,6 +134,12 @@ class EntitiesPlugin:
     def kindling_write(self, request: WriteRequest) -> WriteResult | None:
         if self._store is None or request.entity_id not in self._manager:
             return None
+        if request.entity_id in self._views:
+            frame = self._store.engine.to_frame(request.value)
+            # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
+            frame.columns  # noqa: B018
+            self._views.keep(request.run, request.entity_id, frame)
+            return WriteResult(0, None, "a view, nothing stored")
         transaction = Transaction(*request.transaction) if request.transaction else None
         commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}

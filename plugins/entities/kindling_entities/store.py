@@ -17,12 +17,15 @@ from kindling_entities.expectations import ExpectationResult
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, Engine, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
+from kindling_entities.views import Views
 
 if TYPE_CHECKING:
     from kindling_entities.catalog import Catalog
     from kindling_entities.migration import Drift
     from kindling_entities.providers.delta import DeltaProvider
 
+# Not a provider that an entity may declare: a pipe makes its output a view.
+_VIEW = "view"
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
 
@@ -37,6 +40,7 @@ class EntityStore:
         base_dir: what a relative ``path`` of a declaration starts from.
         factories: further kinds of storage by name.
         catalog: names the Delta tables, in place of the root.
+        views: entities that are computed when they are read.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class EntityStore:
         base_dir: str | Path = ".",
         factories: Mapping[str, Callable[[Engine], StorageProvider]] | None = None,
         catalog: Catalog | None = None,
+        views: Views | None = None,
     ) -> None:
         self.manager = manager
         self.engine = engine
@@ -54,14 +59,15 @@ class EntityStore:
         uri = "://" in str(root)
         self.root: Path | str = str(root) if uri else self.base_dir / Path(root).expanduser()
         self.catalog = catalog
-        self._factories = {**built_in(catalog), **(factories or {})}
+        self.views = views or Views()
+        self._factories = {**built_in(catalog), **(factories or {}), _VIEW: self._view_provider}
         self._providers: dict[str, StorageProvider] = {}
         self._lock = threading.Lock()
 
     def location(self, entity_id: str) -> str:
         """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
         entity, location, _ = self._find(entity_id)
-        if self.catalog is not None and entity.provider == "delta" and not entity.read_only:
+        if self.catalog is not None and self.kind(entity) == "delta" and not entity.read_only:
             return ".".join(self.catalog.table_name(entity_id))
         return location
 
@@ -69,8 +75,17 @@ class EntityStore:
         entity = self.manager.get_entity_definition(entity_id)
         return entity, entity.resolve(self.root, self.base_dir), self._provider(entity)
 
+    def _view_provider(self, engine: Engine) -> StorageProvider:
+        from kindling_entities.providers.view import ViewProvider
+
+        return ViewProvider(engine, self.views, lambda name, version: self.read_entity(name, version=version))
+
+    def kind(self, entity: EntityDefinition) -> str:
+        """The kind of storage: the declared provider, or "view"."""
+        return _VIEW if entity.entity_id in self.views else entity.provider
+
     def _provider(self, entity: EntityDefinition) -> StorageProvider:
-        kind = entity.provider
+        kind = self.kind(entity)
         if kind not in self._factories:
             raise unknown_provider(entity, self._factories)
         with self._lock:
@@ -303,7 +318,7 @@ class EntityStore:
             except Exception as error:  # noqa: BLE001 - one entity's error must not hide the others' versions
                 found[entity_id] = error
             else:
-                groups.setdefault(entity.provider, {})[entity_id] = (entity, location)
+                groups.setdefault(self.kind(entity), {})[entity_id] = (entity, location)
         for kind, group in groups.items():
             found.update(self._providers[kind].versions(group))
         return {entity_id: found[entity_id] for entity_id in entity_ids}
@@ -317,7 +332,7 @@ class EntityStore:
         mine = {
             entity_id: entity
             for entity_id in self.manager.get_entity_ids()
-            if (entity := self.manager.get_entity_definition(entity_id)).provider == "delta" and not entity.read_only
+            if self.kind(entity := self.manager.get_entity_definition(entity_id)) == "delta" and not entity.read_only
         }
         found: dict[str, None] = dict.fromkeys(mine) if not patterns else {}
         for pattern in patterns:

@@ -110,7 +110,11 @@ def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
 
 def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
     """What a pipe reads, and what its output's expectations look into."""
-    names = [entity_id.partition("@")[0] for entity_id in pipe.parameters.values()]
+    names = []
+    for entity_id in pipe.parameters.values():
+        name = entity_id.partition("@")[0]
+        # A view is computed by whoever reads it.
+        names += _read_by(store.views.pipe(name), store) if name in store.views else [name]
     if pipe.output_entity_id is not None:
         output = store.manager.get_entity_definition(pipe.output_entity_id)
         names += [one.references for one in output.expectations if one.references]
