@@ -52,6 +52,9 @@ class EntitiesConfig(Section):
     schemas: dict[str, str] = Field(
         default_factory=dict, description="with catalog: layer -> schema, where they are called differently"
     )
+    warn_of_overflow: bool = Field(
+        default=True, description="on the embedded engine: warn of integer arithmetic that wraps where Spark raises"
+    )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
 
     @field_validator("catalog", mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from kindling_entities.protocols import Engine, StorageProvider
 
 
+_log = logging.getLogger("kindling.entities")
+
+
 class EntitiesPlugin:
     """Keeps the definitions, the store and the engine of one App."""
 
@@ -41,6 +45,7 @@ class EntitiesPlugin:
     def __init__(self) -> None:
         self._manager = DataEntityManager()
         self._views = Views()
+        self._warns = True
         self._store: EntityStore | None = None
 
     @hookimpl
@@ -95,6 +100,7 @@ class EntitiesPlugin:
     def kindling_start(self, app: App) -> None:
         self._manager.set_signal_provider(app.signals)
         settings = app.config.section("entities")
+        self._warns = settings.warn_of_overflow
         engine = _engine_factory(app)(app)
         catalog = _catalog(app, engine, self._manager)
         self._store = EntityStore(
@@ -134,6 +140,7 @@ class EntitiesPlugin:
     def kindling_write(self, request: WriteRequest) -> WriteResult | None:
         if self._store is None or request.entity_id not in self._manager:
             return None
+        self._warn_of_overflow(request)
         if request.entity_id in self._views:
             frame = self._store.engine.to_frame(request.value)
             # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
@@ -144,6 +151,25 @@ class EntitiesPlugin:
         commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
         return WriteResult(_rows(commit), commit.version, summary(commit.expectations), details)
+
+    def _warn_of_overflow(self, request: WriteRequest) -> None:
+        find = getattr(self._store.engine, "overflows", None) if self._store is not None else None
+        if find is None or not self._warns:
+            return
+        try:
+            found = find(request.value)
+        except Exception:  # noqa: BLE001 - a plan that cannot be looked through is no fault of the pipe's
+            _log.debug("The plan of pipe %r was not searched for overflow.", request.pipe.pipe_id, exc_info=True)
+            return
+        for one in found:
+            _log.warning(
+                "Pipe %r: %s of %s at %s wraps where it overflows, and on Spark fails. Cast a side to a wider type, "
+                "compare with `kindling verify`, or set entities.warn_of_overflow = false.",
+                request.pipe.pipe_id,
+                one.operator,
+                one.type,
+                one.place,
+            )
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:

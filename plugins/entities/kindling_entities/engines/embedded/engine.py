@@ -14,6 +14,7 @@ import pyarrow as pa
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded import _delta, _upkeep
+from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.maintenance import MaintenancePolicy
@@ -48,6 +49,7 @@ class EmbeddedEngine:
         self._lock = threading.RLock()
         self._staging = _frames.Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
+        self._told_overflows: set[str] = set()
         self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry)
 
     @property
@@ -104,6 +106,15 @@ class EmbeddedEngine:
         stream = _frames.Stream(make)
         stream.schema  # noqa: B018 - what does not fit is refused here
         return stream
+
+    def overflows(self, frame: Any) -> list[Overflow]:
+        """Integer arithmetic in a frame's plan that may wrap where Spark would raise; each place is told once."""
+        if not _frames.is_frame(frame):
+            return []
+        found = overflows(frame, self._told_overflows.__contains__)
+        new = {one.place: one for one in found if one.place not in self._told_overflows}
+        self._told_overflows.update(new)
+        return list(new.values())
 
     def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:
         """Count flags, and leave rows out, as the frame streams by."""
