@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,27 +14,77 @@ import pytest
 
 from kindling_entities.protocols import Table
 
-# embedded, spark (classic, local) or connect (Spark Connect, local); `make test` runs pytest once for each.
+# embedded, spark (classic, local), connect (Spark Connect, local), or cluster (classic, a standalone master with two
+# workers); `make test` and `make test-slow` run pytest once for each.
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
 CONF = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if KIND == "embedded":
-        from kindling_entities.engines.embedded import EmbeddedEngine
+    with contextlib.ExitStack() as stack:
+        if KIND == "embedded":
+            from kindling_entities.engines.embedded import EmbeddedEngine
 
-        made: Any = EmbeddedEngine(sleep=lambda seconds: None)
-    else:
-        from kindling_entities.engines.spark import SparkEngine
+            made: Any = EmbeddedEngine(sleep=lambda seconds: None)
+        else:
+            from kindling_entities.engines.spark import SparkEngine
 
-        where = {"remote": "local[2]"} if KIND == "connect" else {"master": "local[2]"}
-        warehouse = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
-        made = SparkEngine(conf=CONF | warehouse, sleep=lambda seconds: None, **where)
-    made.start()
-    made.activate()
-    yield made
-    made.stop()
+            conf = CONF | {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
+            where = {"remote": "local[2]"} if KIND == "connect" else {"master": "local[2]"}
+            if KIND == "cluster":
+                where = {"master": stack.enter_context(cluster(tmp_path_factory.mktemp("cluster")))}
+                conf |= {"spark.executor.memory": "768m", "spark.executor.cores": "1", "spark.driver.host": "127.0.0.1"}
+            made = SparkEngine(conf=conf, sleep=lambda seconds: None, **where)
+        made.start()
+        made.activate()
+        yield made
+        if KIND == "cluster":
+            made.session.stop()
+        made.stop()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """A standalone master and two workers of one core each, all processes of their own; gives the master's URL."""
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    environ = os.environ | {"SPARK_HOME": str(home), "SPARK_NO_DAEMONIZE": "1", "SPARK_DAEMON_MEMORY": "256m"}
+    command = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+
+    def start(kind: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [command[0], f"{command[1]}.{kind}", "--host", "127.0.0.1", "--webui-port", "0", *arguments],
+            env=environ,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"Starting Spark master at (\S+)|Successfully registered with master", line):
+                return process, found[1] or ""
+        raise AssertionError(f"{kind} did not start:\n{''.join(said)}")
+
+    processes = []
+    try:
+        master, url = start("master.Master", "--port", "0")
+        processes.append(master)
+        for name in ("first", "second"):
+            processes.append(start("worker.Worker", "--cores", "1", "--memory", "1g", "-d", str(folder / name), url)[0])
+        # Nobody reads what they say from here on, and a full pipe would stop them.
+        for process in processes:
+            subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        yield url
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=30)
 
 
 @pytest.fixture
