@@ -22,6 +22,12 @@ class SparkConfig(Section):
     )
     conf: dict[str, str] = Field(default_factory=dict, description="further spark.* settings")
 
+    @field_validator("master", "remote", mode="after")
+    @classmethod
+    def _none_if_empty(cls, given: str | None) -> str | None:
+        # So that the environment or the command line can take away what the job file says.
+        return given or None
+
     @field_validator("conf", mode="before")
     @classmethod
     def _dotted(cls, given: Any) -> Any:
@@ -60,7 +66,6 @@ class EntitiesConfig(Section):
     @field_validator("catalog", mode="after")
     @classmethod
     def _none_if_empty(cls, given: str | None) -> str | None:
-        # So that the environment or the command line can take away what the job file says.
         return given or None
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def resolve(conf: Mapping[str, str], environ: Mapping[str, str] | None = None) -
     note = _note(environ if environ is not None else os.environ, wanted)
     known = _remembered(note)
     if known:
-        return known
+        return _beyond_spark(known, wanted)
     done = subprocess.run(
         [sys.executable, "-c", _RESOLVE, json.dumps({**wanted, "spark.ui.enabled": "false"})],
         capture_output=True,
@@ -83,7 +84,22 @@ def resolve(conf: Mapping[str, str], environ: Mapping[str, str] | None = None) -
     partial = note.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(jars))
     partial.replace(note)
-    return jars
+    return _beyond_spark(jars, wanted)
+
+
+def _beyond_spark(jars: list[str], wanted: Mapping[str, str]) -> list[str]:
+    """Leave out what Spark has itself, in whichever version: its own wins, and 60 MB need not reach each executor."""
+    import pyspark
+
+    own = {_artifact(path.name) for path in Path(pyspark.__file__).with_name("jars").glob("*.jar")}
+    if wanted["spark.jars.packages"] != coordinates():
+        # The job's own packages may count on a version.
+        return jars
+    return [jar for jar in jars if _artifact(Path(jar).name.partition("_")[2]) not in own]
+
+
+def _artifact(file: str) -> str:
+    return re.split(r"-\d", file, maxsplit=1)[0]
 
 
 def resolved(environ: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kindling_entities.checks import java_path
@@ -84,6 +85,7 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
         settings.pop("spark.jars.packages", None)
         extensions = {conf.get("spark.sql.extensions", ""), _DELTA["spark.sql.extensions"]} - {""}
         settings["spark.sql.extensions"] = ",".join(sorted(extensions))
+        _quiet(settings)
     try:
         return _remote(remote, settings, name) if remote is not None else _classic(master or "local[*]", settings, name)
     except EngineError:
@@ -91,6 +93,14 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
     except Exception as error:
         where = f"remote {remote!r}" if remote else f"master {master or 'local[*]'!r}"
         raise EngineError(f"Spark did not start ({where}): {str(error).strip().splitlines()[0]}") from error
+
+
+def _quiet(settings: dict[str, str]) -> None:
+    """Keep the JVM from reporting its start on standard error; a user's own logging configuration stays."""
+    given = settings.get("spark.driver.extraJavaOptions", "")
+    if "log4j" not in given and "spark.log.level" not in settings and "SPARK_CONF_DIR" not in os.environ:
+        file = Path(__file__).with_name("log4j2.properties").as_uri()
+        settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={file} {given}".rstrip()
 
 
 def _classic(master: str, settings: Mapping[str, str], name: str) -> Any:
