@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ def by_hand(root: Path) -> None:
     from deltalake import write_deltalake
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
-    from pyspark.sql import functions as F
 
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
@@ -48,6 +47,15 @@ def by_hand(root: Path) -> None:
     convert = pa_csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
     for name in ("flights", "airlines", "airports", "planes", "weather"):
         write_deltalake(str(root / "bronze" / name), pa_csv.read_csv(RAW / f"{name}.csv", convert_options=convert))
+    refine(read, write)
+    # In this order: a client whose server is gone retries for a minute when the process ends.
+    spark.stop()
+    server.stop()
+
+
+def refine(read: Callable[[str], Any], write: Callable[[str, Any], None]) -> None:
+    """From bronze to gold, one table after the other."""
+    from pyspark.sql import functions as F
 
     write("silver/airlines", read("bronze/airlines").selectExpr("carrier", "name AS airline"))
     write(
@@ -145,9 +153,6 @@ def by_hand(root: Path) -> None:
     in_rain = F.expr("count(CASE WHEN rain_inches > 0 THEN 1 END)").alias("flights_in_rain")
     days = flights.groupBy("day").agg(*figures, in_rain).join(read("silver/daily_weather"), "day", "left")
     write("gold/worst_days", days.orderBy(F.desc("mean_departure_delay"), "day").limit(20))
-    # In this order: a client whose server is gone retries for a minute when the process ends.
-    spark.stop()
-    server.stop()
 
 
 def seconds(command: Sequence[str]) -> float:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import kindling_core
+import kindling_entities
 from kindling_core import App, hooks
 from kindling_core.cli._main import cli
 from kindling_core.signals.catalogue import catalogue
+from kindling_entities import StorageProvider
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -76,3 +81,38 @@ def test_python_blocks_parse_and_links_lead_somewhere(page: Path) -> None:
         ast.parse(block)
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kindling_core.PipeMetadata,
+        kindling_core.RunInfo,
+        kindling_core.ReadRequest,
+        kindling_core.WriteRequest,
+        kindling_core.WriteResult,
+        kindling_core.EntityInfo,
+        kindling_core.ExecutionPlan,
+        kindling_core.Check,
+        kindling_entities.Commit,
+        kindling_entities.Transaction,
+    ],
+)
+def test_what_hooks_and_providers_exchange_is_documented_field_by_field(kind: type[Any]) -> None:
+    text = (DOCS / "writing-a-plugin.md").read_text()
+    names = [field.name for field in dataclasses.fields(kind)]
+    assert [name for name in (kind.__name__, *names) if f"`{name}`" not in text] == []
+
+
+def test_the_methods_of_a_storage_provider_are_documented_with_their_arguments() -> None:
+    text = (DOCS / "writing-a-plugin.md").read_text()
+    for name in ("read", "write", "ensure", "exists", "versions"):
+        parameters = inspect.signature(getattr(StorageProvider, name)).parameters.values()
+        plain = [one for one in parameters if one.name != "self" and one.kind is not one.KEYWORD_ONLY]
+        named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+        told = [_told(one) for one in plain] + (["*", *map(_told, named)] if named else [])
+        assert f"`{name}({', '.join(told)})`" in text
+
+
+def _told(parameter: inspect.Parameter) -> str:
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
