@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_entities import DataEntityManager, EntityStore, MergeKeyError, SchemaError
+from kindling_entities import Commit, DataEntityManager, EntityStore, MergeKeyError, SchemaError, Transaction
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
@@ -124,6 +124,27 @@ def test_any_order_of_arrival_gives_the_history_of_the_events(store: EntityStore
         store.merge_to_entity("dim.t", changes(*rows[start : start + 9]))
     store.merge_to_entity("dim.t", changes(*(event for event in events if event[3])))
     assert history(store) == sorted(wanted)
+
+
+def test_a_commit_between_the_reading_and_the_merge_is_not_lost(
+    store: EntityStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 10)))
+    engine, merge = store.engine, store.engine.merge
+
+    def merge_late(*arguments: Any, **options: Any) -> Commit:
+        monkeypatch.setattr(engine, "merge", merge)
+        # Another writer, after the rows of this merge were computed from what was stored.
+        store.merge_to_entity("dim.t", changes((1, "b", 20)))
+        return merge(*arguments, **options)
+
+    monkeypatch.setattr(engine, "merge", merge_late)
+    store.merge_to_entity("dim.t", changes((1, "c", 30)), transaction=Transaction("p", 1))
+    assert history(store) == [(1, "a", 10, 20), (1, "b", 20, 30), (1, "c", 30, None)]
+    info = store.describe("dim.t")
+    assert info is not None
+    # One commit each: the late one is not mended by a commit of its own.
+    assert info.version == 2
 
 
 def test_without_a_sequence_the_time_of_the_write_counts(engine: Any, tmp_path: Path) -> None:

@@ -80,12 +80,4 @@ class CatalogError(EntityError):
 
 
 class VersionMoved(EntityError):
-    """Another writer committed between the reading of a table and the write that was computed from it.
-
-    Attributes:
-        committed: this was noticed after the write; what was computed from old rows must be computed again.
-    """
-
-    def __init__(self, message: str, committed: bool = False) -> None:
-        self.committed = committed
-        super().__init__(message)
+    """Another writer committed between the reading of a table and the write that was computed from it."""

@@ -196,6 +196,17 @@ class Engine(Protocol):
             EntityNotFoundError: no such table or version.
         """
 
+    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
+        """The stored rows that the source of a merge is computed from.
+
+        Args:
+            version: of the table as it was described.
+
+        Returns:
+            A frame, and what to give ``merge`` as ``expected_version``: None where the merge itself reads the rows, in
+            the snapshot that it merges into.
+        """
+
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``."""
 
@@ -221,7 +232,7 @@ class Engine(Protocol):
             expected_version: the version that the frame was computed from; -1 means no table.
 
         Raises:
-            VersionMoved: the table is, or was when this was committed, at another version than expected.
+            VersionMoved: the table is at another version than expected; nothing was written.
             MergeKeyError: a key column is missing, or keys are null or not unique in the frame.
         """
 

@@ -28,19 +28,18 @@ def refuse_untyped(table: Table, schema: pa.Schema) -> None:
         )
 
 
-def refuse_moved(table: Table, expected: int | None, actual: int | None, *, committed: bool = False) -> None:
+def refuse_moved(table: Table, expected: int | None, actual: int | None) -> None:
     """Refuse to write what was computed from another version.
 
     Args:
         expected: None where any version will do, -1 where there was no table.
-        committed: it was written all the same.
 
     Raises:
         VersionMoved: the table is at another version.
     """
     found = -1 if actual is None else actual
     if expected is not None and expected != found:
-        raise VersionMoved(f"{table.entity_id!r} has moved from version {expected} to {found}.", committed)
+        raise VersionMoved(f"{table.entity_id!r} has moved from version {expected} to {found}.")
 
 
 def refuse_unpartitioned(table: Table) -> None:

@@ -100,16 +100,14 @@ class DeltaProvider:
             for _ in range(_HISTORY_ATTEMPTS):
                 actual = engine.describe(table, figures=False)
                 history = scd2.plan(entity, seen[-1], None if actual is None else actual.schema, now)
-                stored = None if actual is None else engine.read(table, version=actual.version)
+                stored, expected = (None, -1) if actual is None else engine.merge_base(table, actual.version)
                 rows = scd2.changes(entity.entity_id, history, source, stored)
-                expected = -1 if actual is None else actual.version
                 try:
                     keys = (*entity.keys, scd2.VALID_FROM)
                     return engine.merge(table, rows, keys, transaction, expected_version=expected)
-                except VersionMoved as moved:
-                    # The timeline was laid out from rows that are no longer the newest. If it was committed all
-                    # the same, the repair must not be taken for a repetition of it.
-                    transaction = None if moved.committed else transaction
+                except VersionMoved:
+                    # The timeline was laid out from rows that are no longer the newest.
+                    continue
         raise ConflictError(
             f"Other writers committed to {entity.entity_id!r} first, {_HISTORY_ATTEMPTS} times in a row. Run it again."
         )

@@ -134,6 +134,10 @@ class EmbeddedEngine:
         # Sail puts partition columns last; a plan without them needs no reordering.
         return frame.select(*map(quote, names)) if partitioned or columns is not None else frame
 
+    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
+        """The rows of a version; a merge of what is computed from them is refused once the table has moved on."""
+        return self.read(table, version=version), version
+
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
         opened = _log.open_table(table)

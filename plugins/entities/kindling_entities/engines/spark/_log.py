@@ -66,10 +66,8 @@ def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo |
     )
 
 
-def commit_with(
-    session: Any, table: Table, marker: str, after: int | None
-) -> tuple[int, dict[str, Any], int | None] | None:
-    """The version, the metrics and the version read of the commit that carries a marker as its user metadata.
+def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:
+    """The version and the metrics of the commit that carries a marker as its user metadata.
 
     Args:
         after: only later versions are looked at; None looks at all.
@@ -80,7 +78,7 @@ def commit_with(
         for version in range(newest if newest is not None else -1, first, -1):
             told = _commit_info(table.location, version)
             if told.get("userMetadata") == marker:
-                return version, dict(told.get("operationMetrics") or {}), told.get("readVersion")
+                return version, dict(told.get("operationMetrics") or {})
         return None
     newest = _sql_version(session, table)
     if newest is None or newest <= first:
@@ -89,7 +87,7 @@ def commit_with(
     for row in rows:
         # CREATE TABLE AS SELECT keeps no user metadata, but it fails unless version 0 is its own.
         if row["userMetadata"] == marker or (after is None and row["version"] == 0):
-            return int(row["version"]), dict(row["operationMetrics"] or {}), row["readVersion"]
+            return int(row["version"]), dict(row["operationMetrics"] or {})
     return None
 
 

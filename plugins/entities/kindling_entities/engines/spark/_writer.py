@@ -101,7 +101,7 @@ class SparkWriter:
                         created=True,
                         skipped=made.skipped,
                     )
-                return self._merge(table, state, source, schema, keys, transaction, expected_version)
+                return self._merge(table, state, source, schema, keys, transaction)
             except MergeKeyError as error:
                 raise _bad_keys(table, source, keys) or error from error.__cause__
 
@@ -115,7 +115,6 @@ class SparkWriter:
         schema: pa.Schema,
         keys: list[str],
         transaction: Transaction | None,
-        expected_version: int | None,
     ) -> Commit:
         refuse_keys_not_stored(table, keys, state.schema)
         target, change = evolved(table, state.schema, schema)
@@ -143,10 +142,6 @@ class SparkWriter:
         if not rows:
             return Commit(state.version, state.version, skipped=True)
         told = _log.commit_with(self._engine.session, table, marker, state.version)
-        # Delta Lake checks for conflicts from the MERGE's own snapshot on, which is taken after our look.
-        read = told[2] if told else None
-        if expected_version is not None and read is not None:
-            refuse_moved(table, expected_version, read, committed=True)
         return Commit(
             told[0] if told else state.version,
             state.version,
@@ -243,7 +238,7 @@ class SparkWriter:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
             version = before if before is not None else _log.newest_version(self._engine.session, table)
             return Commit(version, version, rows_written=0, skipped=transaction is not None)
-        version, metrics, _ = told
+        version, metrics = told
         if table.cluster_columns and "overwriteSchema" in (extra or {}):
             # It replaces the table's definition, clustering included.
             columns = ", ".join(map(quote, table.cluster_columns))

@@ -162,6 +162,12 @@ class SparkEngine:
             frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
             return frame if columns is None else frame.select(*map(quote, columns))
 
+    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
+        """The rows at whatever version MERGE reads: Delta Lake gives its source the snapshot of its transaction."""
+        with mapped_errors(table, "Reading"):
+            reader = self.session.read.format("delta")
+            return reader.table(_log.identifier(table)) if table.name else reader.load(table.location), None
+
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] from the table's change feed."""
         session = self.session
