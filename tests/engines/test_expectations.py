@@ -24,7 +24,7 @@ from kindling_entities import (
     not_null,
     unique,
 )
-from kindling_entities.errors import EntityNotFoundError
+from kindling_entities.errors import EntityDefinitionError, EntityNotFoundError
 
 FLIGHTS = pa.table(
     {
@@ -238,6 +238,28 @@ def test_what_the_frame_lacks_is_named(store: EntityStore) -> None:
     store.manager.register_entity("t.q", expectations=[expect_or_quarantine("id", "id > 0")])
     with pytest.raises(SchemaError, match="_quarantine_key"):
         store.write_to_entity("t.q", pa.table({"id": [1], "_quarantine_key": ["x"]}))
+
+
+def test_what_the_engine_cannot_evaluate_is_told_with_its_expectation(store: EntityStore) -> None:
+    store.manager.register_entity("t.f", expectations=[expect("fine", "id > 0"), expect("typo", "no_such(id) > 0")])
+    with pytest.raises(EntityDefinitionError, match=r"'t\.f': expectation 'typo' cannot be evaluated: .*no_such"):
+        store.write_to_entity("t.f", FLIGHTS)
+
+
+def test_rows_of_any_type_are_told_apart_in_a_quarantine(store: EntityStore) -> None:
+    store.manager.register_entity("t.b", write_mode="append", expectations=[expect_or_quarantine("id", "id > 9")])
+    frame = pa.table(
+        {
+            "id": [1, 1, 2],
+            "bytes": [b"\x00\xff", b"\x00\xfe", None],
+            "inner": [{"b": b"\xff"}] * 3,
+            "list": [[1], [1], None],
+            "day": pa.array([1, 1, 2], pa.date32()),
+        }
+    )
+    for _ in range(2):
+        store.append_to_entity("t.b", frame)
+    assert len(rows(store, "t.b__quarantine", "id")) == 3
 
 
 def test_an_empty_frame_is_written_and_counted(store: EntityStore) -> None:

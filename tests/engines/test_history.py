@@ -158,6 +158,15 @@ def test_without_a_sequence_the_time_of_the_write_counts(engine: Any, tmp_path: 
     assert ends["a"][1] == ends["b"][0]
 
 
+def test_bytes_are_tracked(engine: Any, tmp_path: Path) -> None:
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("dim.b", scd=2, keys=["k"], sequence_by="at", surrogate_key="sk")
+    for at, value in ((1, b"\xff"), (2, b"\xff"), (3, b"\xfe")):
+        store.merge_to_entity("dim.b", pa.table({"k": [b"\x80"], "v": [value], "at": [at]}))
+    found = store.engine.to_reader(store.read_entity("dim.b")).read_all().to_pylist()
+    assert sorted((row["at"], row["valid_to"]) for row in found) == [(1, 3), (3, None)]
+
+
 def test_a_column_that_the_history_makes_is_refused_in_a_frame(store: EntityStore) -> None:
     with pytest.raises(SchemaError, match="'valid_to'.*made by scd=2"):
         store.merge_to_entity("dim.t", pa.table({"k": [1], "at": [1], "gone": [False], "valid_to": [1]}))

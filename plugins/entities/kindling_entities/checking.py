@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kindling_entities.engines._frames import counted
+from kindling_entities.engines._retry import first_line
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import ExpectationError, SchemaError
 from kindling_entities.expectations import Expectation, ExpectationResult
@@ -64,6 +65,10 @@ def checked(
             made = stack.enter_context(engine.held(made))
         columns = list(map(quote, made.columns))
         flagged = _flagged(entity, made, mode, read, exists)
+        try:
+            flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
+        except Exception as error:
+            raise _culprit(entity, made, error) from error
         actions = {flag: one.action for flag, one in zip(flags, expectations, strict=True)}
         if mode != "merge" and "quarantine" not in actions.values():
             sifted = engine.sift(flagged, actions)
@@ -90,7 +95,7 @@ def checked(
                 *columns,
                 f"concat_ws(', ', {reason}) as {REASON}",
                 f"current_timestamp() as {QUARANTINED_AT}",
-                f"{row_hash(made.columns)} as {QUARANTINE_KEY}",
+                f"{row_hash(*_told_apart(made))} as {QUARANTINE_KEY}",
             )
         yield Checked(good.selectExpr(*columns), lambda: results, bad)
 
@@ -103,8 +108,7 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
         named = [quote(name) for name in one.columns]
         present = " and ".join(f"{name} is not null" for name in named)
         if one.kind == "condition":
-            # A line break, so that a comment at the end of the condition ends there too.
-            flags.append(f"not coalesce(cast(({one.condition}\n) as boolean), false) as {flag}")
+            flags.append(f"{_condition(one)} as {flag}")
         elif one.kind == "not_null":
             flags.append(f"not ({present}) as {flag}")
         else:
@@ -120,6 +124,33 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
             else:
                 flags.append(f"{present} and not coalesce({found}, false) as {flag}")
     return made.selectExpr(*columns, *flags)
+
+
+def _condition(one: Expectation) -> str:
+    # A line break, so that a comment at the end of the condition ends there too.
+    return f"not coalesce(cast(({one.condition}\n) as boolean), false)"
+
+
+def _culprit(entity: EntityDefinition, frame: Any, error: Exception) -> Exception:
+    """Find the condition that the engine does not take."""
+    for one in entity.expectations:
+        if one.kind != "condition":
+            continue
+        try:
+            frame.selectExpr(_condition(one)).columns  # noqa: B018
+        except Exception as found:  # noqa: BLE001 - each engine has errors of its own for this
+            return entity.wrong(f"expectation {one.name!r} cannot be evaluated: {first_line(found)}: {one.condition}")
+    return error
+
+
+def _told_apart(frame: Any) -> tuple[list[str], list[str]]:
+    """The columns that make the key of a quarantined row, and which of them hold bytes.
+
+    Bytes within a struct, array or map have no text on every engine; such a column is left out.
+    """
+    kinds = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    binary = [name for name, kind in kinds.items() if kind == "binary"]
+    return [name for name, kind in kinds.items() if "binary" not in kind or name in binary], binary
 
 
 def _joined(frame: Any, other: Any, named: Sequence[str], index: int, found: str) -> Any:

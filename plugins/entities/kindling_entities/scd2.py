@@ -10,7 +10,7 @@ Written with SQL expressions alone, so that every engine runs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class History:
         sequence_type: its type, as SQL has it.
         delete_when: SQL that says that a row closes its key's history; None where nothing is deleted.
         surrogate_key: column that identifies a row of the history, None if there is none.
+        binary: columns that hold bytes.
     """
 
     keys: tuple[str, ...]
@@ -46,6 +47,7 @@ class History:
     sequence_type: str
     delete_when: str | None
     surrogate_key: str | None
+    binary: frozenset[str] = frozenset()
 
 
 def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, now: str) -> History:
@@ -76,7 +78,16 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
         sequence, kind = quote(entity.sequence_by), type_name(frame.field(entity.sequence_by).type)
     else:
         sequence, kind = f"cast('{now}' as timestamp)", "timestamp"
-    return History(entity.keys, tracked, tuple(frame.names), sequence, kind, entity.delete_when, entity.surrogate_key)
+    return History(
+        entity.keys,
+        tracked,
+        tuple(frame.names),
+        sequence,
+        kind,
+        entity.delete_when,
+        entity.surrogate_key,
+        frozenset(column.name for column in frame if type_name(column.type) == "binary"),
+    )
 
 
 def changes(entity_id: str, history: History, source: Any, table: Any | None) -> Any:
@@ -97,7 +108,7 @@ def changes(entity_id: str, history: History, source: Any, table: Any | None) ->
         f"{deleted} as __deleted",
         "true as __incoming",
         f"cast(null as {history.sequence_type}) as __old_to",
-        f"{row_hash(history.tracked)} as __hash",
+        f"{row_hash(history.tracked, history.binary)} as __hash",
         *([f"cast(null as string) as {quote(history.surrogate_key)}"] if history.surrogate_key else []),
     )
     _refuse_bad_keys(entity_id, history, incoming)
@@ -138,7 +149,8 @@ def changes(entity_id: str, history: History, source: Any, table: Any | None) ->
         "not __deleted and ((__incoming and not (__has_row and __stored_hash <=> __hash and __stored_to <=> __to))"
         " or (not __incoming and not (__old_to <=> __to)))"
     )
-    made = f"md5(concat_ws('\\u0001', {', '.join(_text(key) for key in history.keys)}, cast(__seq as string)))"
+    texts = ", ".join(_text(key, key in history.binary) for key in history.keys)
+    made = f"md5(concat_ws('\\u0001', {texts}, cast(__seq as string)))"
     return changed.selectExpr(
         *([f"coalesce(__surrogate, {made}) as {quote(surrogate)}"] if surrogate else []),
         *map(quote, history.columns),
@@ -175,7 +187,7 @@ def _with_stored(history: History, incoming: Any, table: Any) -> Any:
         "false as __incoming",
         f"if(__deleted, null, {VALID_TO}) as __old_to",
         # Computed anew: another engine may have written the stored hash from other texts of the same values.
-        f"if(__deleted, null, {row_hash(history.tracked)}) as __hash",
+        f"if(__deleted, null, {row_hash(history.tracked, history.binary)}) as __hash",
         *(f"if(__deleted, null, {name}) as {name}" for name in surrogate),
     )
     return incoming.unionByName(stored)
@@ -201,10 +213,16 @@ def _refuse_bad_keys(entity_id: str, history: History, incoming: Any) -> None:
     )
 
 
-def row_hash(columns: Sequence[str]) -> str:
-    """SQL of a text that tells rows with different values in these columns apart; null differs from ''."""
-    return f"sha2(concat_ws('\\u0001', {', '.join(_text(name) for name in columns) or repr('')}), 256)"
+def row_hash(columns: Sequence[str], binary: Collection[str] = ()) -> str:
+    """SQL of a text that tells rows with different values in these columns apart; null differs from ''.
+
+    Args:
+        binary: columns whose bytes need not be text.
+    """
+    texts = ", ".join(_text(name, name in binary) for name in columns)
+    return f"sha2(concat_ws('\\u0001', {texts or repr('')}), 256)"
 
 
-def _text(name: str) -> str:
-    return f"coalesce(cast({quote(name)} as string), '\\u0000')"
+def _text(name: str, binary: bool = False) -> str:
+    text = f"hex({quote(name)})" if binary else f"cast({quote(name)} as string)"
+    return f"coalesce({text}, '\\u0000')"
