@@ -14,7 +14,7 @@ from typing import Any
 from kindling_entities.engines._frames import counted
 from kindling_entities.engines._retry import first_line
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import ExpectationError, SchemaError
+from kindling_entities.errors import EntityError, ExpectationError, SchemaError
 from kindling_entities.expectations import Expectation, ExpectationResult
 from kindling_entities.protocols import Engine
 from kindling_entities.scd2 import IS_CURRENT, row_hash
@@ -64,11 +64,16 @@ def checked(
         if _reads_itself_twice(entity, mode, exists):
             made = stack.enter_context(engine.held(made))
         columns = list(map(quote, made.columns))
-        flagged = _flagged(entity, made, mode, read, exists)
         try:
+            flagged = _flagged(entity, made, mode, read, exists)
             flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
+        except EntityError:
+            raise
         except Exception as error:
-            raise _culprit(entity, made, error) from error
+            culprit = _culprit(entity, made)
+            if culprit is None:
+                raise
+            raise culprit from error
         actions = {flag: one.action for flag, one in zip(flags, expectations, strict=True)}
         if mode != "merge" and "quarantine" not in actions.values():
             sifted = engine.sift(flagged, actions)
@@ -131,7 +136,7 @@ def _condition(one: Expectation) -> str:
     return f"not coalesce(cast(({one.condition}\n) as boolean), false)"
 
 
-def _culprit(entity: EntityDefinition, frame: Any, error: Exception) -> Exception:
+def _culprit(entity: EntityDefinition, frame: Any) -> Exception | None:
     """Find the condition that the engine does not take."""
     for one in entity.expectations:
         if one.kind != "condition":
@@ -140,7 +145,7 @@ def _culprit(entity: EntityDefinition, frame: Any, error: Exception) -> Exceptio
             frame.selectExpr(_condition(one)).columns  # noqa: B018
         except Exception as found:  # noqa: BLE001 - each engine has errors of its own for this
             return entity.wrong(f"expectation {one.name!r} cannot be evaluated: {first_line(found)}: {one.condition}")
-    return error
+    return None
 
 
 def _told_apart(frame: Any) -> tuple[list[str], list[str]]:

@@ -42,13 +42,11 @@ class ObservedSift:
 
     def refused(self, error: BaseException) -> bool:
         """Whether the job ended with this error because of a flag."""
-        seen: BaseException | None = error
-        while seen is not None:
-            if _REFUSED in str(seen):
-                self._observation = None
-                return True
-            seen = seen.__cause__ or seen.__context__
-        return False
+        cause = error.__cause__ or error.__context__
+        if _REFUSED not in str(error) and _REFUSED not in str(cause):
+            return False
+        self._observation = None
+        return True
 
     def _observed(self) -> dict[str, int] | None:
         if self._observation is None:
