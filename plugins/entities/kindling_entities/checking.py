@@ -21,7 +21,6 @@ from kindling_entities.scd2 import IS_CURRENT, row_hash
 from kindling_entities.schema import quote
 
 REASON, QUARANTINED_AT, QUARANTINE_KEY = "_quarantine_reason", "_quarantined_at", "_quarantine_key"
-_FLAG = "__kindling_flag_{}"
 
 ReadEntity = Callable[[str, Sequence[str]], Any]
 
@@ -56,14 +55,11 @@ def checked(
     Raises:
         ExpectationError: one with action "fail" is not met, found before or while the block writes.
     """
-    expectations = entity.expectations
-    flags = [_FLAG.format(index) for index in range(len(expectations))]
     with contextlib.ExitStack() as stack:
         made = engine.to_frame(frame)
         _refuse_missing(entity, made.columns)
         if _reads_itself_twice(entity, mode, exists):
             made = stack.enter_context(engine.held(made))
-        columns = list(map(quote, made.columns))
         try:
             flagged = _flagged(entity, made, mode, read, exists)
             flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
@@ -74,42 +70,58 @@ def checked(
             if culprit is None:
                 raise
             raise culprit from error
-        actions = {flag: one.action for flag, one in zip(flags, expectations, strict=True)}
-        if mode != "merge" and "quarantine" not in actions.values():
-            sifted = engine.sift(flagged, actions)
-            try:
-                yield Checked(sifted.frame, lambda: _results(expectations, flags, sifted.tally()), None)
-            except Exception as error:
-                if not sifted.refused(error):
-                    raise
-                raise _failure(entity, _results(expectations, flags, sifted.tally())) from None
+        to_two_tables = any(one.action == "quarantine" for one in entity.expectations)
+        if mode == "merge" or to_two_tables:
+            kept = stack.enter_context(engine.held(flagged))
+            yield _sorted_out(entity, kept, made)
             return
-        kept = stack.enter_context(engine.held(flagged))
-        results = _results(expectations, flags, counted(kept, flags))
-        if any(one.action == "fail" and one.rows_failed for one in results):
-            raise _failure(entity, results)
-        failed = {one.name for one in results if one.rows_failed}
-        aside = _with_action(flags, expectations, "quarantine", failed)
-        dropped = _with_action(flags, expectations, "drop", failed)
-        out = [flag for flag, _ in (*aside, *dropped)]
-        good = kept.where(f"not ({' or '.join(out)})") if out else kept
-        bad = None
-        if aside:
-            reason = ", ".join(f"if({flag}, '{_escaped(one.name)}', null)" for flag, one in aside)
-            bad = kept.where(" or ".join(flag for flag, _ in aside)).selectExpr(
-                *columns,
-                f"concat_ws(', ', {reason}) as {REASON}",
-                f"current_timestamp() as {QUARANTINED_AT}",
-                f"{row_hash(*_told_apart(made))} as {QUARANTINE_KEY}",
-            )
-        yield Checked(good.selectExpr(*columns), lambda: results, bad)
+        sifted = engine.sift(flagged, {_flag(index): one.action for index, one in enumerate(entity.expectations)})
+        try:
+            yield Checked(sifted.frame, lambda: _results(entity, sifted.tally()), None)
+        except Exception as error:
+            if not sifted.refused(error):
+                raise
+            raise _failure(entity, _results(entity, sifted.tally())) from None
+
+
+def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any) -> Checked:
+    """Part the rows of a flagged frame that can be read more than once.
+
+    Raises:
+        ExpectationError: one with action "fail" is not met.
+    """
+    expectations = entity.expectations
+    results = _results(entity, counted(kept, [_flag(index) for index in range(len(expectations))]))
+    if any(one.action == "fail" and one.rows_failed for one in results):
+        raise _failure(entity, results)
+    unmet = {one.name for one in results if one.rows_failed}
+    aside = {_flag(i): one for i, one in enumerate(expectations) if one.action == "quarantine" and one.name in unmet}
+    dropped = [_flag(i) for i, one in enumerate(expectations) if one.action == "drop" and one.name in unmet]
+    columns = list(map(quote, frame.columns))
+    out = [*aside, *dropped]
+    good = kept.where(f"not ({' or '.join(out)})") if out else kept
+    bad = None
+    if aside:
+        reason = ", ".join(f"if({flag}, '{_escaped(one.name)}', null)" for flag, one in aside.items())
+        bad = kept.where(" or ".join(aside)).selectExpr(
+            *columns,
+            f"concat_ws(', ', {reason}) as {REASON}",
+            f"current_timestamp() as {QUARANTINED_AT}",
+            f"{row_hash(*_told_apart(frame))} as {QUARANTINE_KEY}",
+        )
+    return Checked(good.selectExpr(*columns), lambda: results, bad)
+
+
+def _flag(index: int) -> str:
+    """The column that is true where a row does not meet the expectation of this number."""
+    return f"__kindling_flag_{index}"
 
 
 def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: bool) -> Any:
     columns = list(map(quote, frame.columns))
-    made, flags, helpers = frame, [], []
+    made, flags = frame, []
     for index, one in enumerate(entity.expectations):
-        flag = _FLAG.format(index)
+        flag = _flag(index)
         named = [quote(name) for name in one.columns]
         present = " and ".join(f"{name} is not null" for name in named)
         if one.kind == "condition":
@@ -121,7 +133,6 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
             found = f"__kindling_found_{index}"
             if other is not None:
                 made = _joined(made, other, named, index, found)
-                helpers.append(found)
             if one.kind == "unique":
                 twice = f"count(1) over (partition by {', '.join(named)}) > 1"
                 stored = f" or coalesce({found}, false)" if other is not None else ""
@@ -235,20 +246,12 @@ def _refuse_missing(entity: EntityDefinition, columns: Sequence[str]) -> None:
         )
 
 
-def _with_action(
-    flags: Sequence[str], expectations: Sequence[Expectation], action: str, failed: set[str]
-) -> list[tuple[str, Expectation]]:
-    pairs = zip(flags, expectations, strict=True)
-    return [(flag, one) for flag, one in pairs if one.action == action and one.name in failed]
-
-
-def _results(
-    expectations: Sequence[Expectation], flags: Sequence[str], counts: dict[str, int]
-) -> list[ExpectationResult]:
-    return [
-        ExpectationResult(one.name, one.action, one.kind, counts["rows"] - counts[flag], counts[flag])
-        for flag, one in zip(flags, expectations, strict=True)
-    ]
+def _results(entity: EntityDefinition, counts: dict[str, int]) -> list[ExpectationResult]:
+    found = []
+    for index, one in enumerate(entity.expectations):
+        failed = counts[_flag(index)]
+        found.append(ExpectationResult(one.name, one.action, one.kind, counts["rows"] - failed, failed))
+    return found
 
 
 def _failure(entity: EntityDefinition, results: list[ExpectationResult]) -> ExpectationError:
