@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling_core.errors import ConfigError, did_you_mean
 from kindling_core.hooks import hookimpl
+from kindling_core.pipes import split_version
 from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
 from kindling_entities.catalog import Catalog
@@ -16,6 +17,7 @@ from kindling_entities.config import EntitiesConfig
 from kindling_entities.entity import Entities
 from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
+from kindling_entities.per_run import PerRun
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration
 from kindling_entities.store import EntityStore
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kindling_core.app import App
     from kindling_core.checks import Check
     from kindling_core.pipes import PipeMetadata
+    from kindling_core.plan import ExecutionPlan
     from kindling_core.signals import SignalEmitter
     from kindling_entities.protocols import Engine, StorageProvider
 
@@ -45,6 +48,7 @@ class EntitiesPlugin:
     def __init__(self) -> None:
         self._manager = DataEntityManager()
         self._views = Views()
+        self._pinned: PerRun[int] = PerRun()
         self._warns = True
         self._store: EntityStore | None = None
 
@@ -111,6 +115,27 @@ class EntitiesPlugin:
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
 
     @hookimpl
+    def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        """Fix the versions of what the run reads and does not write, so that all its pipes see the same rows."""
+        if self._store is None:
+            return
+        made = {pipe.output_entity_id for pipe in plan.pipes.values()}
+        read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
+        pinned = [
+            name
+            for name, version in sorted(read, key=str)
+            if version is None
+            and name in self._manager
+            and name not in made
+            and self._manager.quarantined_from(name) not in made
+            and self._store.kind(self._manager.get_entity_definition(name)) == "delta"
+        ]
+        for name, newest in self._store.get_entity_versions(pinned).items():
+            # One that cannot be told is left to its reader, whose error has the pipe to it.
+            if isinstance(newest, int):
+                self._pinned.keep(run, name, newest)
+
+    @hookimpl
     def kindling_stop(self, app: App) -> None:
         if self._store is not None:
             self._store.engine.stop()
@@ -126,12 +151,12 @@ class EntitiesPlugin:
         if self._store is None or request.entity_id not in self._manager:
             return None
         if request.entity_id in self._views and request.version is None and request.start_version is None:
-            frame = self._views.kept(request.run, request.entity_id)
+            frame = self._views.returned.get(request.run, request.entity_id)
             if frame is not None:
                 return frame if request.columns is None else frame.select(*request.columns)
         return self._store.read_entity(
             request.entity_id,
-            version=request.version,
+            version=self._pinned.get(request.run, request.entity_id) if request.version is None else request.version,
             start_version=request.start_version,
             columns=request.columns,
         )
@@ -145,7 +170,7 @@ class EntitiesPlugin:
             frame = self._store.engine.to_frame(request.value)
             # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
             frame.columns  # noqa: B018
-            self._views.keep(request.run, request.entity_id, frame)
+            self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored")
         transaction = Transaction(*request.transaction) if request.transaction else None
         commit = self._store.write(request.entity_id, request.value, request.mode, transaction)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from kindling_core.errors import PipeDefinitionError, did_you_mean
 from kindling_core.pipes import PipeMetadata, split_version
-from kindling_core.requests import RunInfo
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityError
+from kindling_entities.per_run import PerRun
 
 OPTION = "materialize"
 MATERIALIZATIONS = ("table", "view")
 
 
 class Views:
-    """The views of one App. Within a run its readers get the frame that the view's pipe returned in that run."""
+    """The views of one App.
+
+    Attributes:
+        returned: the frame that a view's pipe returned in a run, for the other pipes of that run.
+    """
 
     def __init__(self) -> None:
         self._pipes: dict[str, PipeMetadata] = {}
-        self._kept: dict[str, dict[str, Any]] = {}
+        self.returned: PerRun[Any] = PerRun()
 
     def __contains__(self, entity_id: object) -> bool:
         return entity_id in self._pipes
@@ -54,17 +57,6 @@ class Views:
         if other.pipe_id != pipe.pipe_id:
             raise _wrong(pipe, f"the view {pipe.output_entity_id!r} is computed by pipe {other.pipe_id!r} already.")
         return True
-
-    def keep(self, run: RunInfo, entity_id: str, frame: Any) -> None:
-        """Give this frame to the readers of the view for as long as the run is known to anybody."""
-        if run.run_id not in self._kept:
-            self._kept[run.run_id] = {}
-            weakref.finalize(run, self._kept.pop, run.run_id, None)
-        self._kept[run.run_id][entity_id] = frame
-
-    def kept(self, run: RunInfo, entity_id: str) -> Any | None:
-        """What the view's pipe returned in this run; None if it has not run in it."""
-        return self._kept.get(run.run_id, {}).get(entity_id)
 
     def compute(self, entity_id: str, read: Callable[[str, int | None], Any], within: tuple[str, ...] = ()) -> Any:
         """Call the view's pipe with its inputs as they are now.
