@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := kindling_core plugins/entities/kindling_entities
-PROJECTS := pyproject.toml plugins/entities/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml
+PROJECTS := pyproject.toml plugins/entities/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
+	tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)

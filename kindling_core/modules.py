@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType, TracebackType
 
-from kindling_core.errors import ConfigError, did_you_mean
+from kindling_core.errors import ConfigError, KindlingError, did_you_mean
 
 
 def import_job_module(name: str, base_dir: Path, origin: str) -> ModuleType:
@@ -36,6 +36,9 @@ def import_job_module(name: str, base_dir: Path, origin: str) -> ModuleType:
                 f"{origin}: no module {name!r}.{near} It is looked for in {base_dir} and on the Python path."
             ) from None
         raise ConfigError(_with_users_traceback(name, origin, error)) from error
+    except KindlingError as error:
+        # Names its place by itself.
+        raise ConfigError(f"{origin}: module {name!r}: {error}") from error
     except Exception as error:
         raise ConfigError(_with_users_traceback(name, origin, error)) from error
 

@@ -32,6 +32,16 @@ def test_an_unknown_column_type_is_refused_with_its_line_and_column() -> None:
         mounted(entities)
 
 
+@pytest.mark.parametrize("provider", ["parquet", "csv", "json", "memory"])
+def test_partitions_of_a_provider_that_keeps_none_are_refused(provider: str) -> None:
+    entities = Entities()
+    entities.entity("a.b", provider=provider, partition_columns=["day"], overwrite_scope="partitions")
+    with pytest.raises(
+        EntityDefinitionError, match=rf"test_plugin:\d+: entity 'a.b': provider '{provider}' keeps no par"
+    ):
+        mounted(entities)
+
+
 def test_an_unknown_engine_is_refused_before_the_app_starts(tmp_path: Path) -> None:
     entities = Entities()
     entities.entity("a.b")

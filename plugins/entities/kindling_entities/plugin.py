@@ -175,7 +175,8 @@ class EntitiesPlugin:
         transaction = Transaction(*request.transaction) if request.transaction else None
         commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
-        return WriteResult(_rows(commit), commit.version, summary(commit.expectations), details)
+        note = "written before, so nothing was written" if commit.skipped else summary(commit.expectations)
+        return WriteResult(_rows(commit), commit.version, note, details)
 
     def _warn_of_overflow(self, request: WriteRequest) -> None:
         find = getattr(self._store.engine, "overflows", None) if self._store is not None else None

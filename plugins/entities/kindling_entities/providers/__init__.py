@@ -52,6 +52,10 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
                 f"provider {entity.provider!r} has no option {option!r}."
                 f"{did_you_mean(option, known)} Known: {', '.join(sorted(known)) or 'none'}."
             )
+    if entity.partition_columns and not entity.read_only and entity.provider in OPTIONS and entity.provider != "delta":
+        raise entity.wrong(
+            f"provider {entity.provider!r} keeps no partitions. Use provider 'delta', or leave out partition_columns."
+        )
     if entity.options.get("on_bad_row", "fail") not in ("fail", "skip"):
         raise entity.wrong("on_bad_row is 'fail' or 'skip'.")
     if entity.write_mode == "merge" and not entity.read_only and entity.provider in ("csv", "json", "parquet"):
