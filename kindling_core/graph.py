@@ -181,8 +181,8 @@ class PipeGraphBuilder:
         """
         self._checked(pipes)
 
-    def _checked(self, pipes: Sequence[PipeMetadata]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Return entity id -> ids of the pipes that write it, and pipe id -> entities it needs beside its inputs."""
+    def _checked(self, pipes: Sequence[PipeMetadata]) -> tuple[dict[str, list[str]], dict[str, Sequence[str]]]:
+        """Return entity id -> ids of the pipes that write it, and pipe id -> entities that must be there first."""
         makers: dict[str, list[str]] = {}
         for pipe in pipes:
             if pipe.output_entity_id is not None:
@@ -197,13 +197,14 @@ class PipeGraphBuilder:
 
         for entity_id, pipe_ids in makers.items():
             self._check_output(entity_id, [by_id[pipe_id] for pipe_id in pipe_ids], describe(entity_id))
-        also_read: dict[str, list[str]] = {}
+        needs: dict[str, Sequence[str]] = {pipe.pipe_id: pipe.input_entity_ids for pipe in pipes}
         if self._describe_entity is not None:
             for pipe in pipes:
                 info = describe(pipe.output_entity_id) if pipe.output_entity_id is not None else None
                 if info is not None and info.references:
-                    also_read[pipe.pipe_id] = [ref for ref in info.references if ref != info.entity_id]
-                for written in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ())):
+                    others = [entity_id for entity_id in info.references if entity_id != info.entity_id]
+                    needs[pipe.pipe_id] = [*pipe.input_entity_ids, *others]
+                for written in needs[pipe.pipe_id]:
                     entity_id = split_version(written)[0]
                     if entity_id in makers:
                         continue
@@ -216,7 +217,7 @@ class PipeGraphBuilder:
                         )
                     if info.written_with in makers:
                         makers[entity_id] = makers[info.written_with]
-        return makers, also_read
+        return makers, needs
 
     def _check_output(self, entity_id: str, makers: Sequence[PipeMetadata], info: EntityInfo | None) -> None:
         if self._describe_entity is not None and info is None:
@@ -254,24 +255,20 @@ def _told(pipe: PipeMetadata) -> str:
 
 
 def _connected(
-    pipes: Sequence[PipeMetadata], makers: Mapping[str, Sequence[str]], also_read: Mapping[str, Sequence[str]]
+    pipes: Sequence[PipeMetadata], makers: Mapping[str, Sequence[str]], needs: Mapping[str, Sequence[str]]
 ) -> Graph:
     try:
         import networkx as nx
     except ImportError:
         return {
-            pipe.pipe_id: {
-                maker
-                for entity_id in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ()))
-                for maker in makers.get(entity_id, ())
-            }
+            pipe.pipe_id: {maker for entity_id in needs[pipe.pipe_id] for maker in makers.get(entity_id, ())}
             for pipe in pipes
         }
     graph: nx.DiGraph[str] = nx.DiGraph()
     for pipe in pipes:
         graph.add_node(pipe.pipe_id, metadata=pipe)
     for pipe in pipes:
-        for entity_id in (*pipe.input_entity_ids, *also_read.get(pipe.pipe_id, ())):
+        for entity_id in needs[pipe.pipe_id]:
             for maker in makers.get(entity_id, ()):
                 graph.add_edge(maker, pipe.pipe_id, entity_id=entity_id)
     return graph

@@ -32,6 +32,10 @@ class Catalog:
         layer = layer or _DEFAULT_SCHEMA
         return self.name, self.schemas.get(layer, layer), rest.replace(".", "_")
 
+    def names(self, entity: EntityDefinition) -> bool:
+        """Whether an entity is a table of the catalog: Delta, and not a source that lies elsewhere."""
+        return entity.provider == "delta" and not entity.read_only
+
     def check(self, entities: Iterable[EntityDefinition]) -> None:
         """Refuse two entities that would be one table.
 
@@ -40,7 +44,7 @@ class Catalog:
         """
         taken: dict[tuple[str, ...], str] = {}
         for entity in entities:
-            if entity.provider != "delta" or entity.read_only:
+            if not self.names(entity):
                 continue
             # Catalogs do not tell upper from lower case.
             name = tuple(part.lower() for part in self.table_name(entity.entity_id))

@@ -18,7 +18,7 @@ from kindling_entities.errors import EntityError, ExpectationError, SchemaError
 from kindling_entities.expectations import Expectation, ExpectationResult
 from kindling_entities.protocols import Engine
 from kindling_entities.scd2 import IS_CURRENT, row_hash
-from kindling_entities.schema import quote
+from kindling_entities.schema import quote, quote_text
 
 REASON, QUARANTINED_AT, QUARANTINE_KEY = "_quarantine_reason", "_quarantined_at", "_quarantine_key"
 
@@ -41,7 +41,7 @@ class Checked:
 
 @contextlib.contextmanager
 def checked(
-    engine: Engine, entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: bool
+    engine: Engine, entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: Callable[[], bool]
 ) -> Iterator[Checked]:
     """Apply the expectations of an entity.
 
@@ -50,18 +50,22 @@ def checked(
     Args:
         mode: "overwrite", "append" or "merge".
         read: returns columns of an entity, for what uniqueness and foreign keys look into.
-        exists: whether the entity has rows to look into.
+        exists: whether the entity has rows to look into; asked only if an expectation does.
 
     Raises:
         ExpectationError: one with action "fail" is not met, found before or while the block writes.
     """
     with contextlib.ExitStack() as stack:
         made = engine.to_frame(frame)
-        _refuse_missing(entity, made.columns)
-        if _reads_itself_twice(entity, mode, exists):
+        for one in entity.expectations:
+            _refuse_missing(entity, one, one.columns, made.columns)
+        _refuse_taken(entity, made.columns)
+        looks_back = _leaves_rows(entity, mode) and any(_sees_itself(entity, one) for one in entity.expectations)
+        rest = looks_back and exists()
+        if _reads_frame_twice(entity, mode, rest):
             made = stack.enter_context(engine.held(made))
         try:
-            flagged = _flagged(entity, made, mode, read, exists)
+            flagged = _flagged(entity, made, mode, read, rest)
             flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
         except EntityError:
             raise
@@ -102,7 +106,7 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any) -> Checked:
     good = kept.where(f"not ({' or '.join(out)})") if out else kept
     bad = None
     if aside:
-        reason = ", ".join(f"if({flag}, '{_escaped(one.name)}', null)" for flag, one in aside.items())
+        reason = ", ".join(f"if({flag}, {quote_text(one.name)}, null)" for flag, one in aside.items())
         bad = kept.where(" or ".join(aside)).selectExpr(
             *columns,
             f"concat_ws(', ', {reason}) as {REASON}",
@@ -117,7 +121,7 @@ def _flag(index: int) -> str:
     return f"__kindling_flag_{index}"
 
 
-def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: bool) -> Any:
+def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, rest: bool) -> Any:
     columns = list(map(quote, frame.columns))
     made, flags = frame, []
     for index, one in enumerate(entity.expectations):
@@ -129,7 +133,7 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
         elif one.kind == "not_null":
             flags.append(f"not ({present}) as {flag}")
         else:
-            other = _looked_into(entity, one, frame, mode, read, exists)
+            other = _looked_into(entity, one, frame, mode, read, rest)
             found = f"__kindling_found_{index}"
             if other is not None:
                 made = _joined(made, other, named, index, found)
@@ -148,13 +152,20 @@ def _condition(one: Expectation) -> str:
 
 
 def _culprit(entity: EntityDefinition, frame: Any) -> Exception | None:
-    """Find the condition that the engine does not take."""
+    """Find the condition that the engine does not take.
+
+    Raises:
+        SchemaError: it names a column that the frame lacks.
+    """
+    from kindling_entities.sql import columns_of
+
     for one in entity.expectations:
-        if one.kind != "condition":
+        if one.condition is None:
             continue
         try:
             frame.selectExpr(_condition(one)).columns  # noqa: B018
         except Exception as found:  # noqa: BLE001 - each engine has errors of its own for this
+            _refuse_missing(entity, one, columns_of(one.condition), frame.columns)
             return entity.wrong(f"expectation {one.name!r} cannot be evaluated: {first_line(found)}: {one.condition}")
     return None
 
@@ -181,7 +192,7 @@ def _joined(frame: Any, other: Any, named: Sequence[str], index: int, found: str
 
 
 def _looked_into(
-    entity: EntityDefinition, one: Expectation, frame: Any, mode: str, read: ReadEntity, exists: bool
+    entity: EntityDefinition, one: Expectation, frame: Any, mode: str, read: ReadEntity, rest: bool
 ) -> Any | None:
     """The rows that a uniqueness or foreign key is checked against, with the columns to compare; None without any."""
     if one.kind == "foreign_key":
@@ -190,20 +201,14 @@ def _looked_into(
         if one.references != entity.entity_id:
             return read(one.references, wanted)
         own = frame.selectExpr(*map(quote, wanted))
-        rest = _rest(entity, wanted, frame, mode, read, exists)
-        return own if rest is None else own.unionByName(rest)
-    if mode == "merge" and set(entity.keys) <= set(one.columns):
-        # Rows with these values are the ones that the merge replaces.
-        return None
-    return _rest(entity, list(one.columns), frame, mode, read, exists)
+        return own.unionByName(_rest(entity, wanted, frame, mode, read)) if rest else own
+    # Stored rows with all keys alike are the ones that a merge replaces.
+    replaced = mode == "merge" and set(entity.keys) <= set(one.columns)
+    return _rest(entity, list(one.columns), frame, mode, read) if rest and not replaced else None
 
 
-def _rest(
-    entity: EntityDefinition, wanted: list[str], frame: Any, mode: str, read: ReadEntity, exists: bool
-) -> Any | None:
+def _rest(entity: EntityDefinition, wanted: list[str], frame: Any, mode: str, read: ReadEntity) -> Any:
     """The stored rows that the write leaves in the entity."""
-    if not exists or not _leaves_rows(entity, mode):
-        return None
     history = entity.scd == 2
     replaced = [] if mode == "append" else list(entity.keys if mode == "merge" else entity.partition_columns)
     names = dict.fromkeys([*wanted, *replaced, *([IS_CURRENT] if history else [])])
@@ -219,25 +224,28 @@ def _leaves_rows(entity: EntityDefinition, mode: str) -> bool:
     return mode != "overwrite" or entity.overwrite_scope == "partitions"
 
 
-def _reads_itself_twice(entity: EntityDefinition, mode: str, exists: bool) -> bool:
+def _sees_itself(entity: EntityDefinition, one: Expectation) -> bool:
+    return one.kind == "unique" or one.references == entity.entity_id
+
+
+def _reads_frame_twice(entity: EntityDefinition, mode: str, rest: bool) -> bool:
     own = any(one.references == entity.entity_id for one in entity.expectations)
-    among_others = exists and mode != "append" and _leaves_rows(entity, mode)
+    among_others = rest and mode != "append"
     return own or (among_others and any(one.kind == "unique" for one in entity.expectations))
 
 
-def _refuse_missing(entity: EntityDefinition, columns: Sequence[str]) -> None:
-    from kindling_entities.sql import columns_of
+def _refuse_missing(entity: EntityDefinition, one: Expectation, needed: Sequence[str], columns: Sequence[str]) -> None:
+    # Columns are found without regard to case, as Spark does.
+    have = {name.lower() for name in columns}
+    missing = [name for name in needed if name.lower() not in have]
+    if missing:
+        raise SchemaError(
+            f"Expectation {one.name!r} of {entity.entity_id!r} needs column(s) {', '.join(map(repr, missing))}, "
+            f"which the frame lacks; it has {', '.join(map(repr, columns))}."
+        )
 
-    for one in entity.expectations:
-        named = one.columns or columns_of(one.condition or "")
-        # Columns in a condition are found without regard to case, as Spark does.
-        have = {name.lower() for name in columns}
-        missing = [name for name in named if name.lower() not in have]
-        if missing:
-            raise SchemaError(
-                f"Expectation {one.name!r} of {entity.entity_id!r} needs column(s) {', '.join(map(repr, missing))}, "
-                f"which the frame lacks; it has {', '.join(map(repr, columns))}."
-            )
+
+def _refuse_taken(entity: EntityDefinition, columns: Sequence[str]) -> None:
     taken = [name for name in (REASON, QUARANTINED_AT, QUARANTINE_KEY) if name in columns]
     if taken and any(one.action == "quarantine" for one in entity.expectations):
         raise SchemaError(
@@ -265,7 +273,3 @@ def _failure(entity: EntityDefinition, results: list[ExpectationResult]) -> Expe
         "let the expectation drop or quarantine such rows.",
         results,
     )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from kindling_core.config import Section
+
+# An empty value lets the environment or the command line take away what the job file says.
+OptionalText = Annotated[str | None, AfterValidator(lambda given: given or None)]
 
 
 class SparkConfig(Section):
     """``[entities.spark]``: the session that is started where none runs. A running one is taken as it is."""
 
-    master: str | None = Field(
+    master: OptionalText = Field(
         default=None, description='such as "local[4]" or "spark://host:7077"; default "local[*]"'
     )
-    remote: str | None = Field(
+    remote: OptionalText = Field(
         default=None, description='Spark Connect: "sc://host:port", or "local[n]" to start a server here'
     )
     conf: dict[str, str] = Field(default_factory=dict, description="further spark.* settings")
-
-    @field_validator("master", "remote", mode="after")
-    @classmethod
-    def _none_if_empty(cls, given: str | None) -> str | None:
-        # So that the environment or the command line can take away what the job file says.
-        return given or None
 
     @field_validator("conf", mode="before")
     @classmethod
@@ -50,7 +47,7 @@ class EntitiesConfig(Section):
         "embedded), or one that a plugin offers",
     )
     root: str = Field("./lake", description="folder of the tables, relative to the job file; or a URI such as s3://...")
-    catalog: str | None = Field(
+    catalog: OptionalText = Field(
         default=None,
         description='catalog that names the Delta tables, such as "main" or "spark_catalog", in place of root; '
         "spark engine only (with auto: where a session runs)",
@@ -62,11 +59,6 @@ class EntitiesConfig(Section):
         default=True, description="on the embedded engine: warn of integer arithmetic that wraps where Spark raises"
     )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
-
-    @field_validator("catalog", mode="after")
-    @classmethod
-    def _none_if_empty(cls, given: str | None) -> str | None:
-        return given or None
 
     @model_validator(mode="after")
     def _catalog_of_spark(self) -> Self:

@@ -155,6 +155,11 @@ def type_name(kind: pa.DataType) -> str:
     return str(kind)
 
 
+def quote_text(value: str) -> str:
+    """A text as SQL has it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def quote(name: str) -> str:
     """Write a column's name as Spark SQL takes it."""
     return "`" + name.replace("`", "``") + "`"

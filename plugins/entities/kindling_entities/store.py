@@ -67,7 +67,7 @@ class EntityStore:
     def location(self, entity_id: str) -> str:
         """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
         entity, location, _ = self._find(entity_id)
-        if self.catalog is not None and self.kind(entity) == "delta" and not entity.read_only:
+        if self.catalog is not None and entity_id not in self.views and self.catalog.names(entity):
             return ".".join(self.catalog.table_name(entity_id))
         return location
 
@@ -197,11 +197,15 @@ class EntityStore:
         def read(entity_id: str, columns: Sequence[str]) -> Any:
             return self.read_entity(entity_id, columns=columns)
 
-        exists = provider.exists(entity, location)
+        def exists() -> bool:
+            return provider.exists(entity, location)
+
+        quarantine = entity.quarantine
         try:
             with checked(self.engine, entity, frame, mode, read, exists) as sound:
-                if entity.quarantine is not None:
-                    self._quarantine(entity, sound.quarantined, mode, transaction)
+                if quarantine is not None:
+                    everything = mode == "overwrite" and not _by_partition(entity, mode)
+                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction)
                 commit = provider.write(entity, location, sound.frame, mode, transaction)
                 results = [] if commit.skipped else sound.results()
         except ExpectationError as error:
@@ -222,16 +226,11 @@ class EntityStore:
                 rows_failed=one.rows_failed,
             )
 
-    def _quarantine(
-        self, entity: EntityDefinition, rows: Any | None, mode: str, transaction: Transaction | None
-    ) -> None:
+    def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
         from kindling_entities.checking import QUARANTINE_KEY
 
-        quarantine = entity.quarantine
-        assert quarantine is not None
-        name = quarantine.entity_id
-        if mode != "overwrite" or _by_partition(entity, mode):
+        if not everything:
             if rows is not None:
                 self._write(name, rows.dropDuplicates([QUARANTINE_KEY]), "merge", transaction)
         elif rows is not None:

@@ -97,7 +97,7 @@ def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
             if name in made:
                 continue
             entity = store.manager.get_entity_definition(name)
-            if store.catalog is not None and entity.provider == "delta" and not entity.read_only:
+            if store.catalog is not None and store.catalog.names(entity):
                 raise UnsupportedError(
                     f"{name!r} is read from the catalog, which only Spark can. Select the pipe that writes it, too."
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from kindling_core.errors import PipeDefinitionError, did_you_mean
@@ -28,9 +28,6 @@ class Views:
 
     def __contains__(self, entity_id: object) -> bool:
         return entity_id in self._pipes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._pipes)
 
     def pipe(self, entity_id: str) -> PipeMetadata:
         """The pipe that computes a view."""

@@ -33,15 +33,15 @@ class DeltaProvider:
 
     def table(self, entity: EntityDefinition, location: str) -> Table:
         """The physical table of an entity."""
-        named = self._catalog is not None and not entity.read_only
+        catalog = self._catalog if self._catalog is not None and self._catalog.names(entity) else None
         return Table(
             entity.entity_id,
-            location if not named or entity.path is not None else "",
+            location if catalog is None or entity.path is not None else "",
             entity.partition_columns,
             entity.schema_policy,
             entity.description,
             dict(entity.properties),
-            name=self._catalog.table_name(entity.entity_id) if self._catalog is not None and named else None,
+            name=catalog.table_name(entity.entity_id) if catalog is not None else None,
             cluster_columns=entity.cluster_by,
         )
 

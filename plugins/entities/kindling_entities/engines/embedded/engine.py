@@ -111,8 +111,7 @@ class EmbeddedEngine:
         """Integer arithmetic in a frame's plan that may wrap where Spark would raise; each place is told once."""
         if not _frames.is_frame(frame):
             return []
-        found = overflows(frame, self._told_overflows.__contains__)
-        new = {one.place: one for one in found if one.place not in self._told_overflows}
+        new = {one.place: one for one in overflows(frame, self._told_overflows.__contains__)}
         self._told_overflows.update(new)
         return list(new.values())
 

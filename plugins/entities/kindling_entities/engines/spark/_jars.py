@@ -89,12 +89,12 @@ def resolve(conf: Mapping[str, str], environ: Mapping[str, str] | None = None) -
 
 def _beyond_spark(jars: list[str], wanted: Mapping[str, str]) -> list[str]:
     """Leave out what Spark has itself, in whichever version: its own wins, and 60 MB need not reach each executor."""
-    import pyspark
-
-    own = {_artifact(path.name) for path in Path(pyspark.__file__).with_name("jars").glob("*.jar")}
     if wanted["spark.jars.packages"] != coordinates():
         # The job's own packages may count on a version.
         return jars
+    import pyspark
+
+    own = {_artifact(path.name) for path in Path(pyspark.__file__).with_name("jars").glob("*.jar")}
     return [jar for jar in jars if _artifact(Path(jar).name.partition("_")[2]) not in own]
 
 

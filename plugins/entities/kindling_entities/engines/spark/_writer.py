@@ -27,7 +27,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.schema import SchemaChange, compare, quote
+from kindling_entities.schema import SchemaChange, compare, quote, quote_text
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine
@@ -157,15 +157,15 @@ class SparkWriter:
             return False
         parts = [f"create table {_log.identifier(table)} ({_frames.ddl(schema)}) using delta"]
         if table.name and table.location:
-            parts.append(f"location {_text(table.location)}")
+            parts.append(f"location {quote_text(table.location)}")
         if table.cluster_columns:
             parts.append(f"cluster by ({', '.join(map(quote, table.cluster_columns))})")
         if table.partition_columns:
             parts.append(f"partitioned by ({', '.join(map(quote, table.partition_columns))})")
         if table.description:
-            parts.append(f"comment {_text(table.description)}")
+            parts.append(f"comment {quote_text(table.description)}")
         if table.properties:
-            pairs = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in table.properties.items())
+            pairs = ", ".join(f"{quote_text(key)} = {quote_text(value)}" for key, value in table.properties.items())
             parts.append(f"tblproperties ({pairs})")
         self._make_schema(table)
         try:
@@ -239,7 +239,7 @@ class SparkWriter:
             version = before if before is not None else _log.newest_version(self._engine.session, table)
             return Commit(version, version, rows_written=0, skipped=transaction is not None)
         version, metrics = told
-        if table.cluster_columns and "overwriteSchema" in (extra or {}):
+        if table.cluster_columns and "overwriteSchema" in options:
             # It replaces the table's definition, clustering included.
             columns = ", ".join(map(quote, table.cluster_columns))
             with mapped_errors(table, "Clustering"):
@@ -303,7 +303,3 @@ def _pair(transaction: Transaction | None) -> tuple[str, ...]:
 def _new_marker() -> str:
     """What finds a commit again in the log: the writer's user metadata."""
     return f"kindling:{uuid.uuid4().hex}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
