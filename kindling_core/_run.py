@@ -4,38 +4,110 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any, TypeAlias
 
+from kindling_core.dispatch import Attempt
 from kindling_core.errors import PipeError, did_you_mean
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan
+from kindling_core.policy import OnFailure, PipePolicy
 from kindling_core.report import PipeReport, RunReport
-from kindling_core.requests import RunInfo, WriteResult
+from kindling_core.requests import ReadResult, RunInfo, WriteResult
 
 Read: TypeAlias = Callable[[str, PipeMetadata], Any]
 Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]"
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How runs are scheduled, and what a failure means to them.
+
+    Attributes:
+        schedule: "ready": a pipe starts once its last producer has ended; "generation": once its generation does.
+        on_failure: what a failed pipe means to the others.
+        timeout_seconds: of a run; None is no limit.
+        grace_seconds: how long what was told to stop may take to.
+        pipe: the policy of each pipe, but for its own options.
+        pools: name -> how many of its pipes may run at a time.
+    """
+
+    schedule: str = "ready"
+    on_failure: OnFailure = OnFailure.SKIP_DOWNSTREAM
+    timeout_seconds: float | None = None
+    grace_seconds: float = 2.0
+    pipe: PipePolicy = field(default_factory=PipePolicy)
+    pools: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seams:
+    """Where others take part in a run; each is left out where there is nobody.
+
+    Attributes:
+        on_plan: called with each plan; raises PlanError to refuse it.
+        before_run, after_run: around what the run tells; ``after_run`` gets None if the run was refused.
+        before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
+        pipe_succeeded: called with what a pipe wrote before anybody is told; raises to fail the pipe.
+        after_pipe: called once a pipe has ended.
+        start_stream: starts the query of a streaming pipe and returns once it runs.
+        interrupt: stops what the engine does for a pipe.
+        classify: whether an error is worth another attempt; None leaves it to the core.
+        expected_seconds: pipe id -> what it took before.
+        redact: masks secrets in error texts.
+    """
+
+    on_plan: Callable[[ExecutionPlan, RunInfo], object] | None = None
+    before_run: Callable[[ExecutionPlan, RunInfo], object] | None = None
+    after_run: Callable[[RunInfo, RunReport | None], object] | None = None
+    before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None
+    pipe_succeeded: Callable[[PipeMetadata, RunInfo, WriteResult], object] | None = None
+    after_pipe: Callable[[PipeMetadata, RunInfo, PipeReport], object] | None = None
+    start_stream: Callable[[PipeMetadata, RunInfo], int | None] | None = None
+    interrupt: Callable[[PipeMetadata, RunInfo], object] | None = None
+    classify: Callable[[BaseException, PipeMetadata], bool | None] | None = None
+    expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
+    redact: Callable[[str], str] | None = None
+
+
+class RunIO:
+    """Reads and writes for one run. An App makes one of hooks; this one is made of two functions.
+
+    Args:
+        read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
+    """
+
+    def __init__(self, read: Read | None = None, write: Write | None = None) -> None:
+        memory = Memory()
+        self._read = read or memory.read
+        self._write = write or memory.write
+
+    def read(self, entity_id: str, pipe: PipeMetadata) -> ReadResult:
+        """Return an input; the id keeps its version suffix."""
+        return ReadResult(self._read(entity_id, pipe))
+
+    def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult | Any:
+        """Write an output; what is no WriteResult and no count is taken for a count that is not known."""
+        with attempt.fence.committing():
+            return self._write(entity_id, value, pipe)
+
+
 class Run:
     """The state of one run. Each pipe ends once: the first ending is kept and later ones are refused."""
 
-    def __init__(
-        self,
-        info: RunInfo,
-        plan: ExecutionPlan,
-        read: Read,
-        write: Write,
-        clock: float,
-        operation_id: str,
-    ) -> None:
+    def __init__(self, info: RunInfo, plan: ExecutionPlan, io: RunIO, clock: float, operation_id: str) -> None:
         self.info = info
         self.plan = plan
-        self.read = read
-        self.write = write
+        self.io = io
         self.operation_id = operation_id
         self.index = {pipe_id: index for index, pipe_id in enumerate(info.pipe_ids)}
+        self.operations: dict[str, str] = {}
+        self.failing: dict[str, tuple[BaseException, int]] = {}
+        self.versions_read: dict[str, dict[str, int]] = {}
+        self.versions_written: dict[str, int] = {}
+        self.exempt: set[str] = set()
         self._clock = clock
         self._started_at = datetime.now(timezone.utc).isoformat()
         self._generation = {
@@ -46,16 +118,16 @@ class Run:
         self._endings: dict[str, PipeReport] = {}
         self._exceptions: dict[str, BaseException] = {}
 
-    def start(self, pipe_id: str) -> float:
-        started = perf_counter()
-        self._starts[pipe_id] = started
-        return started
+    def start(self, pipe_id: str) -> None:
+        """Note when the first attempt at a pipe begins."""
+        self._starts.setdefault(pipe_id, perf_counter())
 
     def has_started(self, pipe_id: str) -> bool:
         return pipe_id in self._starts
 
     def seconds_since_start(self, pipe_id: str) -> float:
-        return perf_counter() - self._starts[pipe_id]
+        started = self._starts.get(pipe_id)
+        return 0.0 if started is None else perf_counter() - started
 
     def end(
         self,
@@ -63,51 +135,50 @@ class Run:
         status: str,
         duration: float,
         *,
-        rows: int | None = 0,
-        error: str | None = None,
-        error_type: str | None = None,
-        reason: str | None = None,
+        attempts: int = 0,
         exception: BaseException | None = None,
-        note: str | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Record how a pipe ended; return False if it has ended before."""
+        written: WriteResult | None = None,
+        **told: Any,
+    ) -> PipeReport | None:
+        """Record how a pipe ended; return None if it has ended before."""
         pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
-        ran = started is not None and status != "skipped"
+        if written is not None:
+            told |= {"rows": written.rows, "note": written.note, "details": dict(written.details)}
         report = PipeReport(
-            pipe_id=pipe_id,
-            name=pipe.name,
-            status=status,
-            rows=rows,
+            pipe_id,
+            pipe.name,
+            status,
             duration_seconds=duration,
-            started_seconds=started - self._clock if started is not None and ran else None,
-            error=error,
-            error_type=error_type,
-            attempts=1 if ran else 0,
-            reason=reason,
+            started_seconds=started - self._clock if started is not None and attempts else None,
+            attempts=attempts,
             generation=self._generation.get(pipe_id),
             input_entity_ids=list(pipe.input_entity_ids),
             output_entity_id=pipe.output_entity_id,
-            note=note,
-            details=dict(details or {}),
+            version_written=written.version if written is not None else None,
+            versions_read=self.versions_read.get(pipe_id, {}),
+            **told,
         )
         with self._lock:
             if pipe_id in self._endings:
-                return False
+                return None
             self._endings[pipe_id] = report
             if exception is not None:
                 self._exceptions[pipe_id] = exception
-        return True
+        return report
 
     def open_pipes(self) -> list[str]:
         """Return the pipes that have no ending yet, in run order."""
         with self._lock:
             return [pipe_id for pipe_id in self.info.pipe_ids if pipe_id not in self._endings]
 
-    def first_failed(self, but: type[BaseException] | tuple[()] = ()) -> str | None:
-        """Return the pipe that failed first, leaving out those that raised ``but``."""
+    def failed(self, but: type[BaseException] | tuple[type[BaseException], ...] = ()) -> list[str]:
+        """Return the pipes whose failure fails the run, the first first, without those that raised ``but``."""
         with self._lock:
-            return next((key for key, error in self._exceptions.items() if not isinstance(error, but)), None)
+            return [
+                pipe_id
+                for pipe_id, error in self._exceptions.items()
+                if not isinstance(error, but) and pipe_id not in self.exempt
+            ]
 
     def report(self, status: str) -> RunReport:
         with self._lock:

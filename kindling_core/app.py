@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
+from kindling_core._io import HookIO
+from kindling_core._run import RunIO, RunOptions, Seams
 from kindling_core.config import (
     Config,
     ExecutionSection,
@@ -29,7 +31,7 @@ from kindling_core.errors import ConfigError, KindlingError, PluginError, did_yo
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import ExecutionMode
 from kindling_core.modules import import_job_module
-from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes, split_version
+from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
 from kindling_core.plan import (
     BatchExecutionStrategy,
     ExecutionPlan,
@@ -37,11 +39,14 @@ from kindling_core.plan import (
     StreamingExecutionStrategy,
 )
 from kindling_core.plugins import PluginHost, discover
+from kindling_core.policy import OPTIONS, OnFailure, PipePolicy, RetryPolicy, policies_of
 from kindling_core.report import RunReport
-from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+from kindling_core.requests import EntityInfo, RunInfo, WriteResult
 from kindling_core.runner import DataPipesExecuter
+from kindling_core.schedule import Schedule
 from kindling_core.selection import select
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
+from kindling_core.state import RunStart
 
 Service = TypeVar("Service")
 
@@ -214,7 +219,8 @@ class App:
         return True
 
     def _check_pipes(self) -> None:
-        owned: dict[str, str] = {}
+        owned: dict[str, str] = dict(OPTIONS)
+        policies_of(self.all_pipes(), PipePolicy(), self.config.section("execution").pools)
         for contributed in self.host.results("kindling_pipe_options"):
             owned.update(contributed)
         for pipe in self.all_pipes():
@@ -296,36 +302,110 @@ class App:
         """
         return self._executer(None).plan(self.select(selection), ExecutionMode(mode))
 
-    def run(self, selection: Sequence[str] = (), mode: ExecutionMode | str = ExecutionMode.BATCH) -> RunReport:
+    def schedule(self, plan: ExecutionPlan) -> Schedule:
+        """Return what waits for what in a plan, with what each pipe is expected to take."""
+        return self._executer(None).schedule(plan)
+
+    def run(
+        self,
+        selection: Sequence[str] = (),
+        mode: ExecutionMode | str = ExecutionMode.BATCH,
+        *,
+        wait: bool = False,
+        resume: RunStart | None = None,
+    ) -> RunReport:
         """Run the selected pipes.
+
+        Args:
+            wait: for a run that is in the way, where a feature keeps runs apart.
+            resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
 
         Raises:
             SelectionError, PlanError: nothing ran.
-            RunFailed: a pipe failed or the run was cancelled; carries the report.
+            RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
-        pipe_ids = self.select(selection)
+        like = RunInfo("", "", selection=tuple(selection), wait=wait)
+        pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
+        if resume is not None:
+            mode = resume.mode
+            like = RunInfo(
+                "",
+                "",
+                selection=tuple(resume.selection),
+                resumes=resume.run_id,
+                root_run_id=resume.root_run_id,
+                wait=wait,
+            )
         self.start()
         self._cancel.clear()
-        return self._executer(self.signals).run_datapipes(pipe_ids, mode=ExecutionMode(mode))
+        return self._executer(self.signals).run_datapipes(
+            pipe_ids,
+            mode=ExecutionMode(mode),
+            like=like,
+            pinned_versions=resume.pinned_versions if resume is not None else None,
+        )
 
     def cancel(self) -> None:
-        """End the current run: nothing new starts, running pipes end, the run fails as cancelled."""
+        """End the current run: nothing new starts, running pipes are told to stop, the run fails as cancelled.
+
+        What does not stop within ``execution.grace_seconds`` is left behind, and can no longer write.
+        """
         self._cancel.set()
 
     def _executer(self, signals: SignalProvider | None) -> DataPipesExecuter:
+        settings = self.config.section("execution")
         return DataPipesExecuter(
             self.pipes,
             signal_provider=signals,
-            max_workers=self.config.section("execution").max_workers,
+            max_workers=settings.max_workers,
+            options=self._run_options(),
+            seams=self._seams(),
             io=self._io,
             describe_entity=self._describe_entity if self.host.implements("kindling_describe_entity") else None,
             known_entities=self._known_entities,
-            before_pipe=self._before_pipe,
-            on_plan=lambda plan, run: self.host.call("kindling_plan", plan=plan, run=run),
-            start_stream=self._start_stream if self.host.implements("kindling_start_stream") else None,
-            redact=self.redact,
             cancel=self._cancel,
         )
+
+    def _run_options(self) -> RunOptions:
+        settings = self.config.section("execution")
+        retry = RetryPolicy(**settings.retry.model_dump())
+        return RunOptions(
+            schedule=settings.schedule,
+            on_failure=OnFailure(settings.on_failure),
+            timeout_seconds=settings.timeout_seconds,
+            grace_seconds=settings.grace_seconds,
+            pipe=PipePolicy(retry=retry, timeout_seconds=settings.pipe_timeout_seconds),
+            pools=settings.pools,
+        )
+
+    def _seams(self) -> Seams:
+        """Make the seams of a run out of the hooks; one that nobody implements costs a run nothing."""
+        host = self.host
+
+        def call(hook: str, *names: str) -> Callable[..., Any] | None:
+            if not host.implements(hook):
+                return None
+            return lambda *values: host.call(hook, **dict(zip(names, values, strict=True)))
+
+        return Seams(
+            on_plan=call("kindling_plan", "plan", "run"),
+            before_run=call("kindling_before_run", "plan", "run"),
+            after_run=call("kindling_after_run", "run", "report"),
+            before_pipe=call("kindling_before_pipe", "pipe", "run"),
+            pipe_succeeded=call("kindling_pipe_succeeded", "pipe", "run", "result"),
+            after_pipe=call("kindling_after_pipe", "pipe", "run", "report"),
+            start_stream=self._start_stream if host.implements("kindling_start_stream") else None,
+            interrupt=call("kindling_interrupt_pipe", "pipe", "run"),
+            classify=call("kindling_classify_error", "error", "pipe"),
+            expected_seconds=self._expected_seconds if host.implements("kindling_expected_seconds") else None,
+            redact=self.redact,
+        )
+
+    def _expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
+        found: dict[str, float] = {}
+        for contributed in self.host.results("kindling_expected_seconds", pipe_ids=pipe_ids):
+            found.update(contributed)
+        return found
 
     def _describe_entity(self, entity_id: str) -> EntityInfo | None:
         info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
@@ -334,43 +414,18 @@ class App:
     def _known_entities(self) -> list[str]:
         return [entity_id for ids in self.host.results("kindling_entity_ids") for entity_id in ids]
 
-    def _before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
-        reason: str | None = self.host.call("kindling_before_pipe", pipe=pipe, run=run)
-        return reason
-
     def _start_stream(self, pipe: PipeMetadata, run: RunInfo) -> int | None:
         result: WriteResult | None = self.host.call("kindling_start_stream", pipe=pipe, run=run)
         return result.rows if result else None
 
-    def _io(
-        self, run: RunInfo, plan: ExecutionPlan
-    ) -> tuple[Callable[[str, PipeMetadata], Any], Callable[[str, Any, PipeMetadata], WriteResult]]:
-        """Make the read and write functions of one run out of the hooks."""
-
-        def read(entity_id: str, pipe: PipeMetadata) -> Any:
-            entity, version = split_version(entity_id)
-            cache = plan.cache_recommendations.get(entity_id)
-            request = ReadRequest(entity, pipe, run, version=version, cache=cache)
-            frame = self.host.call("kindling_read", request=request)
-            if frame is None:
-                raise PluginError(self._nobody("reads", entity, pipe))
-            return frame
-
-        def write(entity_id: str, value: Any, pipe: PipeMetadata) -> WriteResult:
-            request = WriteRequest(entity_id, value, pipe, run)
-            result: WriteResult | None = self.host.call("kindling_write", request=request)
-            if result is None:
-                raise PluginError(self._nobody("writes", entity_id, pipe))
-            return result
-
-        return read, write
-
-    def _nobody(self, does: str, entity_id: str, pipe: PipeMetadata) -> str:
-        return (
-            f"No active feature {does} {entity_id!r} for pipe {pipe.pipe_id!r}. "
-            f"Active features: {', '.join(self.features) or 'none'}; "
-            f"add one that keeps tables, such as 'entities', to the job's features."
-        )
+    def _io(self, run: RunInfo, plan: ExecutionPlan) -> RunIO:
+        options = self._run_options()
+        once = {
+            pipe_id
+            for pipe_id, policy in policies_of(plan.pipes.values(), options.pipe, options.pools).items()
+            if policy.retry.attempts > 1
+        }
+        return HookIO(self.host, run, plan, self.config.section("execution").cache, once)
 
 
 def _feature_with(owns: Callable[[Any], bool], hook: str, active: Sequence[str]) -> str | None:

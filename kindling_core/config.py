@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -50,10 +50,36 @@ class SignalsSection(Section):
     strict: bool = Field(False, description="raise when a receiver fails or a signal is misused")
 
 
+class RetrySection(Section):
+    """``[execution.retry]``, see ``RetryPolicy``."""
+
+    attempts: int = Field(1, ge=1, description="how often a pipe is tried")
+    delay_seconds: float = Field(1.0, ge=0, description="before the second attempt")
+    backoff_multiplier: float = Field(2.0, ge=1, description="how much longer each further delay is")
+    max_delay_seconds: float = Field(60.0, ge=0, description="the longest delay")
+    jitter: float = Field(0.5, ge=0, le=1, description="the part of a delay that is left to chance")
+
+
 class ExecutionSection(Section):
     """``[execution]``."""
 
     max_workers: int = Field(4, ge=1, description="pipes that run at the same time")
+    schedule: Literal["ready", "generation"] = Field(
+        "ready", description="a pipe starts once its last producer has ended, or once its generation may"
+    )
+    on_failure: Literal["skip_downstream", "fail_fast"] = Field(
+        "skip_downstream", description="what a failed pipe means: what depends on it is skipped, or nothing new starts"
+    )
+    retry: RetrySection = Field(
+        default_factory=lambda: RetrySection.model_validate({}), description="of each pipe, but for its own option"
+    )
+    timeout_seconds: float | None = Field(None, gt=0, description="how long a run may take")
+    pipe_timeout_seconds: float | None = Field(None, gt=0, description="how long an attempt at a pipe may take")
+    grace_seconds: float = Field(2.0, ge=0, description="how long what is told to stop may take to")
+    pools: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="pool -> its pipes that run at a time")
+    cache: Literal["auto", "always", "never"] = Field(
+        "auto", description="keep what several pipes read in memory: where it pays, always, never"
+    )
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,18 @@ class PipeError(KindlingError):
     """A pipe broke one of the framework's rules while it ran, such as returning nothing for its output."""
 
 
+class PipeTimeout(PipeError, TimeoutError):
+    """A pipe took longer than its ``timeout_seconds``."""
+
+
+class PipeCancelled(PipeError):
+    """A pipe was stopped because its run was cancelled."""
+
+
+class PipeAbandoned(PipeError):
+    """A pipe that could not be stopped was given up; what it still does has no effect."""
+
+
 class GenerationFailed(KindlingError):
     """At least one pipe of a generation failed.
 
@@ -95,11 +107,20 @@ class RunFailed(KindlingError):
 
     Attributes:
         report: what happened to each pipe.
+        failures: pipe id -> what it raised, in the order in which the pipes failed; the first is the cause.
     """
 
     def __init__(self, message: str, report: RunReport) -> None:
         self.report = report
         super().__init__(message)
+
+    @property
+    def failures(self) -> dict[str, BaseException]:
+        return dict(self.report.exceptions)
+
+
+class RunTimeout(KindlingError, TimeoutError):
+    """A run took longer than its ``timeout_seconds``."""
 
 
 def _rebuilt(kind: type[KindlingError], args: tuple[Any, ...]) -> KindlingError:

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar
 from uuid import uuid4
 
+from kindling_core.dispatch import REACHED, Attempt, Dispatcher, Verdict, Work
 from kindling_core.errors import GenerationFailed
 from kindling_core.payloads import AfterGeneration, BeforeGeneration
+from kindling_core.schedule import ReadyQueue, Schedule, unordered
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
 class GenerationExecutor(SignalEmitter):
-    """Runs generations on a pool of threads that is kept from one to the next; ``close()`` ends it.
+    """Runs generations on a crew of threads that is kept from one to the next; ``close()`` ends it.
 
     Args:
-        max_workers: pipes at a time. With 1, and for a generation of one pipe, pipes run on the calling thread.
+        max_workers: pipes at a time.
     """
 
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (BeforeGeneration, AfterGeneration)
     EMITS: ClassVar[list[str]] = [payload.SIGNAL for payload in PAYLOADS]
 
-    def __init__(self, max_workers: int = 4, signal_provider: SignalProvider | None = None) -> None:
+    def __init__(
+        self,
+        max_workers: int = 4,
+        signal_provider: SignalProvider | None = None,
+        *,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
         super().__init__()
-        if max_workers < 1:
-            raise ValueError(f"max_workers is {max_workers}; at least 1 pipe must be able to run.")
         self.max_workers = max_workers
-        self._pool: ThreadPoolExecutor | None = None
+        self._cancel = threading.Event()
+        self._dispatcher = dispatcher or Dispatcher(max_workers, cancel=self._cancel)
         if signal_provider is not None:
             self.set_signal_provider(signal_provider)
 
@@ -58,6 +63,35 @@ class GenerationExecutor(SignalEmitter):
             GenerationFailed: with every failure and result; its cause is the first failure.
             KeyboardInterrupt: came to this thread or out of a pipe; what had started has ended.
         """
+        work = _FailFast(pipe_executor, cancel)
+        results = self.run_generation(generation, work, generation_index, run_id=run_id)
+        if work.failures:
+            first = next(iter(work.failures.values()))
+            if any(isinstance(error, KeyboardInterrupt) for error in work.failures.values()):
+                raise KeyboardInterrupt from first
+            raise GenerationFailed(work.failures, results) from first
+        return results
+
+    def run_generation(
+        self,
+        generation: Sequence[str],
+        work: Work,
+        generation_index: int,
+        *,
+        run_id: str | None = None,
+        pools: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        schedule: Schedule | None = None,
+        timeout: BaseException | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, bool]:
+        """Run what is asked of a generation, whatever a failure means to the others of it.
+
+        Args:
+            work: decides what becomes of a pipe; its ``results`` say how each that was started has ended.
+            schedule: the pipes that are left of the generation, with their priorities; all of them unless given.
+            timeout, deadline: see ``Dispatcher.run``.
+        """
         operation_id = str(uuid4())
         self.emit(
             BeforeGeneration.SIGNAL,
@@ -67,15 +101,13 @@ class GenerationExecutor(SignalEmitter):
             run_id=run_id,
             operation_id=operation_id,
         )
-        attempt = _Attempt(pipe_executor, cancel)
+        results: dict[str, bool] = {}
         try:
-            if self.max_workers == 1 or len(generation) == 1:
-                for pipe_id in generation:
-                    attempt.run(pipe_id)
-            elif generation:
-                self._run_in_pool(generation, attempt)
+            queue = ReadyQueue(schedule or unordered(generation), pools, limits)
+            self._dispatcher.run(queue, work, timeout=timeout, deadline=deadline)
         finally:
-            results = {pipe_id: attempt.results[pipe_id] for pipe_id in generation if pipe_id in attempt.results}
+            ended: Mapping[str, bool] = getattr(work, "results", {})
+            results = {pipe_id: ended[pipe_id] for pipe_id in generation if pipe_id in ended}
             succeeded = sum(results.values())
             self.emit(
                 AfterGeneration.SIGNAL,
@@ -86,29 +118,11 @@ class GenerationExecutor(SignalEmitter):
                 run_id=run_id,
                 operation_id=operation_id,
             )
-        if attempt.failures:
-            first = next(iter(attempt.failures.values()))
-            if any(isinstance(error, KeyboardInterrupt) for error in attempt.failures.values()):
-                raise KeyboardInterrupt from first
-            raise GenerationFailed(attempt.failures, results) from first
         return results
-
-    def _run_in_pool(self, generation: Sequence[str], attempt: _Attempt) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.max_workers, thread_name_prefix="kindling-pipe")
-        try:
-            # Each pipe gets a copy of the caller's context, so that what a tracer keeps there reaches the pipe.
-            wait([self._pool.submit(contextvars.copy_context().run, attempt.run, pipe_id) for pipe_id in generation])
-        except BaseException:
-            # Ctrl-C arrives here. A second one breaks off this wait too, and leaves what hangs behind.
-            attempt.stop_and_wait()
-            raise
 
     def close(self) -> None:
         """End the threads; may be called twice, and the executor may be used again afterwards."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False)
+        self._dispatcher.close()
 
     def __enter__(self) -> GenerationExecutor:
         return self
@@ -119,38 +133,38 @@ class GenerationExecutor(SignalEmitter):
         self.close()
 
 
-class _Attempt:
-    """What the threads of one generation share."""
+class _NotStarted(Exception):
+    """The generation was cancelled before this pipe began."""
+
+
+class _FailFast:
+    """Plain callables as the work of a dispatcher. Implements ``Work``."""
 
     def __init__(self, pipe_executor: Callable[[str], object], cancel: threading.Event | None) -> None:
         self._pipe_executor = pipe_executor
         self._cancel = cancel
-        self._changed = threading.Condition()
-        self._running = 0
-        self._stopped = False
         self.results: dict[str, bool] = {}
         self.failures: dict[str, BaseException] = {}
 
-    def run(self, pipe_id: str) -> None:
-        with self._changed:
-            if self._stopped or (self._cancel is not None and self._cancel.is_set()):
-                return
-            self._running += 1
-        failure: BaseException | None = None
-        try:
-            self._pipe_executor(pipe_id)
-        except BaseException as error:  # noqa: BLE001 - a pipe that exits or is interrupted has failed, too
-            failure = error
-        with self._changed:
-            self._running -= 1
-            self.results[pipe_id] = failure is None
-            if failure is not None:
-                self._stopped = True
-                self.failures[pipe_id] = failure
-            self._changed.notify_all()
+    def timeout_seconds(self, pipe_id: str) -> float | None:
+        return None
 
-    def stop_and_wait(self) -> None:
-        """Let nothing new start and wait for what runs, also for what an interrupted caller lost track of."""
-        with self._changed:
-            self._stopped = True
-            self._changed.wait_for(lambda: self._running == 0)
+    def perform(self, attempt: Attempt) -> object:
+        if self._cancel is not None and self._cancel.is_set():
+            raise _NotStarted
+        return self._pipe_executor(attempt.pipe_id)
+
+    def settle(self, attempt: Attempt, result: object, error: BaseException | None) -> Verdict:
+        if isinstance(error, _NotStarted):
+            return Verdict(False, stop=True)
+        self.results[attempt.pipe_id] = error is None and not attempt.abandoned
+        if self.results[attempt.pipe_id]:
+            return REACHED
+        self.failures[attempt.pipe_id] = error or KeyboardInterrupt(f"{attempt.pipe_id!r} was given up.")
+        return Verdict(False, stop=True)
+
+    def skipped(self, pipe_id: str, because_of: str) -> None:
+        raise AssertionError(f"{pipe_id!r} waits for nobody")  # nothing in a generation depends on another
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """A plain callable cannot be asked to stop; it is waited for, or left behind."""

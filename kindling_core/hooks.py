@@ -10,7 +10,7 @@ not None; ``@hookimpl(wrapper=True)`` goes around the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kindling_core.checks import Check
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan import ExecutionPlan
+    from kindling_core.report import PipeReport, RunReport
     from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
     from kindling_core.signals import SignalEmitter
 
@@ -86,9 +87,45 @@ def kindling_plan(plan: ExecutionPlan, run: RunInfo) -> None:
     """Called with each plan before it runs. Raise PlanError to refuse it."""
 
 
+@hookspec
+def kindling_before_run(plan: ExecutionPlan, run: RunInfo) -> None:
+    """Called once a run is planned, before anybody is told. Take what the run needs; raise to refuse it."""
+
+
+@hookspec
+def kindling_after_run(run: RunInfo, report: RunReport | None) -> None:
+    """Called for each run that ``kindling_before_run`` was called for. Release what you hold; None: it was refused."""
+
+
+@hookspec
+def kindling_expected_seconds(pipe_ids: Sequence[str]) -> Mapping[str, float]:
+    """Called while planning. Return what these pipes are expected to take: pipe id -> seconds."""
+    return {}
+
+
 @hookspec(firstresult=True)
 def kindling_before_pipe(pipe: PipeMetadata, run: RunInfo) -> str | None:
-    """Called on the pipe's thread before it reads. Return a reason to skip the pipe. First result."""
+    """Called on the pipe's thread before each attempt. Return a reason to skip the pipe. First result."""
+
+
+@hookspec
+def kindling_pipe_succeeded(pipe: PipeMetadata, run: RunInfo, result: WriteResult) -> None:
+    """Called with what a pipe has written, before anybody is told. Write it down; raise to fail the pipe."""
+
+
+@hookspec
+def kindling_after_pipe(pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
+    """Called once a pipe has ended, however it did. Release what you hold for it; what is raised here is logged."""
+
+
+@hookspec
+def kindling_interrupt_pipe(pipe: PipeMetadata, run: RunInfo) -> None:
+    """Called when a pipe has to stop (timeout, cancelling), on another thread. Stop what your engine does for it."""
+
+
+@hookspec(firstresult=True)
+def kindling_classify_error(error: BaseException, pipe: PipeMetadata) -> bool | None:
+    """Called when an attempt failed and there may be another. Return whether that is worth it. First result."""
 
 
 @hookspec(firstresult=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from kindling_core.signals._payload import ReceiverFailed as ReceiverFailed
@@ -48,6 +48,7 @@ class RunFailed(SignalPayload):
     error_type: Annotated[str, "the error's class"]
     duration_seconds: Annotated[float, "of the run"]
     run_id: Annotated[str, "the run"]
+    failed_pipes: Annotated[list[str], "all that failed, the first one first"] = field(default_factory=list)
 
 
 @dataclass
@@ -60,6 +61,7 @@ class BeforePipe(SignalPayload):
     pipe_name: Annotated[str, "its name for people"]
     pipe_index: Annotated[int, "its place in the plan, from 0"]
     run_id: Annotated[str, "the run"]
+    attempt: Annotated[int, "from 1; sent once, with the first attempt"] = 1
 
 
 @dataclass
@@ -73,11 +75,36 @@ class AfterPipe(SignalPayload):
     duration_seconds: Annotated[float, "reading, computing and writing"]
     rows_processed: Annotated[int | None, "rows written; 0 if nothing was, None if the engine cannot tell"]
     run_id: Annotated[str, "the run"]
+    attempt: Annotated[int, "the one that succeeded, from 1"] = 1
+    will_retry: Annotated[bool, "False"] = False
+    output_entity_id: Annotated[str | None, "what it writes"] = None
+    version_written: Annotated[int | None, "of the output table, None where that is not known"] = None
+    versions_read: Annotated[dict[str, int], "entity id -> table version, as far as they are known"] = field(
+        default_factory=dict
+    )
+
+
+@dataclass
+class PipeRetrying(SignalPayload):
+    """An attempt at a pipe has failed, and there will be another."""
+
+    SIGNAL: ClassVar[str] = "datapipes.pipe_retrying"
+
+    pipe_id: Annotated[str, "the pipe"]
+    pipe_name: Annotated[str, "its name for people"]
+    error: Annotated[str, "the error's message"]
+    error_type: Annotated[str, "the error's class"]
+    duration_seconds: Annotated[float, "since the first attempt began"]
+    run_id: Annotated[str, "the run"]
+    attempt: Annotated[int, "the one that failed, from 1"] = 1
+    max_attempts: Annotated[int, "how many there may be"] = 1
+    delay_seconds: Annotated[float, "until the next one"] = 0.0
+    will_retry: Annotated[bool, "True"] = True
 
 
 @dataclass
 class PipeFailed(SignalPayload):
-    """A pipe has failed; its output is as it was."""
+    """A pipe has failed for good; its output is as it was."""
 
     SIGNAL: ClassVar[str] = "datapipes.pipe_failed"
 
@@ -87,6 +114,9 @@ class PipeFailed(SignalPayload):
     error_type: Annotated[str, "the error's class"]
     duration_seconds: Annotated[float, "until the failure"]
     run_id: Annotated[str, "the run"]
+    attempt: Annotated[int, "the last one, from 1"] = 1
+    will_retry: Annotated[bool, "False; pipe_retrying tells of attempts that another one follows"] = False
+    allowed: Annotated[bool, "its failure does not fail the run"] = False
 
 
 @dataclass
@@ -99,6 +129,7 @@ class PipeSkipped(SignalPayload):
     pipe_name: Annotated[str, "its name for people"]
     reason: Annotated[str, "why"]
     run_id: Annotated[str, "the run"]
+    caused_by: Annotated[str | None, "the pipe whose failure is the reason"] = None
 
 
 @dataclass

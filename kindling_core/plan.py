@@ -31,6 +31,8 @@ class ExecutionPlan:
         dependency_graph: networkx DiGraph, or without networkx a dict pipe id -> set of producers.
         pipes: pipe id -> declaration, in run order.
         notes: what a reader of the plan should know, such as a table that is read while a stream writes it.
+        pinned_versions: entity id -> the version that every pipe reads, of what the run does not write; what a feature
+            finds here when the run starts, it keeps to, and adds what is missing.
     """
 
     generations: list[list[str]]
@@ -41,6 +43,7 @@ class ExecutionPlan:
     dependency_graph: Graph | None = None
     pipes: dict[str, PipeMetadata] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
+    pinned_versions: dict[str, int] = field(default_factory=dict)
 
     @property
     def pipe_ids(self) -> list[str]:

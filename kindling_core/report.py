@@ -18,6 +18,11 @@ class PipeReport:
         started_seconds: from the start of the run; None for a pipe that never started.
         attempts: how often it was started.
         reason: why it was skipped.
+        caused_by: the pipe whose failure had it skipped.
+        allowed: it failed, and was allowed to.
+        abandoned: it could not be stopped and was left behind.
+        version_written: of its output table, where there are versions.
+        versions_read: entity id -> table version, as far as they are known.
         generation: its place in the plan; None in a run without a graph.
         note: one line that the feature which wrote the output has to say.
         details: plain values of that feature, such as the counts of its expectations.
@@ -38,6 +43,11 @@ class PipeReport:
     output_entity_id: str | None = None
     note: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    caused_by: str | None = None
+    allowed: bool = False
+    abandoned: bool = False
+    version_written: int | None = None
+    versions_read: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,25 +1,30 @@
-"""Runs pipes: plans, executes generation by generation, tells what happens, and reports."""
+"""Runs pipes: plans, starts each as soon as it may, tells what happens, and reports."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from numbers import Integral
 from time import perf_counter
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from kindling_core import payloads
-from kindling_core._run import Memory, Read, Run, Write
-from kindling_core.errors import GenerationFailed, KindlingError, PipeError, PlanError, RunFailed, did_you_mean
+from kindling_core._generations import GenerationTracker
+from kindling_core._run import Read, Run, RunIO, RunOptions, Seams, Write
+from kindling_core._work import PipeWork
+from kindling_core.dispatch import Clock, Dispatcher
+from kindling_core.errors import PipeCancelled, PipeDefinitionError, PlanError, RunFailed, RunTimeout, did_you_mean
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan import ExecutionPlan, ExecutionStrategy, strategy_for
+from kindling_core.policy import PipePolicy, policies_of
 from kindling_core.report import RunReport
-from kindling_core.requests import RunInfo, WriteResult
+from kindling_core.requests import RunInfo
+from kindling_core.schedule import ReadyQueue, Schedule, schedule_of
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -32,13 +37,12 @@ class DataPipesExecuter(SignalEmitter):
         write_entity: ``write_entity(entity_id, value, pipe)`` returns the rows written, None if not known.
             Default: keeps the value in memory until the run ends.
         max_workers: pipes at a time.
-        io: makes the pair of read and write for each run, in place of the two above.
+        options: schedule, failure policy, retries, timeouts and pools.
+        seams: where others take part.
+        io: makes what each run reads and writes with, in place of the two functions above.
         describe_entity, known_entities: see ``PipeGraphBuilder``.
-        before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread.
-        on_plan: called with each plan before it runs; raises PlanError to refuse it.
-        start_stream: starts the query of a streaming pipe and returns once it runs.
-        redact: masks secrets in the error texts of signals and reports.
-        cancel: once set, nothing new starts. The owner of a given event clears it.
+        cancel: once set, nothing new starts and running pipes are told to stop. The owner of a given event clears it.
+        clock: time for delays and timeouts; replaced in tests.
     """
 
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (
@@ -47,6 +51,7 @@ class DataPipesExecuter(SignalEmitter):
         payloads.RunFailed,
         payloads.BeforePipe,
         payloads.AfterPipe,
+        payloads.PipeRetrying,
         payloads.PipeFailed,
         payloads.PipeSkipped,
         payloads.PlanCreated,
@@ -63,14 +68,13 @@ class DataPipesExecuter(SignalEmitter):
         signal_provider: SignalProvider | None = None,
         max_workers: int = 4,
         *,
-        io: Callable[[RunInfo, ExecutionPlan], tuple[Read, Write]] | None = None,
+        options: RunOptions | None = None,
+        seams: Seams | None = None,
+        io: Callable[[RunInfo, ExecutionPlan], RunIO] | None = None,
         describe_entity: DescribeEntity | None = None,
         known_entities: Callable[[], Iterable[str]] | None = None,
-        before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None,
-        on_plan: Callable[[ExecutionPlan, RunInfo], object] | None = None,
-        start_stream: Callable[[PipeMetadata, RunInfo], int | None] | None = None,
-        redact: Callable[[str], str] | None = None,
         cancel: threading.Event | None = None,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__()
         if max_workers < 1:
@@ -78,16 +82,13 @@ class DataPipesExecuter(SignalEmitter):
         self._builder = PipeGraphBuilder(
             pipe_registry, signal_provider, describe_entity=describe_entity, known_entities=known_entities
         )
-        self._read_entity = read_entity
-        self._write_entity = write_entity
         self._max_workers = max_workers
-        self._io = io
-        self._before_pipe = before_pipe
-        self._on_plan = on_plan
-        self._start_stream = start_stream
-        self._redact = redact
+        self._options = options or RunOptions()
+        self._seams = seams or Seams()
+        self._io = io or (lambda info, plan: RunIO(read_entity, write_entity))
         self._owns_cancel = cancel is None
         self._cancel = cancel or threading.Event()
+        self._clock = clock or Clock()
         self._warned: set[str] = set()
         self._provider: SignalProvider | None = None
         if signal_provider is not None:
@@ -99,7 +100,7 @@ class DataPipesExecuter(SignalEmitter):
         self._provider = provider
 
     def cancel(self) -> None:
-        """End the current run: nothing new starts, running pipes end, the run fails as cancelled."""
+        """End the current run: nothing new starts, running pipes are told to stop, the run fails as cancelled."""
         self._cancel.set()
 
     def plan(self, pipes: Sequence[str], mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
@@ -110,58 +111,70 @@ class DataPipesExecuter(SignalEmitter):
         """
         return self._arrange(pipes, True, _mode(mode))[1]
 
+    def schedule(self, plan: ExecutionPlan) -> Schedule:
+        """Return what waits for what in a plan, with what each pipe is expected to take."""
+        expected = self._seams.expected_seconds
+        return schedule_of(plan, expected(plan.pipe_ids) if expected is not None else None)
+
     def run_datapipes(
         self,
         pipes: Sequence[str],
         use_graph: bool = True,
         mode: ExecutionMode | str = ExecutionMode.BATCH,
+        *,
+        like: RunInfo | None = None,
+        pinned_versions: Mapping[str, int] | None = None,
     ) -> RunReport:
-        """Run pipes; after the first failure nothing new starts.
+        """Run pipes; what does not depend on a failure goes on, unless the options say otherwise.
 
         Args:
             pipes: their ids.
             use_graph: order them by their inputs and run independent ones beside each other. Without it, and
                 for a single pipe, they run in the given order, one after the other.
+            like: what is known of the run beforehand, such as the run that it resumes.
+            pinned_versions: entity id -> the version that every pipe reads.
 
         Raises:
             PlanError: nothing ran.
-            RunFailed: a pipe failed or the run was cancelled; carries the report.
+            RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         clock = perf_counter()
         operation_id = str(uuid4())
-        run_id = _new_run_id()
+        info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
+        held = False
         try:
             checked_mode = _mode(mode)
             strategy, plan = self._arrange(pipes, use_graph, checked_mode)
             if use_graph and plan.total_pipes <= 1:
                 strategy, plan = None, _in_given_order(list(plan.pipes.values()), checked_mode)
-            info = RunInfo(run_id, checked_mode.value, plan.pipe_ids)
-            if self._on_plan is not None:
-                self._on_plan(plan, info)
-            read, write = self._read_and_write(info, plan)
+            root = info.root_run_id if info.resumes else info.run_id
+            info = replace(info, mode=checked_mode.value, pipe_ids=plan.pipe_ids, root_run_id=root)
+            plan.pinned_versions.update(pinned_versions or {})
+            policies = self._policies(plan)
+            schedule = self.schedule(plan)
+            if self._seams.on_plan is not None:
+                self._seams.on_plan(plan, info)
+            held = True
+            if self._seams.before_run is not None:
+                self._seams.before_run(plan, info)
+            run = Run(info, plan, self._io(info, plan), clock, operation_id)
         except BaseException as error:
-            self.emit(
-                payloads.RunFailed.SIGNAL,
-                pipe_ids=[pipes] if isinstance(pipes, str) else list(pipes),
-                failed_pipe=None,
-                success_count=0,
-                error=self._told(error),
-                error_type=type(error).__name__,
-                duration_seconds=perf_counter() - clock,
-                run_id=run_id,
-                operation_id=operation_id,
-            )
+            self._refuse(error, info, pipes, clock, operation_id, held)
             if isinstance(error, PlanError) or not isinstance(error, Exception):
                 raise
             raise PlanError(self._told(error)) from error
-        run = Run(info, plan, read, write, clock, operation_id)
+        generations = (
+            GenerationTracker(plan, info.run_id, self.emit)
+            if strategy is not None and self._options.schedule == "ready"
+            else None
+        )
+        work = PipeWork(run, policies, self._options.on_failure, self.emit, self._seams, generations, self._warned)
+        failure: BaseException | None = None
         try:
-            self._execute(run, strategy)
-        except GenerationFailed as failed:
-            return self._finish(run, failed.__cause__)
+            self._execute(run, work, strategy, schedule, policies)
         except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
-            return self._finish(run, error)
-        return self._finish(run, None)
+            failure = error
+        return self._finish(run, work, failure)
 
     # Planning
 
@@ -172,7 +185,7 @@ class DataPipesExecuter(SignalEmitter):
             raise PlanError(f"Give a list of pipe ids: [{pipe_ids!r}].")
         pipes = self._builder.definitions(pipe_ids)
         for pipe in pipes:
-            if pipe.mode == "streaming" and self._start_stream is None:
+            if pipe.mode == "streaming" and self._seams.start_stream is None:
                 raise PlanError(
                     f"Pipe {pipe.pipe_id!r} is a streaming pipe, and no active feature runs those. "
                     f"pip install kindling-streaming, and add 'streaming' to the job's features."
@@ -183,15 +196,39 @@ class DataPipesExecuter(SignalEmitter):
         strategy = strategy_for(mode, pipes)
         return strategy, strategy.arrange(self._builder.connect(pipe_ids), pipes)
 
-    def _read_and_write(self, info: RunInfo, plan: ExecutionPlan) -> tuple[Read, Write]:
-        if self._io is not None:
-            return self._io(info, plan)
-        memory = Memory()
-        return self._read_entity or memory.read, self._write_entity or memory.write
+    def _policies(self, plan: ExecutionPlan) -> dict[str, PipePolicy]:
+        try:
+            return policies_of(plan.pipes.values(), self._options.pipe, self._options.pools)
+        except PipeDefinitionError as error:
+            raise PlanError(str(error)) from error
+
+    def _refuse(
+        self, error: BaseException, info: RunInfo, pipes: Sequence[str], clock: float, operation_id: str, held: bool
+    ) -> None:
+        if held:
+            self._release(info, None)
+        self.emit(
+            payloads.RunFailed.SIGNAL,
+            pipe_ids=[pipes] if isinstance(pipes, str) else list(pipes),
+            failed_pipe=None,
+            success_count=0,
+            error=self._told(error),
+            error_type=type(error).__name__,
+            duration_seconds=perf_counter() - clock,
+            run_id=info.run_id,
+            operation_id=operation_id,
+        )
 
     # Running
 
-    def _execute(self, run: Run, strategy: ExecutionStrategy | None) -> None:
+    def _execute(
+        self,
+        run: Run,
+        work: PipeWork,
+        strategy: ExecutionStrategy | None,
+        schedule: Schedule,
+        policies: Mapping[str, PipePolicy],
+    ) -> None:
         plan, run_id = run.plan, run.info.run_id
         if strategy is not None:
             if self._provider is not None:
@@ -206,113 +243,90 @@ class DataPipesExecuter(SignalEmitter):
             generation_count=len(plan.generations),
             operation_id=run.operation_id,
         )
-        if strategy is None:
-            for pipe_id in run.info.pipe_ids:
-                if self._cancel.is_set():
-                    return
-                self._run_pipe(run, pipe_id)
-            return
-        # Without networkx the graph is a plain dict, and the contract has such runs go one pipe at a time.
-        workers = 1 if isinstance(plan.dependency_graph, dict) else self._max_workers
-        with GenerationExecutor(workers, self._provider) as executor:
-            for index, generation in enumerate(plan.generations):
-                if self._cancel.is_set():
-                    return
-                executor.execute_generation(
-                    generation,
-                    lambda pipe_id: self._run_pipe(run, pipe_id),
-                    index,
-                    run_id=run_id,
-                    cancel=self._cancel,
-                )
-
-    def _run_pipe(self, run: Run, pipe_id: str) -> int | None:
-        pipe = run.plan.pipes[pipe_id]
-        common = {
-            "pipe_id": pipe_id,
-            "pipe_name": pipe.name,
-            "run_id": run.info.run_id,
-            "operation_id": str(uuid4()),
+        limit = self._options.timeout_seconds
+        timeout = RunTimeout(f"The run took longer than {limit:g} s") if limit is not None else None
+        limits: dict[str, Any] = {
+            "pools": {one: policy.pool for one, policy in policies.items() if policy.pool is not None},
+            "limits": self._options.pools,
         }
-        started = run.start(pipe_id)
-        announced = False
+        until: dict[str, Any] = {
+            "timeout": timeout,
+            "deadline": None if limit is None else self._clock.now() + limit,
+        }
+        # Without networkx the graph is a plain dict, and the contract has such runs go one pipe at a time.
+        one_by_one = strategy is None or isinstance(plan.dependency_graph, dict)
+        dispatcher = Dispatcher(
+            1 if one_by_one else self._max_workers,
+            grace_seconds=self._options.grace_seconds,
+            cancel=self._cancel,
+            clock=self._clock,
+        )
         try:
-            reason = self._reason_to_skip(pipe, run)
-            if reason is None:
-                announced = True
-                self.emit(payloads.BeforePipe.SIGNAL, pipe_index=run.index[pipe_id], **common)
-                written = self._do(run, pipe)
-        except BaseException as error:
-            duration = perf_counter() - started
-            told, kind = self._told(error), type(error).__name__
-            details = error.details if isinstance(error, KindlingError) else {}
-            if run.end(pipe_id, "failed", duration, error=told, error_type=kind, exception=error, details=details):
-                if not announced:
-                    self.emit(payloads.BeforePipe.SIGNAL, pipe_index=run.index[pipe_id], **common)
-                self.emit(
-                    payloads.PipeFailed.SIGNAL,
-                    error=told,
-                    error_type=kind,
-                    duration_seconds=duration,
-                    **common,
-                )
-            raise
-        duration = perf_counter() - started
-        if reason is not None:
-            if run.end(pipe_id, "skipped", duration, reason=reason):
-                self.emit(payloads.PipeSkipped.SIGNAL, reason=reason, **common)
-            return 0
-        rows = written.rows
-        if run.end(pipe_id, "succeeded", duration, rows=rows, note=written.note, details=written.details):
-            self.emit(payloads.AfterPipe.SIGNAL, duration_seconds=duration, rows_processed=rows, **common)
-        return rows
+            if strategy is not None and self._options.schedule == "generation":
+                self._by_generation(run, work, dispatcher, schedule, {**limits, **until})
+            else:
+                dispatcher.run(ReadyQueue(schedule, **limits), work, **until)
+        finally:
+            dispatcher.close()
+        if timeout is not None and run.open_pipes() and not self._cancel.is_set() and not run.failed():
+            raise timeout
 
-    def _reason_to_skip(self, pipe: PipeMetadata, run: Run) -> str | None:
-        reason = self._before_pipe(pipe, run.info) if self._before_pipe is not None else None
-        return None if reason is None else str(reason)
-
-    def _do(self, run: Run, pipe: PipeMetadata) -> WriteResult:
-        if pipe.mode == "streaming" and self._start_stream is not None:
-            return WriteResult(self._start_stream(pipe, run.info))
-        inputs = {parameter: run.read(entity_id, pipe) for parameter, entity_id in pipe.parameters.items()}
-        value = pipe.execute(**inputs)
-        if pipe.output_entity_id is None:
-            if value is not None and pipe.pipe_id not in self._warned:
-                self._warned.add(pipe.pipe_id)
-                logging.getLogger("kindling.pipes").warning(
-                    "Pipe %r (%s) returned a %s but declares no output, so it is dropped. Declare output=..., "
-                    "or return nothing.",
-                    pipe.pipe_id,
-                    pipe.location,
-                    type(value).__name__,
-                )
-            return WriteResult(0)
-        if value is None:
-            raise PipeError(
-                f"Pipe {pipe.pipe_id!r} ({pipe.location}) returned nothing for its output "
-                f"{pipe.output_entity_id!r}. Return it, or declare no output if the pipe writes by itself."
-            )
-        written = run.write(pipe.output_entity_id, value, pipe)
-        if isinstance(written, WriteResult):
-            return written
-        # A user's own write function may return anything, its frame for one; only a count is a count.
-        return WriteResult(int(written) if isinstance(written, Integral) else None)
+    def _by_generation(
+        self, run: Run, work: PipeWork, dispatcher: Dispatcher, schedule: Schedule, limits: Mapping[str, Any]
+    ) -> None:
+        """Run with a barrier after each generation, leaving out what failures touch."""
+        executor = GenerationExecutor(dispatcher.max_workers, self._provider, dispatcher=dispatcher)
+        because: dict[str, str] = {}
+        for index, generation in enumerate(run.plan.generations):
+            left = []
+            for pipe_id in generation:
+                cause = next((because[one] for one in schedule.needs.get(pipe_id, ()) if one in because), None)
+                if cause is None:
+                    left.append(pipe_id)
+                else:
+                    because[pipe_id] = cause
+                    work.skipped(pipe_id, cause)
+            if not left:
+                continue
+            if self._cancel.is_set() or dispatcher.stopped:
+                return
+            part = replace(schedule, pipe_ids=left, waits_for={}, needs={})
+            results = executor.run_generation(generation, work, index, run_id=run.info.run_id, schedule=part, **limits)
+            because.update({pipe_id: pipe_id for pipe_id, reached in results.items() if not reached})
 
     # Ending
 
-    def _finish(self, run: Run, error: BaseException | None) -> RunReport:
-        cancelled = isinstance(error, KeyboardInterrupt) or (self._cancel.is_set() and bool(run.open_pipes()))
+    def _finish(self, run: Run, work: PipeWork, error: BaseException | None) -> RunReport:
+        # What was stopped with the run is no reason for its failure.
+        failed = run.failed(but=(KeyboardInterrupt, PipeCancelled))
+        stopped = isinstance(error, KeyboardInterrupt) or self._cancel.is_set() or bool(run.failed())
+        cancelled = stopped and not isinstance(error, RunTimeout) and bool(run.open_pipes() or run.failed())
+        cancelled = cancelled or isinstance(error, KeyboardInterrupt)
         if self._owns_cancel:
             self._cancel.clear()
-        failed_pipe = run.first_failed(but=KeyboardInterrupt)
-        if failed_pipe is not None:
-            status, skip_reason = "failed", f"pipe {failed_pipe!r} failed"
+        if failed:
+            status, skip_reason = "failed", f"pipe {failed[0]!r} failed"
         elif cancelled:
             status, skip_reason = "cancelled", "cancelled"
         else:
             status, skip_reason = ("failed", "the run failed") if error else ("succeeded", "")
-        self._close_open_pipes(run, skip_reason)
+        if isinstance(error, RunTimeout):
+            skip_reason = self._told(error)
+        try:
+            for pipe_id in run.open_pipes():
+                if run.has_started(pipe_id):
+                    work.give_up(pipe_id)
+                else:
+                    work.skip(pipe_id, skip_reason, failed[0] if failed and error is None else None)
+        except BaseException as raised:  # noqa: BLE001 - in strict mode a receiver may raise here, too
+            error, status = error or raised, "failed"
+            for pipe_id in run.open_pipes():
+                run.end(pipe_id, "skipped", 0.0, reason=skip_reason)
         report = run.report(status)
+        problem = self._release(run.info, report)
+        if problem is not None and status == "succeeded":
+            error, status = problem, "failed"
+            report.status = status
         common: dict[str, Any] = {
             "pipe_ids": list(run.info.pipe_ids),
             "success_count": report.count("succeeded"),
@@ -323,49 +337,61 @@ class DataPipesExecuter(SignalEmitter):
         if status == "succeeded":
             self.emit(payloads.AfterRun.SIGNAL, failed_count=report.count("failed"), **common)
             return report
-        if failed_pipe is not None:
-            failure = report.pipe(failed_pipe)
+        raise self._failure(report, failed, run.failed(), error, common)
+
+    def _failure(
+        self,
+        report: RunReport,
+        failed: Sequence[str],
+        stopped: Sequence[str],
+        error: BaseException | None,
+        common: Mapping[str, Any],
+    ) -> RunFailed:
+        """Tell that a run failed and return what to raise."""
+        first = failed[0] if failed else None
+        if first is not None:
+            failure = report.pipe(first)
             told, kind = failure.error or "", failure.error_type or ""
-            message = f"Pipe {failed_pipe!r} failed: {kind}: {told}"
-            error = report.exceptions.get(failed_pipe, error)
-        elif status == "cancelled":
-            failed_pipe = run.first_failed()
+            message = f"Pipe {first!r} failed: {kind}: {told}"
+            if len(failed) > 1:
+                others = "; ".join(
+                    f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed[1:]
+                )
+                message += f" ({len(failed)} pipes failed; also {others})"
+            error = report.exceptions.get(first, error)
+        elif report.status == "cancelled":
+            first = stopped[0] if stopped else None
             told, kind = "The run was cancelled.", "Cancelled"
             message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
         else:
             told, kind = self._told(error), type(error).__name__
             message = f"The run failed: {kind}: {told}"
-        self.emit(payloads.RunFailed.SIGNAL, failed_pipe=failed_pipe, error=told, error_type=kind, **common)
-        raise RunFailed(message, report) from error
+        self.emit(
+            payloads.RunFailed.SIGNAL,
+            failed_pipe=first,
+            failed_pipes=list(failed or stopped),
+            error=told,
+            error_type=kind,
+            **common,
+        )
+        result = RunFailed(message, report)
+        result.__cause__ = error
+        return result
 
-    def _close_open_pipes(self, run: Run, skip_reason: str) -> None:
-        """Give each pipe that has none its ending."""
-        for pipe_id in run.open_pipes():
-            common = {
-                "pipe_id": pipe_id,
-                "pipe_name": run.plan.pipes[pipe_id].name,
-                "run_id": run.info.run_id,
-                "operation_id": str(uuid4()),
-            }
-            if not run.has_started(pipe_id):
-                if run.end(pipe_id, "skipped", 0.0, reason=skip_reason):
-                    self.emit(payloads.PipeSkipped.SIGNAL, reason=skip_reason, **common)
-                continue
-            # Only a second Ctrl-C gets here: it broke off the wait for a pipe that is still running.
-            duration, told = run.seconds_since_start(pipe_id), "Still running when the run was given up."
-            abandoned = KeyboardInterrupt(told)
-            if run.end(pipe_id, "failed", duration, error=told, error_type="Abandoned", exception=abandoned):
-                self.emit(
-                    payloads.PipeFailed.SIGNAL,
-                    error=told,
-                    error_type="Abandoned",
-                    duration_seconds=duration,
-                    **common,
-                )
+    def _release(self, info: RunInfo, report: RunReport | None) -> BaseException | None:
+        """Let the features release what they hold; return what went wrong with that."""
+        if self._seams.after_run is None:
+            return None
+        try:
+            self._seams.after_run(info, report)
+        except Exception as error:
+            logging.getLogger("kindling.runs").exception("A feature failed at the end of run %s.", info.run_id)
+            return error
+        return None
 
     def _told(self, error: BaseException | None) -> str:
         text = str(error) or type(error).__name__
-        return self._redact(text) if self._redact is not None else text
+        return self._seams.redact(text) if self._seams.redact is not None else text
 
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:

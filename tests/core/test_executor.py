@@ -37,18 +37,11 @@ def test_pipes_of_a_generation_run_at_the_same_time():
         }
 
 
-def test_one_worker_runs_on_the_calling_thread_in_order():
+def test_one_worker_runs_pipes_in_order():
     seen = []
-    executor = GenerationExecutor(max_workers=1)
-    executor.execute_generation(["b", "a"], lambda pipe_id: seen.append((pipe_id, threading.get_ident())), 0)
-    assert seen == [("b", threading.get_ident()), ("a", threading.get_ident())]
-
-
-def test_a_single_pipe_runs_on_the_calling_thread():
-    seen = []
-    with GenerationExecutor() as executor:
-        executor.execute_generation(["a"], lambda pipe_id: seen.append(threading.get_ident()), 0)
-    assert seen == [threading.get_ident()]
+    with GenerationExecutor(max_workers=1) as executor:
+        executor.execute_generation(["b", "a"], seen.append, 0)
+    assert seen == ["b", "a"]
 
 
 def test_threads_are_kept_from_one_generation_to_the_next():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kindling_core._run import RunIO, Seams
+from kindling_core.dispatch import Clock
 from kindling_core.errors import CycleError, PipeError, PlanError, RunFailed
 from kindling_core.graph import ExecutionMode
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
@@ -63,7 +66,8 @@ def fail(**inputs):
 
 def setup(*pipes, **options):
     provider = BlinkerSignalProvider()
-    executer = DataPipesExecuter(registry_of(*pipes), signal_provider=provider, **options)
+    seams = {field.name: options.pop(field.name) for field in dataclasses.fields(Seams) if field.name in options}
+    executer = DataPipesExecuter(registry_of(*pipes), signal_provider=provider, seams=Seams(**seams), **options)
     return executer, recorded(provider), [one.pipe_id for one in pipes]
 
 
@@ -205,6 +209,7 @@ def test_the_first_failure_skips_the_rest_and_ends_the_run_once():
     assert isinstance(report.exceptions["b"], ValueError)
     assert caught.value.__cause__ is report.exceptions["b"]
     assert names(events)[-4:] == ["after_generation", "pipe_skipped", "pipe_skipped", "run_failed"]
+    assert {one["caused_by"] for one in fields_of(events, "datapipes.pipe_skipped")} == {"b"}
     (failed,) = fields_of(events, "datapipes.run_failed")
     assert (failed["failed_pipe"], failed["success_count"]) == ("b", 1)
     assert (failed["error"], failed["error_type"]) == ("broken", "ValueError")
@@ -336,7 +341,7 @@ def test_io_makes_read_and_write_for_each_run():
 
     def io(run, plan):
         runs.append((run, plan))
-        return (lambda entity_id, one: 1), (lambda entity_id, value, one: 3)
+        return RunIO(lambda entity_id, one: 1, lambda entity_id, value, one: 3)
 
     executer, _, ids = setup(*DIAMOND, io=io)
     reports = [executer.run_datapipes(ids) for _ in range(2)]
@@ -473,15 +478,16 @@ def test_a_real_ctrl_c_waits_for_the_running_pipes_and_skips_the_rest(tmp_path):
 def test_a_second_interrupt_gives_up_a_pipe_that_hangs_and_its_late_end_is_not_told(monkeypatch):
     go_on, ended, both = threading.Event(), threading.Event(), threading.Barrier(3, timeout=PATIENCE_SECONDS)
 
-    def interrupted(*_):
-        both.wait()
-        raise KeyboardInterrupt
+    class Interrupted(Clock):
+        times = 0
 
-    def again(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("kindling_core.executor.wait", interrupted)
-    monkeypatch.setattr("kindling_core.executor._Attempt.stop_and_wait", again)
+        def wait(self, condition, seconds):
+            self.times += 1
+            if self.times == 1:
+                condition.release()
+                both.wait()
+                condition.acquire()
+            raise KeyboardInterrupt
 
     def hang():
         both.wait()
@@ -489,11 +495,14 @@ def test_a_second_interrupt_gives_up_a_pipe_that_hangs_and_its_late_end_is_not_t
         ended.set()
         return 1
 
-    executer, events, ids = setup(pipe("a", [], "x", hang), pipe("b", [], "y", hang), pipe("c", ["x", "y"]))
+    executer, events, ids = setup(
+        pipe("a", [], "x", hang), pipe("b", [], "y", hang), pipe("c", ["x", "y"]), clock=Interrupted()
+    )
     with pytest.raises(RunFailed) as caught:
         executer.run_datapipes(ids)
     assert_cancelled(caught, events, ["failed", "failed", "skipped"])
-    assert caught.value.report.pipe("a").error_type == "Abandoned"
+    assert caught.value.report.pipe("a").abandoned
+    assert "can no longer write" in caught.value.report.pipe("a").error
     told = len(events)
     go_on.set()
     assert ended.wait(PATIENCE_SECONDS)
@@ -522,7 +531,7 @@ def test_without_networkx_a_run_gives_the_same_result_one_pipe_at_a_time(monkeyp
         pipe("top", [], "t", note), pipe("l", ["t"], "l", note), pipe("r", ["t"], "r", note), pipe("e", ["l", "r"])
     )
     assert executer.run_datapipes(ids).status == "succeeded"
-    assert threads == {threading.get_ident()}
+    assert len(threads) == 1
     assert [fields["pipe_ids"] for fields in fields_of(events, "execution.before_generation")] == [
         ["top"],
         ["l", "r"],

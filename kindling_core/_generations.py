@@ -1,0 +1,73 @@
+"""Tells of generations while pipes start as soon as they can."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from kindling_core.payloads import AfterGeneration, BeforeGeneration
+from kindling_core.plan import ExecutionPlan
+
+
+class GenerationTracker:
+    """Sends ``before_generation`` with the first pipe of a generation and ``after_generation`` after its last.
+
+    A generation of which no pipe starts is not told of.
+
+    Args:
+        emit: as ``SignalEmitter.emit``.
+    """
+
+    def __init__(self, plan: ExecutionPlan, run_id: str, emit: Callable[..., Any]) -> None:
+        self._generations = plan.generations
+        self._run_id = run_id
+        self._emit = emit
+        self._place = {pipe_id: index for index, ids in enumerate(plan.generations) for pipe_id in ids}
+        self._open = [len(ids) for ids in plan.generations]
+        self._operations: list[str | None] = [None] * len(plan.generations)
+        self._results: list[dict[str, bool]] = [{} for _ in plan.generations]
+        # Held while telling: nobody may hear of a pipe before its generation. A receiver may end pipes itself.
+        self._lock = threading.RLock()
+
+    def starting(self, pipe_id: str) -> None:
+        """A pipe is about to start for the first time."""
+        index = self._place[pipe_id]
+        if self._operations[index] is not None:
+            return
+        with self._lock:
+            if self._operations[index] is not None:
+                return
+            operation_id, ids = str(uuid4()), self._generations[index]
+            self._emit(
+                BeforeGeneration.SIGNAL,
+                generation_index=index,
+                pipe_ids=list(ids),
+                pipe_count=len(ids),
+                run_id=self._run_id,
+                operation_id=operation_id,
+            )
+            self._operations[index] = operation_id
+
+    def ended(self, pipe_id: str, succeeded: bool | None) -> None:
+        """A pipe has ended; None if it never started."""
+        index = self._place[pipe_id]
+        with self._lock:
+            self._open[index] -= 1
+            if succeeded is not None:
+                self._results[index][pipe_id] = succeeded
+            if self._open[index] or self._operations[index] is None:
+                return
+            ended = self._results[index]
+            results = {one: ended[one] for one in self._generations[index] if one in ended}
+            count = sum(results.values())
+            self._emit(
+                AfterGeneration.SIGNAL,
+                generation_index=index,
+                results=results,
+                success_count=count,
+                failed_count=len(results) - count,
+                run_id=self._run_id,
+                operation_id=self._operations[index],
+            )

@@ -1,0 +1,379 @@
+"""Runs what a ready queue gives out on worker threads: retries, timeouts, cancelling, and leaving behind what hangs."""
+
+from __future__ import annotations
+
+import contextvars
+import heapq
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+from kindling_core.fence import Fence
+from kindling_core.schedule import ReadyQueue
+
+# How often the supervisor looks whether the run was cancelled: events of other threads cannot wake it.
+LOOK_SECONDS = 0.05
+
+
+class Clock:
+    """Time as the dispatcher sees it; another one is given in tests."""
+
+    def now(self) -> float:
+        """Seconds that never go back."""
+        return monotonic()
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        """Wait on a condition that the caller holds."""
+        condition.wait(seconds)
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One attempt at a pipe.
+
+    Attributes:
+        number: from 1.
+        fence: stands before its commits.
+        limit: why it has to end, once it has to.
+        settled: it has ended, and its ending counts.
+        abandoned: it was left behind, and its ending does not count.
+    """
+
+    pipe_id: str
+    number: int
+    deadline: float | None = None
+    fence: Fence = field(default_factory=Fence)
+    limit: BaseException | None = None
+    overdue: float = 0.0
+    settled: bool = False
+    abandoned: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an attempt comes to.
+
+    Attributes:
+        reached: the pipe did not fail, so that those that need it may start.
+        retry_after: seconds until it is tried again; None if it is not.
+        stop: nothing new starts.
+        cancel: what runs is stopped, too.
+    """
+
+    reached: bool
+    retry_after: float | None = None
+    stop: bool = False
+    cancel: bool = False
+
+
+REACHED = Verdict(True)
+
+
+class Work(Protocol):
+    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once, never under a lock."""
+
+    def timeout_seconds(self, pipe_id: str) -> float | None:
+        """How long an attempt may take."""
+
+    def perform(self, attempt: Attempt) -> object:
+        """Do the work; whatever it raises is the attempt's failure."""
+
+    def settle(self, attempt: Attempt, result: object, error: BaseException | None) -> Verdict:
+        """Write down and tell how an attempt ended; ``attempt.limit`` says why, if it was made to."""
+
+    def skipped(self, pipe_id: str, because_of: str) -> None:
+        """Write down and tell that a pipe will not run because another one failed."""
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """Ask the engine to stop what it does for an attempt."""
+
+
+class Dispatcher:
+    """A crew of threads that may be used for one queue after another; ``close()`` ends it.
+
+    Args:
+        max_workers: attempts at a time.
+        grace_seconds: how long what was told to stop may take to, before it is left behind.
+        name: of the threads.
+        cancel: once set, nothing new starts and what runs is told to stop.
+    """
+
+    def __init__(
+        self,
+        max_workers: int,
+        *,
+        grace_seconds: float = 2.0,
+        name: str = "kindling-pipe",
+        cancel: threading.Event | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if max_workers < 1:
+            raise ValueError(f"max_workers is {max_workers}; at least 1 pipe must be able to run.")
+        self.max_workers = max_workers
+        self._grace = grace_seconds
+        self._name = name
+        self._cancel = cancel or threading.Event()
+        self._clock = clock or Clock()
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
+        self._threads = 0
+        self._made = 0
+        self._idle = 0
+        self._closed = False
+        self._was_stopped = False
+        self._queue: ReadyQueue | None = None
+
+    def run(
+        self,
+        queue: ReadyQueue,
+        work: Work,
+        *,
+        timeout: BaseException | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        """Run everything that the queue gives out, and return when nothing is left or nothing may start.
+
+        Args:
+            timeout: what ends the run at its deadline.
+            deadline: by the dispatcher's clock.
+
+        Raises:
+            BaseException: ``work.settle`` raised; everything had ended before.
+            KeyboardInterrupt: came twice, to this thread; what still ran was left behind.
+        """
+        with self._lock:
+            self._queue, self._work = queue, work
+            self._running: dict[str, Attempt] = {}
+            self._delayed: list[tuple[float, int, str]] = []
+            self._numbers: dict[str, int] = {}
+            self._errors: list[BaseException] = []
+            self._stopping: BaseException | None = None
+            self._context = contextvars.copy_context()
+            self._settling = 0
+            self._call_workers()
+        interrupted: KeyboardInterrupt | None = None
+        while True:
+            try:
+                self._supervise(timeout, deadline)
+                break
+            except KeyboardInterrupt as error:
+                if interrupted is not None:
+                    self._give_up_all()
+                    break
+                interrupted = error
+                self._stop_all(error)
+        with self._lock:
+            self._was_stopped = queue.stopped
+            self._queue = None
+        if interrupted is not None:
+            raise interrupted
+        if self._errors:
+            raise self._errors[0]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last queue was stopped before its end."""
+        return self._was_stopped
+
+    def close(self) -> None:
+        """End the threads; may be called twice, and the dispatcher may be used again afterwards."""
+        with self._lock:
+            self._closed = True
+            self._ready.notify_all()
+
+    # On the calling thread
+
+    def _supervise(self, timeout: BaseException | None, deadline: float | None) -> None:
+        """Look after time limits, delays and cancelling until everything has ended."""
+        while True:
+            due: list[Callable[[], None]] = []
+            with self._lock:
+                now = self._clock.now()
+                if self._stopping is None:
+                    if self._cancel.is_set():
+                        due.append(lambda: self._stop_all(None))
+                    elif deadline is not None and now >= deadline:
+                        due.append(lambda: self._stop_all(timeout))
+                next_event = self._look(now, due)
+                if not due:
+                    if self._over():
+                        return
+                    self._clock.wait(self._changed, max(0.0, min(next_event - now, LOOK_SECONDS)))
+            for act in due:
+                act()
+
+    def _over(self) -> bool:
+        queue = self._queue
+        idle = not (self._running or self._settling or self._delayed)
+        return idle and (queue is None or queue.exhausted or not len(queue))
+
+    def _look(self, now: float, due: list[Callable[[], None]]) -> float:
+        """Collect what has to be done now; return when to look again."""
+        next_event = now + LOOK_SECONDS
+        while self._delayed and (self._delayed[0][0] <= now or self._stopping is not None):
+            pipe_id = heapq.heappop(self._delayed)[2]
+            if self._queue is not None:
+                self._queue.put_back(pipe_id)
+            self._call_workers()
+        if self._delayed:
+            next_event = min(next_event, self._delayed[0][0])
+        for attempt in list(self._running.values()):
+            if attempt.limit is None:
+                if attempt.deadline is None:
+                    continue
+                if now < attempt.deadline:
+                    next_event = min(next_event, attempt.deadline)
+                    continue
+                # A timeout counts at once: what has not begun to commit by now will not.
+                # One that commits just now is waited for, and counts if it comes to its end.
+                attempt.limit, attempt.overdue = TimeoutError(), now + self._grace
+                if attempt.fence.close():
+                    due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
+            elif now < attempt.overdue:
+                next_event = min(next_event, attempt.overdue)
+            elif attempt.fence.close() or now >= attempt.overdue + self._grace:
+                due.append(lambda attempt=attempt: self._abandon(attempt))  # type: ignore[misc]
+        return next_event
+
+    def _stop_all(self, reason: BaseException | None) -> None:
+        """Let nothing new start and tell what runs to stop; it may still end in its own way within the grace."""
+        with self._lock:
+            self._stopping = reason or InterruptedError("the run was cancelled")
+            if self._queue is not None:
+                self._queue.stop()
+            told = [attempt for attempt in self._running.values() if attempt.limit is None]
+            for attempt in told:
+                attempt.limit = self._stopping
+                attempt.overdue = self._clock.now() + self._grace
+        for attempt in told:
+            self._interrupt(attempt)
+
+    def _interrupt(self, attempt: Attempt) -> None:
+        # On a thread of its own: an engine that hangs must not keep the run from ending.
+        work = self._work
+        threading.Thread(target=lambda: work.interrupt(attempt), name=f"{self._name}-interrupt", daemon=True).start()
+
+    def _abandon(self, attempt: Attempt) -> None:
+        """Leave an attempt behind with its thread, and end its pipe here."""
+        with self._lock:
+            if attempt.settled or attempt.abandoned:
+                return
+            attempt.abandoned = True
+            self._threads -= 1
+            self._running.pop(attempt.pipe_id, None)
+            self._settling += 1
+        self._finish(attempt, None, None, here=False)
+
+    def _give_up_all(self) -> None:
+        with self._lock:
+            left = list(self._running.values())
+        for attempt in left:
+            attempt.fence.close()
+            self._abandon(attempt)
+
+    # On the workers
+
+    def _call_workers(self) -> None:
+        """Wake or make as many threads as can start something; the lock is held."""
+        wanted = min(len(self._queue) if self._queue is not None else 0, self.max_workers)
+        if self._idle:
+            self._ready.notify(wanted)
+        for _ in range(min(wanted - self._idle, self.max_workers - self._threads)):
+            self._threads += 1
+            self._made += 1
+            self._closed = False
+            threading.Thread(target=self._labour, name=f"{self._name}_{self._made}", daemon=True).start()
+
+    def _labour(self) -> None:
+        while (attempt := self._next()) is not None:
+            result, error = None, None
+            work = self._work
+            try:
+                result = self._context.copy().run(work.perform, attempt)
+            except BaseException as raised:  # noqa: BLE001 - a pipe that exits or is interrupted has failed, too
+                error = raised
+            with self._lock:
+                if attempt.abandoned:
+                    return
+                attempt.settled = True
+                del self._running[attempt.pipe_id]
+                self._settling += 1
+            self._finish(attempt, result, error)
+            # The frames of an error would keep alive what the pipe had read.
+            del attempt, result, error
+
+    def _next(self) -> Attempt | None:
+        with self._lock:
+            while True:
+                queue = self._queue
+                if queue is not None and self._cancel.is_set():
+                    queue.stop()
+                    self._changed.notify()
+                pipe_id = queue.take() if queue is not None else None
+                if pipe_id is not None:
+                    break
+                if self._closed:
+                    self._threads -= 1
+                    return None
+                self._idle += 1
+                self._ready.wait()
+                self._idle -= 1
+            number = self._numbers.get(pipe_id, 0) + 1
+            attempt = Attempt(pipe_id, number)
+            seconds = self._work.timeout_seconds(pipe_id)
+            if number > 1 or seconds is not None:
+                self._numbers[pipe_id] = number
+                if seconds is not None:
+                    attempt.deadline = self._clock.now() + seconds
+            self._running[pipe_id] = attempt
+            return attempt
+
+    # On either
+
+    def _finish(self, attempt: Attempt, result: object, error: BaseException | None, here: bool = True) -> None:
+        """Settle an attempt and let go of what waited for it; ``here``: this thread goes on with what is ready."""
+        try:
+            verdict = self._work.settle(attempt, result, error)
+        except BaseException as raised:  # noqa: BLE001 - the run has to end, and then to say this
+            self._errors.append(raised)
+            verdict = Verdict(False, stop=True)
+        if verdict.cancel:
+            self._stop_all(None)
+        pipe_id, queue = attempt.pipe_id, self._queue
+        assert queue is not None
+        skipped: list[str] = []
+        with self._lock:
+            if verdict.stop:
+                queue.stop()
+            if verdict.retry_after is not None and self._stopping is None and not queue.stopped:
+                self._numbers[pipe_id] = attempt.number
+                queue.pause(pipe_id)
+                due = self._clock.now() + verdict.retry_after
+                heapq.heappush(self._delayed, (due, attempt.number, pipe_id))
+                self._settling -= 1
+                self._call_workers()
+                self._changed.notify()
+                return
+            skipped = queue.ended(pipe_id, verdict.reached)
+            if not skipped:
+                self._let_go(queue, here)
+        if skipped:
+            try:
+                for other in skipped:
+                    self._work.skipped(other, pipe_id)
+            except BaseException as raised:  # noqa: BLE001 - as above
+                self._errors.append(raised)
+            with self._lock:
+                self._let_go(queue, here)
+
+    def _let_go(self, queue: ReadyQueue, here: bool) -> None:
+        """Count a pipe as ended, wake who can go on; the lock is held."""
+        self._settling -= 1
+        ready = len(queue)
+        if ready > here and (self._idle or self._threads < self.max_workers):
+            self._call_workers()
+        if not ready or self._errors:
+            self._changed.notify()

@@ -1,0 +1,64 @@
+"""Keeps work that was given up from changing anything later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kindling_core.errors import PipeAbandoned
+
+
+class Fence:
+    """Stands before the commits of one attempt at a pipe; safe on any thread.
+
+    Whoever commits does so within ``committing()``: the shorter that block, the sooner a timeout can take hold. The
+    fence cannot be closed while a commit is under way: it either happened and counts, or can no longer happen.
+    """
+
+    __slots__ = ("_closed", "_inside", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._inside = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the attempt was given up."""
+        return self._closed
+
+    def check(self) -> None:
+        """Raise if the attempt was given up.
+
+        Raises:
+            PipeAbandoned: it was.
+        """
+        if self._closed:
+            raise PipeAbandoned("This attempt was given up before it wrote; what it made is dropped.")
+
+    def enter(self) -> None:
+        """Begin to commit. Raises PipeAbandoned if the attempt was given up."""
+        with self._lock:
+            self.check()
+            self._inside += 1
+
+    def leave(self) -> None:
+        """End what ``enter`` began."""
+        with self._lock:
+            self._inside -= 1
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Hold the fence open for the length of a commit."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def close(self) -> bool:
+        """Let nothing commit from now on; False, and nothing is closed, while a commit is under way."""
+        with self._lock:
+            self._closed = self._closed or not self._inside
+            return self._closed
