@@ -52,6 +52,8 @@ class PipeWork:
         self._generations = generations
         self._warned = warned
         self._chance = chance
+        # One seed a run: asking the system for each id costs more than the rest of a pipe's signals.
+        self._ids = random.Random(uuid4().int)
         self.results: dict[str, bool] = {}
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
@@ -266,7 +268,7 @@ class PipeWork:
         """Send ``before_pipe`` once, also for a pipe that failed before it could be sent."""
         if pipe.pipe_id in self._run.operations:
             return
-        self._run.operations[pipe.pipe_id] = str(uuid4())
+        self._run.operations[pipe.pipe_id] = self._operation_id()
         index = self._run.index[pipe.pipe_id]
         self._emit(payloads.BeforePipe.SIGNAL, pipe_index=index, attempt=attempt, **self._common(pipe))
 
@@ -286,10 +288,16 @@ class PipeWork:
             self._generations.ended(pipe.pipe_id, reached)
 
     def _common(self, pipe: PipeMetadata) -> dict[str, Any]:
-        operation_id = self._run.operations.get(pipe.pipe_id) or str(uuid4())
+        operation_id = self._run.operations.get(pipe.pipe_id) or self._operation_id()
         return {
             "pipe_id": pipe.pipe_id,
             "pipe_name": pipe.name,
             "run_id": self._run.info.run_id,
             "operation_id": operation_id,
         }
+
+    def _operation_id(self) -> str:
+        """Make a uuid4 (RFC 9562, 5.4)."""
+        bits = self._ids.getrandbits(128) & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48
+        text = f"{bits:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

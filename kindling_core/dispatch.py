@@ -15,6 +15,9 @@ from kindling_core.schedule import ReadyQueue
 
 # How often the supervisor looks whether the run was cancelled: events of other threads cannot wake it.
 LOOK_SECONDS = 0.05
+# While pipes are ready, another thread is called once none was taken for so long: threads that hand pipes of
+# microseconds to each other cost more than they bring.
+BUSY_SECONDS = 0.001
 
 
 class Clock:
@@ -153,7 +156,9 @@ class Dispatcher:
             self._stopping: BaseException | None = None
             self._context = contextvars.copy_context()
             self._settling = 0
-            self._call_workers()
+            self._watching = False
+            self._last_taken = monotonic()
+            self._call_workers(1)
         interrupted: KeyboardInterrupt | None = None
         while True:
             try:
@@ -201,9 +206,20 @@ class Dispatcher:
                 if not due:
                     if self._over():
                         return
-                    self._clock.wait(self._changed, max(0.0, min(next_event - now, LOOK_SECONDS)))
+                    self._watching = self._short_of_workers()
+                    longest = BUSY_SECONDS if self._watching else LOOK_SECONDS
+                    self._clock.wait(self._changed, max(0.0, min(next_event - now, longest)))
             for act in due:
                 act()
+
+    def _short_of_workers(self) -> bool:
+        """Call more threads if those that run are busy; tell whether to look again soon."""
+        if not self._queue or not (self._idle or self._threads < self.max_workers):
+            return False
+        if monotonic() - self._last_taken < BUSY_SECONDS and self._threads:
+            return True
+        self._call_workers()
+        return False
 
     def _over(self) -> bool:
         queue = self._queue
@@ -276,9 +292,9 @@ class Dispatcher:
 
     # On the workers
 
-    def _call_workers(self) -> None:
+    def _call_workers(self, most: int | None = None) -> None:
         """Wake or make as many threads as can start something; the lock is held."""
-        wanted = min(len(self._queue) if self._queue is not None else 0, self.max_workers)
+        wanted = min(len(self._queue) if self._queue is not None else 0, most or self.max_workers)
         if self._idle:
             self._ready.notify(wanted)
         for _ in range(min(wanted - self._idle, self.max_workers - self._threads)):
@@ -329,6 +345,7 @@ class Dispatcher:
                 if seconds is not None:
                     attempt.deadline = self._clock.now() + seconds
             self._running[pipe_id] = attempt
+            self._last_taken = monotonic()
             return attempt
 
     # On either
@@ -373,7 +390,6 @@ class Dispatcher:
         """Count a pipe as ended, wake who can go on; the lock is held."""
         self._settling -= 1
         ready = len(queue)
-        if ready > here and (self._idle or self._threads < self.max_workers):
-            self._call_workers()
-        if not ready or self._errors:
+        spare = ready > here and not self._watching and (self._idle or self._threads < self.max_workers)
+        if spare or not ready or self._errors:
             self._changed.notify()
