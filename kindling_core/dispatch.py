@@ -18,6 +18,8 @@ LOOK_SECONDS = 0.05
 # While pipes are ready, another thread is called once none was taken for so long: threads that hand pipes of
 # microseconds to each other cost more than they bring.
 BUSY_SECONDS = 0.001
+# What a pipe does after the engine's operation was stopped has to be stopped, too.
+INTERRUPT_SECONDS = 0.25
 
 
 class Clock:
@@ -52,6 +54,7 @@ class Attempt:
     overdue: float = 0.0
     settled: bool = False
     abandoned: bool = False
+    ended: threading.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -246,11 +249,11 @@ class Dispatcher:
                 # A timeout counts at once: what has not begun to commit by now will not.
                 # One that commits just now is waited for, and counts if it comes to its end.
                 attempt.limit, attempt.overdue = TimeoutError(), now + self._grace
-                if attempt.fence.close():
-                    due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
+                attempt.fence.close()
+                due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
             elif now < attempt.overdue:
                 next_event = min(next_event, attempt.overdue)
-            elif attempt.fence.close() or now >= attempt.overdue + self._grace:
+            elif attempt.fence.close() or (self._stopping is not None and now >= attempt.overdue + self._grace):
                 due.append(lambda attempt=attempt: self._abandon(attempt))  # type: ignore[misc]
         return next_event
 
@@ -268,9 +271,17 @@ class Dispatcher:
             self._interrupt(attempt)
 
     def _interrupt(self, attempt: Attempt) -> None:
+        """Have an attempt interrupted, and again while it goes on with something else."""
+        work, ended = self._work, threading.Event()
+        attempt.ended = ended
+
+        def interrupt() -> None:
+            while not (attempt.settled or attempt.abandoned):
+                work.interrupt(attempt)
+                ended.wait(INTERRUPT_SECONDS)
+
         # On a thread of its own: an engine that hangs must not keep the run from ending.
-        work = self._work
-        threading.Thread(target=lambda: work.interrupt(attempt), name=f"{self._name}-interrupt", daemon=True).start()
+        threading.Thread(target=interrupt, name=f"{self._name}-interrupt", daemon=True).start()
 
     def _abandon(self, attempt: Attempt) -> None:
         """Leave an attempt behind with its thread, and end its pipe here."""
@@ -315,6 +326,8 @@ class Dispatcher:
                 if attempt.abandoned:
                     return
                 attempt.settled = True
+                if attempt.ended is not None:
+                    attempt.ended.set()
                 del self._running[attempt.pipe_id]
                 self._settling += 1
             self._finish(attempt, result, error)

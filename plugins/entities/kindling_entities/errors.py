@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,8 @@ class CorruptTableError(EntityError):
 class ConflictError(EntityError):
     """Another writer committed first, again and again; nothing of this write was kept."""
 
+    transient = True
+
 
 class StorageError(EntityError):
     """The disk is full, read-only, or refuses access; nothing of this write was kept."""
@@ -81,3 +84,27 @@ class CatalogError(EntityError):
 
 class VersionMoved(EntityError):
     """Another writer committed between the reading of a table and the write that was computed from it."""
+
+
+# Conditions of Spark (error-conditions.json) and gRPC statuses that name a passing state of a cluster or a network, and
+# exceptions of the JVM for the same.
+_PASSING = re.compile(
+    r"\b(?:UNAVAILABLE|RESOURCE_EXHAUSTED|DEADLINE_EXCEEDED|ABORTED)\b|SparkOutOfMemoryError|FetchFailed|"
+    r"ExecutorLostFailure|SocketTimeout|SocketException|ConnectException|NoRouteToHost|UnknownHost|"
+    r"Connection reset|Connection refused|SlowDown|Throttl|TooManyRequests|TTransportException"
+)
+
+
+def passes(error: BaseException) -> bool | None:
+    """Tell of an engine's error whether it is worth trying again; None of any other.
+
+    A job that failed on the cluster for want of an executor may succeed on another; one whose plan is wrong will not.
+    """
+    if isinstance(error, EntityError) or not type(error).__module__.startswith(
+        ("pyspark", "py4j", "grpc", "deltalake")
+    ):
+        return None
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"AnalysisException", "ParseException", "IllegalArgumentException"}:
+        return False
+    return _PASSING.search(str(error)) is not None or bool(kinds & {"Py4JNetworkError", "RetriesExceeded"})

@@ -12,9 +12,11 @@ from kindling_core.hooks import hookimpl
 from kindling_core.pipes import split_version
 from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
+from kindling_entities.caching import ReadCache
 from kindling_entities.catalog import Catalog
 from kindling_entities.config import EntitiesConfig
 from kindling_entities.entity import Entities
+from kindling_entities.errors import passes
 from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from kindling_core.checks import Check
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan import ExecutionPlan
+    from kindling_core.report import PipeReport, RunReport
     from kindling_core.signals import SignalEmitter
     from kindling_entities.protocols import Engine, StorageProvider
 
@@ -49,6 +52,8 @@ class EntitiesPlugin:
         self._manager = DataEntityManager()
         self._views = Views()
         self._pinned: PerRun[int] = PerRun()
+        self._written: PerRun[int] = PerRun()
+        self._cache = ReadCache()
         self._warns = True
         self._store: EntityStore | None = None
 
@@ -119,6 +124,9 @@ class EntitiesPlugin:
         """Fix the versions of what the run reads and does not write, so that all its pipes see the same rows."""
         if self._store is None:
             return
+        self._cache.begin(plan, run)
+        for name, version in plan.pinned_versions.items():
+            self._pinned.keep(run, name, version)
         made = {pipe.output_entity_id for pipe in plan.pipes.values()}
         read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
         pinned = [
@@ -126,6 +134,7 @@ class EntitiesPlugin:
             for name, version in sorted(read, key=str)
             if version is None
             and name in self._manager
+            and name not in plan.pinned_versions
             and name not in made
             and self._manager.quarantined_from(name) not in made
             and self._store.kind(self._manager.get_entity_definition(name)) == "delta"
@@ -134,6 +143,7 @@ class EntitiesPlugin:
             # One that cannot be told is left to its reader, whose error has the pipe to it.
             if isinstance(newest, int):
                 self._pinned.keep(run, name, newest)
+                plan.pinned_versions[name] = newest
 
     @hookimpl
     def kindling_stop(self, app: App) -> None:
@@ -144,21 +154,65 @@ class EntitiesPlugin:
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
         if self._store is not None:
             self._store.engine.activate()
+            label = getattr(self._store.engine, "label", None)
+            if label is not None:
+                label(_label(pipe, run))
         return None
+
+    @hookimpl
+    def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
+        self._cache.ended(run, pipe)
+
+    @hookimpl
+    def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
+        self._cache.close(run)
+
+    @hookimpl
+    def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
+        interrupt = getattr(self._store.engine, "interrupt", None) if self._store is not None else None
+        if interrupt is not None:
+            interrupt(_label(pipe, run))
+
+    @hookimpl
+    def kindling_classify_error(self, error: BaseException, pipe: PipeMetadata) -> bool | None:
+        return passes(error)
 
     @hookimpl
     def kindling_read(self, request: ReadRequest) -> Any | None:
         if self._store is None or request.entity_id not in self._manager:
             return None
+        if request.version is None:
+            request.version = self._pinned.get(request.run, request.entity_id)
         if request.entity_id in self._views and request.version is None and request.start_version is None:
             frame = self._views.returned.get(request.run, request.entity_id)
             if frame is not None:
-                return frame if request.columns is None else frame.select(*request.columns)
+                made = frame if request.columns is None else frame.select(*request.columns)
+                return self._read_once(request, "a view, as its pipe returned it", lambda: made, pays=True)
+        version = request.version
+        if version is None and request.start_version is None and request.cache is not None:
+            version = self._written.get(request.run, request.entity_id)
+        return self._read_once(request, version, lambda: self._read(request, version), pays=False)
+
+    def _read(self, request: ReadRequest, version: int | None) -> Any:
+        assert self._store is not None
         return self._store.read_entity(
-            request.entity_id,
-            version=self._pinned.get(request.run, request.entity_id) if request.version is None else request.version,
-            start_version=request.start_version,
-            columns=request.columns,
+            request.entity_id, version=version, start_version=request.start_version, columns=request.columns
+        )
+
+    def _read_once(self, request: ReadRequest, version: object, read: Callable[[], Any], *, pays: bool) -> Any:
+        """Read, or take what another pipe of the run has read, where that is wanted and is the same.
+
+        A stored table is read again rather than kept: the engines read of it the columns and row groups that a pipe
+        needs, and of a kept frame everything. What is computed pays to be kept.
+        """
+        wanted = request.cache is not None and version is not None and (pays or request.cache_always)
+        if not wanted or self._store is None or not self._cache.shared(request.run, request.entity_id):
+            return read()
+        columns = None if request.columns is None else tuple(request.columns)
+        engine, level = self._store.engine, request.cache
+        key = (version, request.start_version, columns)
+        return self._cache.read(
+            request.run, request.entity_id, key, read, lambda frame: engine.held(frame, level=level)
         )
 
     @hookimpl
@@ -171,12 +225,17 @@ class EntitiesPlugin:
             # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
             frame.columns  # noqa: B018
             self._views.returned.keep(request.run, request.entity_id, frame)
-            return WriteResult(0, None, "a view, nothing stored")
+            return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
-        commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
+        # The whole write: a timeout stops what the engine computes for it, and what then still commits counts.
+        with request.fence.committing():
+            commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
+        if commit.version is not None:
+            self._written.keep(request.run, request.entity_id, commit.version)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
         note = "written before, so nothing was written" if commit.skipped else summary(commit.expectations)
-        return WriteResult(_rows(commit), commit.version, note, details)
+        durable = self._manager.get_entity_definition(request.entity_id).provider != "memory"
+        return WriteResult(_rows(commit), commit.version, note, details, durable)
 
     def _warn_of_overflow(self, request: WriteRequest) -> None:
         find = getattr(self._store.engine, "overflows", None) if self._store is not None else None
@@ -271,6 +330,11 @@ def _auto(app: App) -> Engine:
     from kindling_entities.engines.spark._session import running_session
 
     return _embedded(app) if running_session() is None else _spark(app)
+
+
+def _label(pipe: PipeMetadata, run: RunInfo) -> str:
+    # Spark takes no commas in what it calls a tag.
+    return f"kindling:{run.run_id}:{pipe.pipe_id}".replace(",", "_")
 
 
 def _rows(commit: Commit) -> int | None:

@@ -186,8 +186,18 @@ class Engine(Protocol):
             wanted: given the frame's schema, returns one to which it casts without loss, or raises SchemaError.
         """
 
-    def held(self, frame: Any) -> AbstractContextManager[Any]:
-        """A frame that is computed once and may be read several times within the ``with`` block."""
+    def label(self, label: str) -> None:
+        """Name what this thread does from now on, so that ``interrupt`` finds it; replaces an earlier name."""
+
+    def interrupt(self, label: str) -> None:
+        """Stop what is computed under this name now, on whichever thread; harmless where there is nothing."""
+
+    def held(self, frame: Any, level: str | None = None) -> AbstractContextManager[Any]:
+        """A frame that is computed once and may be read several times within the ``with`` block.
+
+        Args:
+            level: where to keep it, a name of Spark's storage levels; an engine without them takes no notice.
+        """
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a frame pinned to a version (the newest if None).

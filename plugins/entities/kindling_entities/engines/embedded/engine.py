@@ -74,6 +74,17 @@ class EmbeddedEngine:
         with self._lock:
             self._server.activate()
 
+    def label(self, label: str) -> None:
+        """Name what this thread asks of Sail from now on."""
+        session = self.session
+        session.clearTags()
+        session.addTag(label)
+
+    def interrupt(self, label: str) -> None:
+        """Stop what Sail computes under this name."""
+        if self._server.running:
+            self.session.interruptTag(label)
+
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
         """Make a frame; small tables travel in the plan, everything else through a staged Parquet file."""
         if isinstance(data, pa.RecordBatch):
@@ -120,7 +131,7 @@ class EmbeddedEngine:
         return StreamSift(frame, flags)
 
     @contextlib.contextmanager
-    def held(self, frame: Any) -> Iterator[Any]:
+    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
         """A frame that is computed once; kept in memory or in a staged Parquet file."""
         yield self.from_arrow(_frames.to_reader(frame))
 

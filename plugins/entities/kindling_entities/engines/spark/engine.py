@@ -58,6 +58,7 @@ class SparkEngine:
         self._app_name = app_name
         self._staged_bytes = staged_bytes
         self._spark: Any = None
+        self._clones: list[Any] = []
         self._lock = threading.RLock()
         self._staging = Staging(None)
         self._retry = Retry(max_attempts, sleep, jitter)
@@ -91,6 +92,29 @@ class SparkEngine:
         else:
             session._jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session._jsparkSession)
 
+    def label(self, label: str) -> None:
+        """Tag the Spark jobs of this thread."""
+        session = self.session
+        if _session.is_connect(session):
+            session.clearTags()
+            session.addTag(label)
+        else:
+            # Of the context and not of a session: it holds for the sessions that writes clone, too.
+            session.sparkContext.clearJobTags()
+            session.sparkContext.addJobTag(label)
+
+    def interrupt(self, label: str) -> None:
+        """Cancel the Spark jobs with this tag."""
+        with self._lock:
+            session, clones = self._spark, list(self._clones)
+        if session is None:
+            return
+        if not _session.is_connect(session):
+            session.sparkContext.cancelJobsWithTag(label)
+            return
+        for one in (session, *clones):
+            one.interruptTag(label)
+
     @contextlib.contextmanager
     def cloned(self) -> Iterator[Any]:
         """A session with the same settings and temporary views, for one statement with settings of its own."""
@@ -99,9 +123,15 @@ class SparkEngine:
             yield type(session)(session.sparkContext, session._jsparkSession.cloneSession())
             return
         clone = session.cloneSession()
+        for tag in session.getTags():
+            clone.addTag(tag)
+        with self._lock:
+            self._clones.append(clone)
         try:
             yield clone
         finally:
+            with self._lock:
+                self._clones.remove(clone)
             # Not stop(): that would end a server which this process started.
             clone.client.release_session()
             clone.client.close()
@@ -136,9 +166,12 @@ class SparkEngine:
         return _frames.cast(made, have, wanted(have))
 
     @contextlib.contextmanager
-    def held(self, frame: Any) -> Iterator[Any]:
+    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
         """A frame that Spark caches while the block lasts."""
-        made = self.to_frame(frame).persist()
+        from pyspark import StorageLevel
+
+        made = self.to_frame(frame)
+        made = made.persist() if level is None else made.persist(getattr(StorageLevel, level))
         try:
             yield made
         finally:

@@ -1,0 +1,92 @@
+"""Frames that several pipes of a run read, computed once and kept until the last of them has ended."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from typing import Any
+
+from kindling_core.pipes import PipeMetadata, split_version
+from kindling_core.plan import ExecutionPlan
+from kindling_core.requests import RunInfo
+from kindling_entities.per_run import PerRun
+
+
+class _Shared:
+    """What one run keeps."""
+
+    def __init__(self, plan: ExecutionPlan) -> None:
+        self.lock = threading.Lock()
+        self.left = Counter(split_version(name)[0] for pipe in plan.pipes.values() for name in pipe.input_entity_ids)
+        self.kept: dict[str, dict[Hashable, tuple[threading.Lock, list[Any], ExitStack]]] = {}
+
+    def entry(self, entity_id: str, key: Hashable) -> tuple[threading.Lock, list[Any], ExitStack]:
+        with self.lock:
+            return self.kept.setdefault(entity_id, {}).setdefault(key, (threading.Lock(), [], ExitStack()))
+
+
+class ReadCache:
+    """Frames by what was read: never two different reads under one key.
+
+    Args:
+        held: as ``Engine.held``: a context manager that yields a frame which is computed once.
+    """
+
+    def __init__(self) -> None:
+        self._runs: PerRun[_Shared] = PerRun()
+
+    def begin(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        """Count the readers of a run."""
+        self._runs.keep(run, "", _Shared(plan))
+
+    def shared(self, run: RunInfo, entity_id: str) -> bool:
+        """Whether another pipe of the run has still to read this entity, or to end."""
+        shared = self._runs.get(run, "")
+        return shared is not None and shared.left[entity_id] > 1
+
+    def read(
+        self, run: RunInfo, entity_id: str, key: Hashable, read: Callable[[], Any], held: Callable[[Any], Any]
+    ) -> Any:
+        """Return the frame of a key, computed by the first who asks.
+
+        Args:
+            key: everything that tells one read of this entity from another, its version first of all.
+        """
+        shared = self._runs.get(run, "")
+        if shared is None:
+            return read()
+        lock, frames, stack = shared.entry(entity_id, key)
+        with lock:
+            if not frames:
+                frames.append(stack.enter_context(held(read())))
+            return frames[0]
+
+    def kept(self, run: RunInfo) -> list[str]:
+        """Return the entities that are kept now."""
+        shared = self._runs.get(run, "")
+        return sorted(shared.kept) if shared is not None else []
+
+    def ended(self, run: RunInfo, pipe: PipeMetadata) -> None:
+        """Release what this pipe was the last to read."""
+        shared = self._runs.get(run, "")
+        if shared is None:
+            return
+        for entity_id in {split_version(name)[0] for name in pipe.input_entity_ids}:
+            with shared.lock:
+                shared.left[entity_id] -= sum(split_version(name)[0] == entity_id for name in pipe.input_entity_ids)
+                done = shared.kept.pop(entity_id, {}) if shared.left[entity_id] <= 0 else {}
+            for _, _, stack in done.values():
+                stack.close()
+
+    def close(self, run: RunInfo) -> None:
+        """Release everything of a run."""
+        shared = self._runs.get(run, "")
+        if shared is None:
+            return
+        with shared.lock:
+            left, shared.kept = list(shared.kept.values()), {}
+        for entries in left:
+            for _, _, stack in entries.values():
+                stack.close()
