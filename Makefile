@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := kindling_core plugins/entities/kindling_entities
-PROJECTS := pyproject.toml plugins/entities/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
+PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state
+PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
 	tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
 ENGINE ?= embedded
@@ -58,6 +58,7 @@ bench: $(STAMP) ## every benchmark; ratios within one run
 wheels: $(STAMP) ## build the wheels into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/entities
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/state
 
 clean: ## remove what was built and run, keep .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage examples/*/lake examples/*/out

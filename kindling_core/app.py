@@ -44,6 +44,7 @@ from kindling_core.report import RunReport
 from kindling_core.requests import EntityInfo, RunInfo, WriteResult
 from kindling_core.runner import DataPipesExecuter
 from kindling_core.schedule import Schedule
+from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.selection import select
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
 from kindling_core.state import RunStart
@@ -74,6 +75,10 @@ class App:
         name: of the job.
         base_dir: relative paths and modules start here; default is the working directory.
         environ: in place of ``os.environ``.
+
+    Attributes:
+        job_file: None for a job that was composed without one.
+        overrides: ``section.key=value`` assignments that it was composed with; a secret is masked.
 
     Raises:
         ConfigError, PluginError, PipeDefinitionError: the job does not compose; nothing was started.
@@ -116,10 +121,14 @@ class App:
         real_environ = os.environ if environ is None else environ
         layers = [file_layer(path), environment_layer(real_environ), override_layer(overrides)]
         app._compose(layers, path.parent, environ)
+        app.job_file = path.resolve()
+        app.overrides = tuple(app._without_secret(one) for one in overrides)
         return app
 
     def _compose(self, layers: Sequence[Layer], base_dir: Path, environ: Mapping[str, str] | None) -> None:
         self.base_dir = base_dir.resolve()
+        self.job_file: Path | None = None
+        self.overrides: tuple[str, ...] = ()
         self._services: dict[type, Any] = {}
         self._mounted: set[int] = set()
         self._state_lock = threading.Lock()
@@ -148,6 +157,15 @@ class App:
     def hooks(self) -> Any:
         """pluggy's hook relay."""
         return self.host.manager.hook
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set by ``cancel``; whatever waits before a run begins waits on this."""
+        return self._cancel
+
+    def _without_secret(self, override: str) -> str:
+        name, _, value = override.partition("=")
+        return override if self.redact(value) == value and not is_secret_name(name) else f"{name.strip()}={MASK}"
 
     def redact(self, text: str) -> str:
         """Mask the secrets of this job's settings in a text."""
@@ -397,13 +415,14 @@ class App:
             start_stream=self._start_stream if host.implements("kindling_start_stream") else None,
             interrupt=call("kindling_interrupt_pipe", "pipe", "run"),
             classify=call("kindling_classify_error", "error", "pipe"),
-            expected_seconds=self._expected_seconds if host.implements("kindling_expected_seconds") else None,
+            expected_seconds=self.expected_seconds if host.implements("kindling_expected_seconds") else None,
             redact=self.redact,
         )
 
-    def _expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
+    def expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
+        """Return pipe id -> what it is expected to take, as far as a feature knows."""
         found: dict[str, float] = {}
-        for contributed in self.host.results("kindling_expected_seconds", pipe_ids=pipe_ids):
+        for contributed in self.host.results("kindling_expected_seconds", app=self, pipe_ids=pipe_ids):
             found.update(contributed)
         return found
 

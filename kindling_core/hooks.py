@@ -98,7 +98,7 @@ def kindling_after_run(run: RunInfo, report: RunReport | None) -> None:
 
 
 @hookspec
-def kindling_expected_seconds(pipe_ids: Sequence[str]) -> Mapping[str, float]:
+def kindling_expected_seconds(app: App, pipe_ids: Sequence[str]) -> Mapping[str, float]:
     """Called while planning. Return what these pipes are expected to take: pipe id -> seconds."""
     return {}
 

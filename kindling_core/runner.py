@@ -324,7 +324,7 @@ class DataPipesExecuter(SignalEmitter):
                 run.end(pipe_id, "skipped", 0.0, reason=skip_reason)
         report = run.report(status)
         problem = self._release(run.info, report)
-        if problem is not None and status == "succeeded":
+        if problem is not None and not failed:
             error, status = problem, "failed"
             report.status = status
         common: dict[str, Any] = {

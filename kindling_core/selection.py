@@ -43,6 +43,36 @@ def select(expressions: Sequence[str], pipes: Sequence[PipeMetadata]) -> list[st
     return left
 
 
+def reasons(expressions: Sequence[str], pipes: Sequence[PipeMetadata]) -> dict[str, str]:
+    """Return pipe id -> the expression that took it into the selection.
+
+    Raises:
+        SelectionError: as ``select``.
+    """
+    index = _Index(pipes)
+    found: dict[str, str] = {}
+    for expression in expressions:
+        text = expression.strip()
+        if text.startswith("!"):
+            continue
+        bare = text.strip("+")
+        named = index.resolve(bare, expression) if text != bare and not _only_read(index, bare) else set()
+        for pipe_id in index.resolve(text, expression):
+            told = f"selected by {text!r}"
+            if text != bare and pipe_id not in named:
+                told = f"taken along by {text!r}"
+            found.setdefault(pipe_id, told)
+    return found or dict.fromkeys(index.pipes, "every pipe of the job runs")
+
+
+def _only_read(index: _Index, name: str) -> bool:
+    try:
+        index.resolve(name, name)
+    except SelectionError:
+        return True
+    return False
+
+
 class _Index:
     """The pipes of a job by the names that an expression may use."""
 

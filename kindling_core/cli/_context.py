@@ -48,6 +48,12 @@ class CommandContext:
             self._app = App.from_job(self.job, self.overrides)
         return self._app
 
+    def compose_again(self, overrides: Sequence[str]) -> None:
+        """Compose the job with other assignments from here on."""
+        self.close()
+        self._app = None
+        self.overrides = list(overrides)
+
     def close(self) -> None:
         """Close the App if one was composed."""
         if self._app is not None:

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from kindling_core.cli._context import CommandContext, job_options, json_option
+from kindling_core.cli._plan import explain_plan
 from kindling_core.errors import PluginError
 from kindling_core.graph import ExecutionMode
 from kindling_core.plugins import discover
@@ -31,48 +32,39 @@ MODE = click.option(
 @job_options
 @click.pass_obj
 def plan(context: CommandContext, selection: tuple[str, ...], mode: str) -> None:
-    """Show what would run, in which order, and what each pipe waits for."""
+    """Show what would run and why, what each pipe waits for, and what the run cannot be shorter than."""
     app = context.app()
-    made = app.plan(selection, mode)
-    produced = {
-        output: pipe_id
-        for generation in made.generations
-        for pipe_id in generation
-        if (output := app.pipes.get_pipe_definition(pipe_id).output_entity_id)
-    }
-    pipes = []
-    for index, generation in enumerate(made.generations):
-        for pipe_id in generation:
-            pipe = app.pipes.get_pipe_definition(pipe_id)
-            pipes.append(
-                {
-                    "generation": index,
-                    "pipe_id": pipe_id,
-                    "inputs": list(pipe.input_entity_ids),
-                    "output": pipe.output_entity_id,
-                    "waits_for": sorted({produced[name] for name in pipe.input_entity_ids if name in produced}),
-                }
-            )
-    data = {
-        "mode": str(made.mode),
-        "total_pipes": made.total_pipes,
-        "max_parallelism": made.max_parallelism,
-        "generations": made.generations,
-        "cache_recommendations": made.cache_recommendations,
-        "pipes": pipes,
-    }
+    data = explain_plan(app, selection, mode)
 
     def render(console: Console) -> None:
         console.print(
-            f"{made.total_pipes} pipes in {len(made.generations)} generations, "
-            f"at most {made.max_parallelism} at the same time"
+            f"{data['total_pipes']} pipes in {len(data['generations'])} generations, "
+            f"at most {data['max_parallelism']} at the same time"
         )
         context.table(
-            ["generation", "pipe", "output", "waits for"],
-            [[row["generation"], row["pipe_id"], row["output"], row["waits_for"]] for row in pipes],
+            ["generation", "pipe", "output", "runs because", "waits for", "seconds", "kept in memory"],
+            [
+                [
+                    row["generation"],
+                    row["pipe_id"],
+                    row["output"],
+                    row["runs_because"],
+                    [*row["waits_because"], *([f"pool {row['pool']}"] if row["pool"] else [])],
+                    "" if row["expected_seconds"] is None else f"{row['expected_seconds']:.2f}",
+                    row["cached_inputs"],
+                ]
+                for row in data["pipes"]
+            ],
         )(console)
-        if made.cache_recommendations:
-            console.print(f"read more than once: {', '.join(made.cache_recommendations)}")
+        if data["cache_recommendations"]:
+            told = {"auto": "kept in memory where that pays", "always": "kept in memory", "never": "read each time"}
+            console.print(f"read more than once, {told[data['cache']]}: {', '.join(data['cache_recommendations'])}")
+        path = data["critical_path"]
+        if path:
+            seconds = f", {data['critical_path_seconds']:.2f} s" if data["critical_path_seconds"] is not None else ""
+            console.print(f"critical path ({len(path)} pipes{seconds}): {' -> '.join(path)}", markup=False)
+        for note in data["notes"]:
+            console.print(note, markup=False)
 
     context.emit(data, render)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -24,21 +24,38 @@ from kindling_core.errors import RunFailed
 from kindling_core.render import picture_of, render_html
 from kindling_core.report import RunReport
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def run_options(function: Function) -> Function:
+    """Add the options that every command which runs pipes has: ``--wait``, ``--picture`` and ``--traceback``."""
+    for option in (
+        click.option("--traceback", "with_traceback", is_flag=True, help="Show the whole traceback of each failure."),
+        click.option(
+            "--picture",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Write the graph with timings to this HTML file.",
+        ),
+        click.option("--wait", is_flag=True, help="Wait for a run that is in the way, instead of refusing this one."),
+    ):
+        function = option(function)
+    return function
+
 
 @click.command()
 @SELECTION
 @MODE
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the graph with timings to this HTML file.",
-)
-@click.option("--traceback", "with_traceback", is_flag=True, help="Show the whole traceback of each failure.")
+@run_options
 @json_option
 @job_options
 @click.pass_obj
 def run(
-    context: CommandContext, selection: tuple[str, ...], mode: str, picture: Path | None, with_traceback: bool
+    context: CommandContext,
+    selection: tuple[str, ...],
+    mode: str,
+    wait: bool,
+    picture: Path | None,
+    with_traceback: bool,
 ) -> None:
     """Run the job, or the pipes that SELECTION names.
 
@@ -46,16 +63,36 @@ def run(
     silver.*, tag:nightly, !x (without x). Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
     """
     app = context.app()
+    if wait and not app.host.implements("kindling_before_run"):
+        raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
+    run_and_report(context, app, lambda: app.run(selection, mode, wait=wait), picture, with_traceback, mode)
+
+
+def run_and_report(
+    context: CommandContext,
+    app: App,
+    start: Callable[[], RunReport],
+    picture: Path | None,
+    with_traceback: bool,
+    mode: str,
+) -> None:
+    """Run with progress, a clean end on Ctrl-C, and a report; exits with 1 if pipes failed.
+
+    Args:
+        start: runs the pipes.
+        picture: where to draw the run.
+    """
     failure: RunFailed | None = None
     with app, _stopping_cleanly(app, context.messages), _progress(app, context.messages):
         try:
-            report = app.run(selection, mode)
+            report = start()
         except RunFailed as error:
             failure, report = error, error.report
     context.emit(report.to_dict(), lambda console: _print_report(console, report))
     if picture is not None:
         pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-        write_file(picture, render_html(picture_of(app.plan(selection, mode), pipes, report, title=app.name)))
+        made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
+        write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
     if failure is not None:
         _print_failures(context, app, report, with_traceback)
         raise click.exceptions.Exit(1)
@@ -63,7 +100,7 @@ def run(
 
 @contextmanager
 def _stopping_cleanly(app: App, messages: Console) -> Iterator[None]:
-    """First Ctrl-C or SIGTERM: start nothing new, let running pipes end. Second: give up at once."""
+    """First Ctrl-C or SIGTERM: start nothing new, tell running pipes to stop. Second: give up at once."""
     asked = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -72,7 +109,7 @@ def _stopping_cleanly(app: App, messages: Console) -> Iterator[None]:
             raise KeyboardInterrupt
         asked = True
         app.cancel()
-        messages.print("Stopping: running pipes end, nothing new starts. Once more to give up at once.")
+        messages.print("Stopping: running pipes are told to stop, nothing new starts. Once more to give up at once.")
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -85,7 +122,7 @@ def _stopping_cleanly(app: App, messages: Console) -> Iterator[None]:
 @contextmanager
 def _progress(app: App, messages: Console) -> Iterator[None]:
     watcher = _LiveProgress(messages) if messages.is_terminal else _PlainProgress()
-    for name in ("before_run", "before_pipe", "after_pipe", "pipe_failed", "pipe_skipped"):
+    for name in ("before_run", "before_pipe", "after_pipe", "pipe_retrying", "pipe_failed", "pipe_skipped"):
         app.signals.on(f"datapipes.{name}", getattr(watcher, name))
     with watcher:
         yield
@@ -108,6 +145,9 @@ class _PlainProgress:
 
     def after_pipe(self, sender: object, *, pipe_id: str, duration_seconds: float, **fields: Any) -> None:
         click.echo(f"ok      {pipe_id}  {duration_seconds:.2f} s{_rows(fields['rows_processed'])}", err=True)
+
+    def pipe_retrying(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
+        click.echo(f"retry   {pipe_id}  {_again(fields)}: {_first_line(error)}", err=True)
 
     def pipe_failed(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
         click.echo(f"failed  {pipe_id}  {_first_line(error)}", err=True)
@@ -160,6 +200,9 @@ class _LiveProgress:
     def after_pipe(self, sender: object, *, pipe_id: str, **fields: Any) -> None:
         self._ended(pipe_id)
 
+    def pipe_retrying(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
+        self._messages.print(f"{pipe_id}: {_again(fields)}: {_first_line(error)}", markup=False, style="yellow")
+
     def pipe_failed(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
         self._ended(pipe_id)
         self._messages.print(f"failed {pipe_id}: {_first_line(error)}", markup=False, style="red")
@@ -170,6 +213,10 @@ class _LiveProgress:
 
 def _rows(rows: int | None) -> str:
     return "" if rows is None else f"  {rows:,} rows"
+
+
+def _again(fields: Mapping[str, Any]) -> str:
+    return f"attempt {fields['attempt']} of {fields['max_attempts']} failed, again in {fields['delay_seconds']:.1f} s"
 
 
 def _first_line(text: str) -> str:

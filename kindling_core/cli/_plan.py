@@ -1,0 +1,73 @@
+"""What ``kindling plan`` tells, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kindling_core.app import App
+from kindling_core.graph import ExecutionMode
+from kindling_core.pipes import PipeMetadata, split_version
+from kindling_core.plan import ExecutionPlan
+from kindling_core.schedule import Schedule
+from kindling_core.selection import reasons
+
+
+def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any]:
+    """Return a plan with, for each pipe, why it runs, what it waits for, and what it is expected to take."""
+    made = app.plan(selection, mode)
+    schedule, expected = app.schedule(made), app.expected_seconds(made.pipe_ids)
+    why = reasons(selection, app.all_pipes())
+    settings = app.config.section("execution")
+    cached = {} if settings.cache == "never" else made.cache_recommendations
+    place = {pipe_id: index for index, generation in enumerate(made.generations) for pipe_id in generation}
+    pipes = []
+    for pipe_id in made.pipe_ids:
+        pipe = made.pipes[pipe_id]
+        pipes.append(
+            {
+                "generation": place.get(pipe_id),
+                "pipe_id": pipe_id,
+                "inputs": list(pipe.input_entity_ids),
+                "output": pipe.output_entity_id,
+                "waits_for": sorted(schedule.waits_for.get(pipe_id, ())),
+                "runs_because": why.get(pipe_id, "it was named"),
+                "waits_because": _waits(made, schedule, pipe),
+                "pool": pipe.options.get("pool"),
+                "expected_seconds": expected.get(pipe_id),
+                "cached_inputs": [name for name in pipe.input_entity_ids if name in cached],
+            }
+        )
+    path = schedule.critical_path() if made.total_pipes else []
+    known = bool(path) and all(pipe_id in expected for pipe_id in path)
+    return {
+        "mode": ExecutionMode(made.mode).value,
+        "total_pipes": made.total_pipes,
+        "max_parallelism": made.max_parallelism,
+        "schedule": settings.schedule,
+        "generations": made.generations,
+        "cache": settings.cache,
+        "cache_recommendations": made.cache_recommendations,
+        "critical_path": path,
+        "critical_path_seconds": sum(expected[pipe_id] for pipe_id in path) if known else None,
+        "notes": list(made.notes),
+        "pipes": pipes,
+    }
+
+
+def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata) -> list[str]:
+    """Say for each pipe that this one waits for what it is waited for."""
+    read = {name for written in pipe.input_entity_ids for name in (written, split_version(written)[0])}
+    told = []
+    for other in sorted(schedule.waits_for.get(pipe.pipe_id, ())):
+        maker = plan.pipes[other]
+        if maker.output_entity_id in read:
+            same = maker.output_entity_id == other
+            told.append(other if same else f"{other} (writes {maker.output_entity_id})")
+        elif pipe.output_entity_id in maker.input_entity_ids:
+            told.append(f"{other} (reads {pipe.output_entity_id}, and its stream starts first)")
+        elif pipe.mode == "streaming" and maker.mode != "streaming":
+            told.append(f"{other} (batch pipes run before streams)")
+        else:
+            told.append(f"{other} (writes {maker.output_entity_id}, which {pipe.output_entity_id} refers to)")
+    return told

@@ -1,0 +1,99 @@
+"""Continues a run that failed or was killed, with what the state store knows of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kindling_core.errors import PlanError, did_you_mean
+from kindling_core.fingerprint import fingerprint
+from kindling_core.report import RunReport
+from kindling_core.state import RunRecord, RunStart, StateStore
+
+if TYPE_CHECKING:
+    from kindling_core.app import App
+
+
+def run_lease(run_id: str) -> str:
+    """Return the name of the lease that a run holds for as long as its process lives."""
+    return f"run:{run_id}"
+
+
+def find_run(store: StateStore, job: str, run_id: str | None = None) -> RunRecord:
+    """Return a run by its id or by the unique beginning of it; the newest run of the job unless one is named.
+
+    Raises:
+        PlanError: there is none, or several begin like that.
+    """
+    if run_id is None:
+        newest = store.runs(job, limit=1)
+        if not newest:
+            raise PlanError(f"No run of the job {job!r} is known yet.")
+        return newest[0]
+    exact = store.run(run_id)
+    if exact is not None:
+        return exact
+    known = store.runs(limit=None)
+    like = [record for record in known if record.start.run_id.startswith(run_id)]
+    if len(like) == 1:
+        return like[0]
+    if like:
+        raise PlanError(f"{len(like)} runs begin with {run_id!r}. Give more of the id, or all of it.")
+    ids = [record.start.run_id for record in known]
+    raise PlanError(f"No run {run_id!r} is known.{did_you_mean(run_id, ids)} `kindling runs` lists them.")
+
+
+def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: bool = False) -> RunStart:
+    """Return the run to continue.
+
+    Args:
+        run_id: its id, or the beginning of it; the newest run of the job if None.
+        force: also if pipes have changed since.
+
+    Raises:
+        PlanError: there is no such run, it succeeded, it still runs, or its pipes have changed.
+    """
+    record = find_run(store, app.name, run_id)
+    start = record.start
+    if start.job != app.name:
+        raise PlanError(f"Run {start.run_id} is of the job {start.job!r}, not of {app.name!r}.")
+    if record.end is None and store.holders([run_lease(start.run_id)]):
+        raise PlanError(f"Run {start.run_id} is still running (process {start.pid}). Wait for it, or end it first.")
+    done = store.succeeded(start.root_run_id)
+    if record.status == "succeeded" or all(pipe_id in done for pipe_id in start.pipe_ids):
+        raise PlanError(f"Run {start.run_id} has succeeded, so that nothing is left to resume. Use `kindling run`.")
+    known = set(app.pipes.get_pipe_ids())
+    gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
+    if gone:
+        raise PlanError(
+            f"Run {start.run_id} cannot be resumed: the job has no pipe {', '.join(map(repr, gone))} any more. "
+            f"Start a new one with `kindling run`."
+        )
+    changed = [
+        pipe_id
+        for pipe_id in start.pipe_ids
+        if start.fingerprints.get(pipe_id) not in (None, fingerprint(app.pipes.get_pipe_definition(pipe_id)))
+    ]
+    if changed and not force:
+        raise PlanError(
+            f"Run {start.run_id} is not resumed: {', '.join(map(repr, changed))} changed since it started. "
+            f"Resume with --force to go on with the pipes as they are now; what has succeeded stays as it is. "
+            f"Or start a new run with `kindling run`."
+        )
+    return start
+
+
+def resume_run(app: App, run_id: str | None = None, *, force: bool = False, wait: bool = False) -> RunReport:
+    """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
+
+    Args:
+        run_id, force: see ``resumable``.
+        wait: for a run that is in the way.
+
+    Raises:
+        PluginError: no active feature keeps runs.
+        PlanError: see ``resumable``.
+        RunFailed: pipes failed again.
+    """
+    app.start()
+    store = app.service(StateStore)  # type: ignore[type-abstract]
+    return app.run(wait=wait, resume=resumable(app, store, run_id, force=force))

@@ -1,0 +1,14 @@
+"""The errors of the state plugin."""
+
+from __future__ import annotations
+
+from kindling_core.errors import PlanError
+from kindling_core.state import StateError
+
+
+class LeaseHeld(PlanError):
+    """Another run holds what this one needs; nothing ran."""
+
+
+class LeaseLost(StateError):
+    """The lease of a run expired or was taken while it ran; it may not write any more."""

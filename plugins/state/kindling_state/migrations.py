@@ -1,0 +1,58 @@
+"""Brings a database to the tables that this version knows, step by step.
+
+A step is never changed once it was released; what comes later is a new step at the end of ``STEPS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, inspect, select, text
+
+from kindling_core.state import StateError
+from kindling_state.tables import ATTEMPTS, LEASES, MARKS, METADATA, RECORDS, RUNS, SCHEMA
+
+# Any number that nothing else in the database locks.
+_LOCK = 7_241_993
+
+
+def _runs(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[RUNS, ATTEMPTS, MARKS])
+
+
+def _leases_and_records(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[LEASES, RECORDS])
+
+
+STEPS: Sequence[Callable[[Connection], None]] = (_runs, _leases_and_records)
+
+
+def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:
+    """Do the steps that a database lacks, in the transaction of the connection; one process at a time.
+
+    Raises:
+        StateError: the database is newer than this program.
+    """
+    if connection.dialect.name == "postgresql":
+        # SQLite's transaction holds the whole file already.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    version = version_of(connection)
+    if version > len(steps):
+        raise StateError(
+            f"The state was written by a newer kindling-state (its tables have version {version}, this one knows "
+            f"{len(steps)}). Update it: pip install --upgrade kindling-state."
+        )
+    if version == len(steps):
+        return
+    for step in steps[version:]:
+        step(connection)
+    METADATA.create_all(connection, tables=[SCHEMA])
+    connection.execute(SCHEMA.delete())
+    connection.execute(SCHEMA.insert().values(version=len(steps)))
+
+
+def version_of(connection: Connection) -> int:
+    """Return how many steps a database has behind it."""
+    if not inspect(connection).has_table(SCHEMA.name):
+        return 0
+    return int(connection.execute(select(SCHEMA.c.version)).scalar_one())

@@ -1,0 +1,205 @@
+"""The feature ``state``: run history, resume and leases. Imports SQLAlchemy only where there is something to keep."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from kindling_core.fingerprint import fingerprints
+from kindling_core.hooks import hookimpl
+from kindling_core.requests import RunInfo, WriteRequest, WriteResult
+from kindling_core.state import RunStart, StateError, StateStore
+from kindling_state.config import StateConfig, url_of
+from kindling_state.errors import LeaseHeld, LeaseLost
+from kindling_state.history import History
+from kindling_state.leases import Hold, lease_names, owner_of, refusal
+
+if TYPE_CHECKING:
+    import click
+    from pydantic import BaseModel
+
+    from kindling_core.app import App
+    from kindling_core.checks import Check
+    from kindling_core.pipes import PipeMetadata
+    from kindling_core.plan import ExecutionPlan
+    from kindling_core.report import RunReport
+
+_log = logging.getLogger("kindling.state")
+
+
+class StatePlugin:
+    """Keeps the store of one App, and what its runs hold."""
+
+    requires: list[str] = []
+    optional: list[str] = ["entities"]
+
+    def __init__(self) -> None:
+        self._app: App | None = None
+        self._store: StateStore | None = None
+        self._history: History | None = None
+        self._holds: dict[str, Hold] = {}
+        self._done: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    @hookimpl
+    def kindling_config(self) -> Mapping[str, type[BaseModel]]:
+        return {"state": StateConfig}
+
+    @hookimpl
+    def kindling_start(self, app: App) -> None:
+        self._app = app
+        store = self.store(app)
+        app.provide(StateStore, store)  # type: ignore[type-abstract]
+        self._history = History(store)
+        self._history.listen(app.signals)
+
+    @hookimpl
+    def kindling_stop(self, app: App) -> None:
+        if self._history is not None:
+            self._history.flush()
+        if self._store is not None:
+            self._store.close()
+
+    def store(self, app: App) -> StateStore:
+        """Return the store of an App; opened on first use."""
+        from kindling_state.store import SqlStateStore
+
+        with self._lock:
+            if self._store is None:
+                self._store = SqlStateStore(url_of(app))
+            return self._store
+
+    @hookimpl
+    def kindling_expected_seconds(self, app: App, pipe_ids: Sequence[str]) -> Mapping[str, float]:
+        try:
+            return self.store(app).expected_seconds(app.name, pipe_ids)
+        except StateError as error:
+            _log.warning("Pipes are planned without the durations of earlier runs: %s", error)
+            return {}
+
+    @hookimpl
+    def kindling_before_run(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        from kindling_state.processes import this_process
+
+        app, store = self._app, self._store
+        if app is None or store is None:
+            return
+        settings = app.config.section("state")
+        process = this_process()
+        names = lease_names(settings.lease, app.name, run.pipe_ids)
+        hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, app.cancel)
+        self._take(hold, run.wait, settings.poll_seconds)
+        self._holds[run.run_id] = hold
+        store.begin_run(
+            RunStart(
+                run.run_id,
+                run.root_run_id,
+                app.name,
+                run.mode,
+                datetime.now(timezone.utc).isoformat(),
+                process[0],
+                process[1],
+                resumes=run.resumes,
+                selection=list(run.selection),
+                pipe_ids=list(run.pipe_ids),
+                overrides=list(app.overrides),
+                fingerprints=fingerprints(plan.pipes.values()),
+                pinned_versions=dict(plan.pinned_versions),
+                job_hash=_hash_of(app),
+            )
+        )
+        if run.resumes is not None:
+            self._done[run.run_id] = store.succeeded(run.root_run_id)
+        hold.keep()
+
+    def _take(self, hold: Hold, wait: bool, poll_seconds: float) -> None:
+        told = False
+        while held := hold.take():
+            if not wait:
+                raise refusal(held)
+            if not told:
+                told = True
+                _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
+            assert self._app is not None
+            if self._app.cancelled.wait(poll_seconds):
+                raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
+
+    @hookimpl
+    def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
+        self._done.pop(run.run_id, None)
+        hold = self._holds.pop(run.run_id, None)
+        if hold is None:
+            return
+        try:
+            # A run that lost its lease has failed, whatever its pipes did in the end.
+            if report is not None:
+                hold.check()
+        finally:
+            hold.release()
+
+    @hookimpl
+    def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
+        self._check(run)
+        done = self._done.get(run.run_id, {}).get(pipe.pipe_id)
+        return None if done is None else f"succeeded in run {done}"
+
+    @hookimpl(wrapper=True)
+    def kindling_write(self, request: WriteRequest) -> Generator[None, WriteResult | None, WriteResult | None]:
+        self._check(request.run)
+        if request.transaction is None and self._appends(request):
+            # A run that is killed between this commit and its mark finds the commit again when it is resumed.
+            request.transaction = request.run.transaction(request.pipe.pipe_id)
+        return (yield)
+
+    def _appends(self, request: WriteRequest) -> bool:
+        if request.mode is not None or self._app is None:
+            return request.mode == "append"
+        info = self._app.host.call("kindling_describe_entity", entity_id=request.entity_id)
+        return info is not None and info.write_mode == "append"
+
+    @hookimpl
+    def kindling_pipe_succeeded(self, pipe: PipeMetadata, run: RunInfo, result: WriteResult) -> None:
+        if self._store is None or not result.durable:
+            return
+        try:
+            self._store.mark_succeeded(run.root_run_id, pipe.pipe_id, run.run_id)
+        except StateError as error:
+            raise StateError(
+                f"Pipe {pipe.pipe_id!r} has written its output, but that could not be noted: {error} A resumed run "
+                f"runs the pipe again, and doubles nothing."
+            ) from error
+
+    def _check(self, run: RunInfo) -> None:
+        hold = self._holds.get(run.run_id)
+        if hold is not None:
+            hold.check()
+
+    @hookimpl
+    def kindling_classify_error(self, error: BaseException, pipe: PipeMetadata) -> bool | None:
+        return False if isinstance(error, LeaseLost) else None
+
+    @hookimpl
+    def kindling_commands(self) -> Iterable[click.Command]:
+        from kindling_state.commands import resume, runs
+
+        return [runs, resume]
+
+    @hookimpl
+    def kindling_checks(self, app: App | None) -> Iterable[Check]:
+        from kindling_state.checks import check
+
+        return check(app, self.store(app)) if app is not None else []
+
+
+def _hash_of(app: App) -> str | None:
+    if app.job_file is None:
+        return None
+    try:
+        return hashlib.sha256(app.job_file.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        _log.warning("The job file %s cannot be read any more: %s", app.job_file, error)
+        return None
