@@ -130,6 +130,7 @@ class Dispatcher:
         self._idle = 0
         self._closed = False
         self._was_stopped = False
+        self._stopping: BaseException | None = None
         self._queue: ReadyQueue | None = None
 
     def run(
@@ -156,7 +157,7 @@ class Dispatcher:
             self._delayed: list[tuple[float, int, str]] = []
             self._numbers: dict[str, int] = {}
             self._errors: list[BaseException] = []
-            self._stopping: BaseException | None = None
+            self._stopping = None
             self._context = contextvars.copy_context()
             self._settling = 0
             self._watching = False
@@ -180,6 +181,11 @@ class Dispatcher:
             raise interrupted
         if self._errors:
             raise self._errors[0]
+
+    @property
+    def stopped_by(self) -> BaseException | None:
+        """What stopped the last queue and all that ran, None if nothing did."""
+        return self._stopping
 
     @property
     def stopped(self) -> bool:
@@ -387,7 +393,8 @@ class Dispatcher:
                 self._call_workers()
                 self._changed.notify()
                 return
-            skipped = queue.ended(pipe_id, verdict.reached)
+            # While everything stops, whoever ends the run says why the rest did not run.
+            skipped = queue.ended(pipe_id, verdict.reached or self._stopping is not None)
             if not skipped:
                 self._let_go(queue, here)
         if skipped:

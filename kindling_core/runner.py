@@ -268,7 +268,7 @@ class DataPipesExecuter(SignalEmitter):
                 dispatcher.run(ReadyQueue(schedule, **limits), work, **until)
         finally:
             dispatcher.close()
-        if timeout is not None and run.open_pipes() and not self._cancel.is_set() and not run.failed():
+        if timeout is not None and dispatcher.stopped_by is timeout:
             raise timeout
 
     def _by_generation(

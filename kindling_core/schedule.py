@@ -96,9 +96,9 @@ def _in_mode(
         batch = [pipe_id for pipe_id in position if plan.pipes[pipe_id].mode != "streaming"]
         waited_for = {other for pipe_id in batch for other in waits_for[pipe_id]}
         last = [pipe_id for pipe_id in batch if pipe_id not in waited_for]
-        for pipe_id in position:
-            if plan.pipes[pipe_id].mode == "streaming" and not waits_for[pipe_id]:
-                waits_for[pipe_id] = list(last)
+        for pipe_id, before in waits_for.items():
+            if plan.pipes[pipe_id].mode == "streaming" and all(plan.pipes[one].mode != "streaming" for one in before):
+                waits_for[pipe_id] = list(dict.fromkeys([*before, *last]))
     return waits_for
 
 
