@@ -104,7 +104,9 @@ class SqlStateStore:
                 return expected + 1
             made = self._insert(RECORDS).values(space=space, key=key, value=dict(value), version=1)
             if expected == 0:
-                if not connection.execute(made.on_conflict_do_nothing()).rowcount:
+                # The count of an INSERT is not told by every driver; the row is.
+                once = made.on_conflict_do_nothing().returning(RECORDS.c.version)
+                if connection.execute(once).first() is None:
                     raise self._conflict(connection, space, key, expected)
                 return 1
             made = made.on_conflict_do_update(

@@ -1,0 +1,85 @@
+"""A database is brought up to date once, by one process, and keeps what is in it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from kindling_core.state import StateError
+from kindling_state.migrations import STEPS, migrate, version_of
+from kindling_state.store import SqlStateStore
+
+
+def engine_of(url: str):  # type: ignore[no-untyped-def]
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_rows(url: str) -> None:
+    SqlStateStore(url)._make_folder()
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        migrate(connection, STEPS[:1])
+        assert version_of(connection) == 1
+        connection.execute(text("INSERT INTO kindling_marks VALUES ('root', 'pipe', 'run')"))
+    engine.dispose()
+    store = SqlStateStore(url)
+    assert store.succeeded("root") == {"pipe": "run"}
+    store.put("w", "k", {})
+    with engine.begin() as connection:
+        assert version_of(connection) == len(STEPS)
+    engine.dispose()
+    store.close()
+
+
+def test_a_newer_database_is_refused(url: str) -> None:
+    store = SqlStateStore(url)
+    store.put("w", "k", {})
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE kindling_schema SET version = 99"))
+    engine.dispose()
+    for use in (lambda other: other.put("w", "k", {}), lambda other: other.get("w", "k")):
+        with pytest.raises(StateError, match="pip install --upgrade kindling-state"):
+            use(SqlStateStore(url))
+    store.close()
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(url: str) -> None:
+    def broken(connection):  # type: ignore[no-untyped-def]
+        connection.execute(text("CREATE TABLE half (x integer)"))
+        raise RuntimeError("broken")
+
+    store = SqlStateStore(url)
+    store.put("w", "k", {"n": 1})
+    with pytest.raises(RuntimeError), store._open().begin() as connection:
+        migrate(connection, [*STEPS, broken])
+    with store._open().connect() as connection:
+        assert version_of(connection) == len(STEPS)
+        assert "half" not in str(connection.execute(text("SELECT * FROM kindling_schema")).all())
+    record = store.get("w", "k")
+    assert record is not None
+    assert record.value == {"n": 1}
+    store.close()
+
+
+def test_many_that_begin_at_once_upgrade_once(url: str) -> None:
+    meet, errors = threading.Barrier(6), []
+
+    def begin() -> None:
+        store = SqlStateStore(url)
+        meet.wait(30)
+        try:
+            store.put("w", threading.current_thread().name, {})
+        except StateError as error:
+            errors.append(error)
+        store.close()
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert len(SqlStateStore(url).scan("w")) == 6
