@@ -1,0 +1,140 @@
+"""Timeouts, cancelling, retries and shared reads of runs, where an engine does the work."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kindling_core import App, Pipes, RunFailed
+from kindling_entities import Entities, EntityStore
+
+KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
+PATIENCE_SECONDS = 90
+# Minutes of work for any engine here, and nothing that an optimizer could leave out.
+ENDLESS = "select sum((a.id * b.id) % 7) as n from range(100000000) a cross join range(10000000) b"
+
+
+def app_of(folder: Path, entities: Entities, pipes: Pipes, **execution: Any) -> App:
+    kind = "embedded" if KIND == "embedded" else "spark"
+    config = {"entities": {"root": str(folder / "lake"), "engine": kind}, "execution": execution}
+    app = App(["entities"], config, environ={})
+    app.mount(entities, pipes)
+    return app
+
+
+def of(*names: str, **options: Any) -> Entities:
+    entities = Entities()
+    for name in names:
+        entities.entity(f"t.{name}", **options)
+    return entities
+
+
+def rows(app: App, name: str) -> list[int]:
+    return sorted(row["n"] for row in app.service(EntityStore).read_entity(f"t.{name}").collect())
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_pipe_whose_write_computes_too_long_is_interrupted_and_writes_nothing(tmp_path: Path) -> None:
+    pipes = Pipes()
+
+    @pipes.pipe("t.slow", output="t.slow", timeout_seconds=3)
+    def slow() -> Any:
+        return app.service(EntityStore).engine.session.sql(ENDLESS)
+
+    pipes.pipe("t.ok", output="t.ok")(lambda: pa.table({"n": [1]}))
+    with app_of(tmp_path, of("slow", "ok"), pipes) as app:
+        begun = time.monotonic()
+        with pytest.raises(RunFailed, match="PipeTimeout: Pipe 't.slow' took longer than 3 s") as caught:
+            app.run()
+        assert time.monotonic() - begun < PATIENCE_SECONDS
+        report = caught.value.report
+        assert not report.pipe("t.slow").abandoned
+        assert report.pipe("t.ok").status == "succeeded"
+        assert not app.service(EntityStore).check_entity_exists("t.slow")
+        # The session is as good as before.
+        assert app.run(["t.ok"]).status == "succeeded"
+
+
+@pytest.mark.usefixtures("engine")
+def test_cancelling_a_run_interrupts_what_its_pipes_compute(tmp_path: Path) -> None:
+    pipes, computing = Pipes(), threading.Event()
+
+    @pipes.pipe("t.slow", output="t.slow")
+    def slow() -> Any:
+        computing.set()
+        app.service(EntityStore).engine.session.sql(ENDLESS).collect()
+
+    pipes.pipe("t.after", inputs={"frame": "t.slow"}, output="t.after")(lambda frame: frame)
+    with app_of(tmp_path, of("slow", "after"), pipes) as app:
+        threading.Thread(target=lambda: computing.wait(PATIENCE_SECONDS) and app.cancel()).start()
+        with pytest.raises(RunFailed, match="cancelled") as caught:
+            app.run()
+        report = caught.value.report
+        assert report.status == "cancelled"
+        assert (report.pipe("t.slow").error_type, report.pipe("t.slow").abandoned) == ("PipeCancelled", False)
+        assert report.pipe("t.after").status == "skipped"
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_retry_after_a_commit_appends_nothing_twice(tmp_path: Path) -> None:
+    entities, pipes, failures = of("a", write_mode="append"), Pipes(), [ConnectionError("lost after the commit")]
+    pipes.pipe("t.a", output="t.a", retry={"attempts": 2, "delay_seconds": 0})(lambda: pa.table({"n": [1, 2]}))
+    with app_of(tmp_path, entities, pipes) as app:
+        store = app.service(EntityStore)
+        write = store.write
+
+        def lossy(*given: Any) -> Any:
+            commit = write(*given)
+            if failures:
+                raise failures.pop()
+            return commit
+
+        store.write = lossy  # type: ignore[method-assign]
+        report = app.run()
+        assert (report.pipe("t.a").attempts, report.pipe("t.a").rows) == (2, 0)
+        assert report.pipe("t.a").note == "written before, so nothing was written"
+        assert rows(app, "a") == [1, 2]
+        app.run()
+        assert rows(app, "a") == [1, 1, 2, 2], "another run writes anew"
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(("cache", "kept"), [("auto", ["t.view"]), ("always", ["t.in", "t.view"]), ("never", [])])
+def test_what_several_pipes_read_is_kept_until_the_last_has_ended(tmp_path: Path, cache: str, kept: list[str]) -> None:
+    entities, pipes, seen = of("in", "one", "two", "three"), Pipes(), []
+    pipes.pipe("view", inputs={"frame": "t.in"}, output="t.view", materialize="view")(lambda frame: frame)
+    entities.entity("t.view")
+    for name in ("one", "two", "three"):
+
+        def read(frame: Any, base: Any) -> Any:
+            seen.append((plugin._cache.kept(runs[-1]), frame))
+            return frame.unionByName(base)
+
+        pipes.pipe(f"t.{name}", inputs={"frame": "t.view", "base": "t.in"}, output=f"t.{name}")(read)
+    runs: list[Any] = []
+    with app_of(tmp_path, entities, pipes, cache=cache, max_workers=1) as app:
+        plugin = app.host.manager.get_plugin("entities")
+        app.service(EntityStore).write_to_entity("t.in", pa.table({"n": [1, 2]}))
+        begin = plugin._cache.begin
+
+        def remember(plan: Any, run: Any) -> None:
+            runs.append(run)
+            begin(plan, run)
+
+        plugin._cache.begin = remember
+        report = app.run()
+        assert report.status == "succeeded"
+        assert [names for names, _ in seen[:2]] == [kept, kept]
+        assert plugin._cache.kept(runs[-1]) == [], "the last reader has ended"
+        if kept:
+            assert seen[0][1] is seen[1][1]
+        for name in ("one", "two", "three"):
+            assert rows(app, name) == [1, 1, 2, 2]
+        assert report.pipe("t.one").versions_read["t.in"] == 0
+        assert report.pipe("t.one").version_written == 0
