@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
+from kindling_core._ids import OperationIds
 from kindling_core.payloads import AfterGeneration, BeforeGeneration
 from kindling_core.plan import ExecutionPlan
 
@@ -24,6 +24,7 @@ class GenerationTracker:
         self._generations = plan.generations
         self._run_id = run_id
         self._emit = emit
+        self._new_id = OperationIds().new
         self._place = {pipe_id: index for index, ids in enumerate(plan.generations) for pipe_id in ids}
         self._open = [len(ids) for ids in plan.generations]
         self._operations: list[str | None] = [None] * len(plan.generations)
@@ -39,7 +40,7 @@ class GenerationTracker:
         with self._lock:
             if self._operations[index] is not None:
                 return
-            operation_id, ids = str(uuid4()), self._generations[index]
+            operation_id, ids = self._new_id(), self._generations[index]
             self._emit(
                 BeforeGeneration.SIGNAL,
                 generation_index=index,

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any
-from uuid import uuid4
 
 from kindling_core import payloads
 from kindling_core._generations import GenerationTracker
+from kindling_core._ids import OperationIds
 from kindling_core._run import Run, Seams
 from kindling_core.dispatch import REACHED, Attempt, Verdict
 from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout
@@ -52,8 +52,7 @@ class PipeWork:
         self._generations = generations
         self._warned = warned
         self._chance = chance
-        # One seed a run: asking the system for each id costs more than the rest of a pipe's signals.
-        self._ids = random.Random(uuid4().int)
+        self._new_id = OperationIds().new
         self.results: dict[str, bool] = {}
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
@@ -268,7 +267,7 @@ class PipeWork:
         """Send ``before_pipe`` once, also for a pipe that failed before it could be sent."""
         if pipe.pipe_id in self._run.operations:
             return
-        self._run.operations[pipe.pipe_id] = self._operation_id()
+        self._run.operations[pipe.pipe_id] = self._new_id()
         index = self._run.index[pipe.pipe_id]
         self._emit(payloads.BeforePipe.SIGNAL, pipe_index=index, attempt=attempt, **self._common(pipe))
 
@@ -288,16 +287,10 @@ class PipeWork:
             self._generations.ended(pipe.pipe_id, reached)
 
     def _common(self, pipe: PipeMetadata) -> dict[str, Any]:
-        operation_id = self._run.operations.get(pipe.pipe_id) or self._operation_id()
+        operation_id = self._run.operations.get(pipe.pipe_id) or self._new_id()
         return {
             "pipe_id": pipe.pipe_id,
             "pipe_name": pipe.name,
             "run_id": self._run.info.run_id,
             "operation_id": operation_id,
         }
-
-    def _operation_id(self) -> str:
-        """Make a uuid4 (RFC 9562, 5.4)."""
-        bits = self._ids.getrandbits(128) & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48
-        text = f"{bits:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
