@@ -10,7 +10,7 @@ SLOW := tests
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-slow lint types unit bench wheels clean
+.PHONY: help install demo test quick test-slow lint types unit bench bench-peers wheels clean
 
 help: ## show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ types: $(STAMP) ## mypy, strict
 
 bench: $(STAMP) ## every benchmark; ratios within one run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-peers: $(STAMP) ## the same jobs with Kedro, Dagster, Prefect, spark-kindling and Spark Declarative Pipelines
+	$(BIN)/python benchmarks/peers/compare.py $(PEERS)
 
 wheels: $(STAMP) ## build the wheels into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
