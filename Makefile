@@ -28,6 +28,7 @@ demo: $(STAMP) ## run the flights job; ENGINE=spark runs it on Spark with Delta 
 	cd examples/flights && ../../$(BIN)/python -m flights.prepare
 	cd examples/flights && ../../$(BIN)/kindling run --picture out/flights.html $(SET)
 	cd examples/flights && ../../$(BIN)/kindling show gold.carrier_delays --limit 10 $(SET)
+	cd examples/flights && ../../$(BIN)/kindling runs --limit 3 $(SET)
 	@echo "Picture of the run: examples/flights/out/flights.html"
 
 test: lint types unit ## lint, types, and all tests but the slow ones

@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     from kindling_core.errors import CycleError as CycleError
     from kindling_core.errors import GenerationFailed as GenerationFailed
     from kindling_core.errors import KindlingError as KindlingError
+    from kindling_core.errors import PipeAbandoned as PipeAbandoned
+    from kindling_core.errors import PipeCancelled as PipeCancelled
     from kindling_core.errors import PipeDefinitionError as PipeDefinitionError
     from kindling_core.errors import PipeError as PipeError
+    from kindling_core.errors import PipeTimeout as PipeTimeout
     from kindling_core.errors import PlanError as PlanError
     from kindling_core.errors import PluginError as PluginError
     from kindling_core.errors import RunFailed as RunFailed
+    from kindling_core.errors import RunTimeout as RunTimeout
     from kindling_core.errors import SelectionError as SelectionError
     from kindling_core.errors import SignalError as SignalError
     from kindling_core.errors import UnknownPipeError as UnknownPipeError
     from kindling_core.executor import GenerationExecutor as GenerationExecutor
+    from kindling_core.fence import Fence as Fence
     from kindling_core.graph import ExecutionMode as ExecutionMode
     from kindling_core.graph import PipeGraphBuilder as PipeGraphBuilder
     from kindling_core.hooks import hookimpl as hookimpl
@@ -39,13 +44,18 @@ if TYPE_CHECKING:
     from kindling_core.plan import ExecutionStrategy as ExecutionStrategy
     from kindling_core.plan import HybridExecutionStrategy as HybridExecutionStrategy
     from kindling_core.plan import StreamingExecutionStrategy as StreamingExecutionStrategy
+    from kindling_core.policy import OnFailure as OnFailure
+    from kindling_core.policy import PipePolicy as PipePolicy
+    from kindling_core.policy import RetryPolicy as RetryPolicy
     from kindling_core.report import PipeReport as PipeReport
     from kindling_core.report import RunReport as RunReport
     from kindling_core.requests import EntityInfo as EntityInfo
     from kindling_core.requests import ReadRequest as ReadRequest
+    from kindling_core.requests import ReadResult as ReadResult
     from kindling_core.requests import RunInfo as RunInfo
     from kindling_core.requests import WriteRequest as WriteRequest
     from kindling_core.requests import WriteResult as WriteResult
+    from kindling_core.resume import resume_run as resume_run
     from kindling_core.runner import DataPipesExecuter as DataPipesExecuter
     from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
     from kindling_core.signals import Signal as Signal
@@ -53,6 +63,7 @@ if TYPE_CHECKING:
     from kindling_core.signals import SignalPayload as SignalPayload
     from kindling_core.signals import SignalProvider as SignalProvider
     from kindling_core.signals import TypedSignal as TypedSignal
+    from kindling_core.state import StateStore as StateStore
 
 _HOMES = {
     "app": ("App",),
@@ -63,16 +74,21 @@ _HOMES = {
         "CycleError",
         "GenerationFailed",
         "KindlingError",
+        "PipeAbandoned",
+        "PipeCancelled",
         "PipeDefinitionError",
         "PipeError",
+        "PipeTimeout",
         "PlanError",
         "PluginError",
         "RunFailed",
+        "RunTimeout",
         "SelectionError",
         "SignalError",
         "UnknownPipeError",
     ),
     "executor": ("GenerationExecutor",),
+    "fence": ("Fence",),
     "graph": (
         "ExecutionMode",
         "PipeGraphBuilder",
@@ -93,6 +109,11 @@ _HOMES = {
         "HybridExecutionStrategy",
         "StreamingExecutionStrategy",
     ),
+    "policy": (
+        "OnFailure",
+        "PipePolicy",
+        "RetryPolicy",
+    ),
     "report": (
         "PipeReport",
         "RunReport",
@@ -100,10 +121,12 @@ _HOMES = {
     "requests": (
         "EntityInfo",
         "ReadRequest",
+        "ReadResult",
         "RunInfo",
         "WriteRequest",
         "WriteResult",
     ),
+    "resume": ("resume_run",),
     "runner": ("DataPipesExecuter",),
     "signals": (
         "BlinkerSignalProvider",
@@ -113,6 +136,7 @@ _HOMES = {
         "SignalProvider",
         "TypedSignal",
     ),
+    "state": ("StateStore",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

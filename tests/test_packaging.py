@@ -11,6 +11,7 @@ import pytest
 
 import kindling_core
 import kindling_entities
+import kindling_state
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("pyspark", "pandas", "pyarrow", "networkx", "pydantic", "click", "rich", "deltalake", "pysail")
@@ -23,7 +24,7 @@ def run(*command: object, cwd: Path | None = None) -> str:
 
 
 def test_the_packages_have_one_version() -> None:
-    assert kindling_core.__version__ == kindling_entities.__version__
+    assert kindling_core.__version__ == kindling_entities.__version__ == kindling_state.__version__
 
 
 @pytest.mark.parametrize("names", ["", "Pipes, SignalEmitter, BlinkerSignalProvider, PipeMetadata"])
@@ -38,6 +39,11 @@ def test_importing_the_entities_plugin_loads_no_engine() -> None:
     script = "import sys, kindling_entities.plugin\nfrom kindling_entities import Entities\n"
     script += f"print([name for name in {heavy!r} if name in sys.modules])"
     assert run(sys.executable, "-c", script).strip() == "[]"
+
+
+def test_importing_the_state_plugin_loads_no_database() -> None:
+    script = "import sys, kindling_state.plugin\nprint('sqlalchemy' in sys.modules)"
+    assert run(sys.executable, "-c", script).strip() == "False"
 
 
 def test_every_name_of_the_public_face_can_be_imported() -> None:
@@ -57,7 +63,7 @@ def test_no_file_holds_a_registry_or_a_home_folder() -> None:
 
 @pytest.mark.slow
 def test_the_wheels_install_and_run_a_job_outside_the_checkout(tmp_path: Path) -> None:
-    for project in (ROOT, ROOT / "plugins" / "entities"):
+    for project in (ROOT, ROOT / "plugins" / "entities", ROOT / "plugins" / "state"):
         run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", project)
     wheels = {path.name.partition("-")[0]: path for path in (tmp_path / "dist").glob("*.whl")}
     run(sys.executable, "-m", "venv", tmp_path / "venv")
@@ -71,3 +77,7 @@ def test_the_wheels_install_and_run_a_job_outside_the_checkout(tmp_path: Path) -
     run(kindling, "init", "shop", cwd=tmp_path)
     assert "succeeded" in run(kindling, "run", cwd=tmp_path / "shop")
     assert "Grace" in run(kindling, "show", "gold.customers", cwd=tmp_path / "shop")
+    run(*pip, wheels["kindling_state"])
+    with_state = ("--set", 'job.features=["entities", "state"]')
+    run(kindling, "run", *with_state, cwd=tmp_path / "shop")
+    assert "succeeded" in run(kindling, "runs", *with_state, cwd=tmp_path / "shop")

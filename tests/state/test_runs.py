@@ -124,6 +124,23 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_unknown_ones_are_said_to_
             resume_run(app, caught.value.report.run_id[:-3])
 
 
+def test_runs_are_kept_and_resumed_in_any_database(tmp_path: Path, url: str) -> None:
+    broken, ran = {"b"}, []
+    with job_of(tmp_path, steps(broken, ran), url=url) as app:
+        with pytest.raises(RunFailed) as caught:
+            app.run()
+        broken.clear()
+        ran.clear()
+        report = resume_run(app)
+        assert ran == ["b"]
+        store = app.service(StateStore)
+        assert [one.status for one in store.runs()] == ["succeeded", "failed"]
+        assert store.holders(["job:job"]) == []
+        told = {one.pipe_id: one.status for one in store.attempts(caught.value.report.run_id)}
+        assert told == {"a": "succeeded", "b": "failed", "c": "succeeded"}
+        assert report.pipe("b").status == "succeeded"
+
+
 # Leases
 
 
