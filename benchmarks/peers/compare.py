@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
 NOOP = ("kindling", "kedro", "dagster", "prefect", "spark_kindling")
-DELTA = ("hand", "kindling", "pipelines", "spark_kindling")
+DELTA = ("hand", "kindling", "pipelines")
 NAMES = {
     "kindling": "Kindling",
     "kedro": "Kedro",

@@ -85,7 +85,7 @@ FILES = {
     "{package}/pipes.py": PIPES,
     "data/orders.csv": ORDERS,
     "README.md": README,
-    ".gitignore": "lake/\n__pycache__/\n",
+    ".gitignore": "lake/\n*.state.db*\n__pycache__/\n",
 }
 
 
