@@ -61,10 +61,11 @@ def definitions(shape: str, size: int, prefix: str) -> str:
     lines = ["from pyspark import pipelines as dp", "from pyspark.sql import SparkSession", ""]
     lines += ["spark = SparkSession.active()", ""]
     for number in range(1, size + 1):
+        source = upstream(shape, number)
         lines += [
             '@dp.materialized_view(format="delta")',
             f"def {prefix}t{number}():",
-            f'    return spark.read.table("{prefix if upstream(shape, number) != "t0" else ""}{upstream(shape, number)}")',
+            f'    return spark.read.table("{"" if source == "t0" else prefix}{source}")',
             "",
         ]
     return "\n".join(lines)
