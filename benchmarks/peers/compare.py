@@ -20,14 +20,23 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
-NOOP = ("kindling", "kedro", "dagster", "prefect", "spark_kindling")
+NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
 DELTA = ("hand", "kindling", "pipelines")
+# Cases that share the environment of another.
+ENVIRONMENT_OF = {
+    "kindling_given": "kindling",
+    "spark_kindling_graph": "spark_kindling",
+    "hand": "kindling",
+    "pipelines": "kindling",
+}
 NAMES = {
     "kindling": "Kindling",
+    "kindling_given": "Kindling, given order",
     "kedro": "Kedro",
     "dagster": "Dagster",
     "prefect": "Prefect",
-    "spark_kindling": "spark-kindling",
+    "spark_kindling": "spark-kindling, given order",
+    "spark_kindling_graph": "spark-kindling",
     "hand": "PySpark by hand",
     "pipelines": "Spark Declarative Pipelines",
 }
@@ -73,7 +82,7 @@ def compare(part: str, peers: Sequence[str], sizes: Sequence[int], rounds: int, 
                 for peer in peers if turn % 2 == 0 else peers[::-1]:
                     slow = any(one.get("seconds", limit) > once for one in found[peer])
                     if not slow:
-                        environment = "kindling" if peer in ("hand", "pipelines") else peer
+                        environment = ENVIRONMENT_OF.get(peer, peer)
                         script = f"{'case' if part == 'noop' else 'delta'}_{peer}.py"
                         arguments = ["--shape", shape, "--size", str(size)]
                         found[peer].append(measured(environment, script, arguments, limit))
