@@ -192,7 +192,7 @@ def test_a_generation_waits_for_the_one_before_it_and_the_ready_queue_does_not()
         order[schedule] = seen
 
         def slow(follower=follower, seen=seen):
-            seen.append(follower.wait(0.2))
+            seen.append(follower.wait(1.0))
             return 1
 
         job = Job(
@@ -363,7 +363,7 @@ def test_a_commit_that_is_under_way_when_time_runs_out_is_waited_for_and_counts(
         return 7
 
     seams = Seams(interrupt=lambda one, run: timed_out.set())
-    job = Job(pipe("a", [], timeout_seconds=0.05), seams=seams, grace_seconds=0.0, io=lambda *_: RunIO(None, write))
+    job = Job(pipe("a", [], timeout_seconds=1.0), seams=seams, grace_seconds=0.0, io=lambda *_: RunIO(None, write))
     assert job.run().pipe("a").rows == 7
 
 
@@ -376,7 +376,7 @@ def test_a_timeout_is_worth_another_attempt():
             release.wait(PATIENCE_SECONDS)
         return 1
 
-    job = Job(pipe("a", [], once, timeout_seconds=0.05), grace_seconds=0.0, pipe=PipePolicy(NO_DELAY))
+    job = Job(pipe("a", [], once, timeout_seconds=1.0), grace_seconds=0.0, pipe=PipePolicy(NO_DELAY))
     report = job.run()
     release.set()
     assert (report.status, report.pipe("a").attempts) == ("succeeded", 2)
