@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
 NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
-DELTA = ("hand", "kindling", "pipelines")
+DELTA = ("hand", "kindling", "pipelines", "spark_kindling")
 # Cases that share the environment of another.
 ENVIRONMENT_OF = {
     "kindling_given": "kindling",
@@ -93,7 +93,9 @@ def compare(part: str, peers: Sequence[str], sizes: Sequence[int], rounds: int, 
 
 def row(part: str, shape: str, size: int, peer: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum up the runs of one case."""
-    made: dict[str, Any] = {"part": part, "shape": shape, "size": size, "peer": NAMES[peer]}
+    # The Delta case of spark-kindling has a graph, as its other name says.
+    name = NAMES["spark_kindling_graph"] if (part, peer) == ("delta", "spark_kindling") else NAMES[peer]
+    made: dict[str, Any] = {"part": part, "shape": shape, "size": size, "peer": name}
     good = [run for run in runs if "seconds" in run]
     if not good:
         return {**made, **runs[0]}
@@ -165,6 +167,8 @@ def main() -> None:
         new += compare("delta", wanted(DELTA), [options.delta_size], options.rounds, 900, 900)
     again = {(one["part"], one["shape"], one["size"], one["peer"]) for one in new}
     rows = [one for one in rows if (one["part"], one["shape"], one["size"], one["peer"]) not in again] + new
+    order = list(NAMES.values())
+    rows.sort(key=lambda one: (one["part"] != "noop", order.index(one["peer"])))
     file.write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "results.md").write_text(table(rows))
     subprocess.run([python_of("plot"), HERE / "plot.py"], check=True)
