@@ -18,6 +18,7 @@ def test_this_process_lives_and_another_that_had_its_id_does_not() -> None:
     assert pid == os.getpid()
     assert not is_dead(host, pid, started)
     assert is_dead(host, pid, "12345")
+    assert is_dead(host, 2**70, started), "a number that no process can have"
 
 
 def test_a_killed_process_is_dead_also_before_its_parent_looks() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -151,6 +154,32 @@ def test_of_many_who_want_a_lease_at_once_one_gets_it(store: SqlStateStore) -> N
         assert results.count([]) == 1, results
 
 
+def test_leases_that_come_and_go_are_never_held_twice(store: SqlStateStore) -> None:
+    # Names that a dictionary sorts otherwise than Python does: whoever locks in another order waits for ever.
+    names = ["job:B", "job:a", "job:_", "job:Z"]
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def come_and_go(index: int) -> int:
+        got = 0
+        for turn in range(15):
+            mine = names if (index + turn) % 2 else names[::-1]
+            if store.acquire(mine, owner(f"o{index}"), 30):
+                continue
+            got += 1
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            with lock:
+                inside[0] -= 1
+            store.release(mine, f"o{index}")
+        return got
+
+    results = together(6, come_and_go)
+    assert all(isinstance(one, int) for one in results), results
+    assert most == [1]
+    assert sum(results) > 0
+
+
 def test_of_many_processes_that_want_a_lease_at_once_one_gets_it(url: str) -> None:
     SqlStateStore(url).put("w", "k", {})
     script = textwrap.dedent(
@@ -265,7 +294,75 @@ def test_a_store_may_be_used_after_it_was_closed(store: SqlStateStore) -> None:
     assert store.get("w", "k") is not None
 
 
+def test_a_closed_store_is_made_anew_where_its_file_is_gone(tmp_path: Path) -> None:
+    store = SqlStateStore(f"sqlite:///{tmp_path / 'state.db'}")
+    store.put("w", "k", {"n": 1})
+    store.close()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert store.get("w", "k") is None
+    assert store.put("w", "k", {"n": 2}, expected=0) == 1
+    store.close()
+
+
+def test_who_reads_does_not_wait_for_who_writes(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    store = SqlStateStore(f"sqlite:///{file}")
+    store.put("w", "k", {"n": 1})
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        fresh = SqlStateStore(f"sqlite:///{file}")
+        record = fresh.get("w", "k")
+        assert record is not None
+        assert record.value == {"n": 1}
+        fresh.close()
+        writer.execute("ROLLBACK")
+    store.close()
+
+
+def test_odd_text_loses_no_history(store: SqlStateStore) -> None:
+    store.begin_run(start("r"))
+    odd = "file \udce9\0.csv: ünreadable"
+    attempt = AttemptRecord("r", "a", 1, "failed", "2026", 1.0, error=odd, error_type="OSError")
+    store.record([attempt], [RunEnd("r", "failed", "2026", 1.0, 0, 1, 0, odd, "OSError")])
+    (kept,) = store.attempts("r")
+    record = store.run("r")
+    assert kept.error == "file \\udce9\N{REPLACEMENT CHARACTER}.csv: ünreadable"
+    assert record is not None
+    assert record.end is not None
+    assert record.end.error == kept.error
+
+
 # Errors
+
+
+@pytest.mark.parametrize("value", [{"x": float("nan")}, {"x": object()}, {"x": {1, 2}}])
+def test_what_json_cannot_carry_is_refused_before_anything_is_written(store: SqlStateStore, value: dict) -> None:  # type: ignore[type-arg]
+    store.put("w", "k", {"n": 1})
+    with pytest.raises(StateError, match="'k' cannot be kept.*only what JSON can carry"):
+        store.put("w", "k", value)
+    record = store.get("w", "k")
+    assert record is not None
+    assert (record.value, record.version) == ({"n": 1}, 1)
+
+
+def test_a_name_that_is_no_unicode_is_refused(store: SqlStateStore) -> None:
+    with pytest.raises(StateError, match="not valid Unicode"):
+        store.acquire(["job:\udce9"], owner("one"), 30)
+
+
+def test_a_password_among_the_options_is_in_no_error() -> None:
+    store = SqlStateStore("postgresql://me@127.0.0.1:1/x?password=hunter2")
+    with pytest.raises(StateError) as caught:
+        store.put("w", "k", {})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:p@ss/hunter2@h/x", "postgresql://me:a@hunter2@h/x", "sqlite;hunter2"])
+def test_a_url_with_an_unescaped_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(StateError) as caught:
+        SqlStateStore(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_password_is_in_no_error() -> None:

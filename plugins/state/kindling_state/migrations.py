@@ -36,12 +36,7 @@ def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]
     if connection.dialect.name == "postgresql":
         # SQLite's transaction holds the whole file already.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    version = version_of(connection)
-    if version > len(steps):
-        raise StateError(
-            f"The state was written by a newer kindling-state (its tables have version {version}, this one knows "
-            f"{len(steps)}). Update it: pip install --upgrade kindling-state."
-        )
+    version = known_version(connection, len(steps))
     if version == len(steps):
         return
     for step in steps[version:]:
@@ -49,6 +44,21 @@ def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]
     METADATA.create_all(connection, tables=[SCHEMA])
     connection.execute(SCHEMA.delete())
     connection.execute(SCHEMA.insert().values(version=len(steps)))
+
+
+def known_version(connection: Connection, known: int = len(STEPS)) -> int:
+    """Return how many steps a database has behind it; reads only.
+
+    Raises:
+        StateError: more than this program knows.
+    """
+    version = version_of(connection)
+    if version > known:
+        raise StateError(
+            f"The state was written by a newer kindling-state (its tables have version {version}, this one knows "
+            f"{known}). Update it: pip install --upgrade kindling-state."
+        )
+    return version
 
 
 def version_of(connection: Connection) -> int:

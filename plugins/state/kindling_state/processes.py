@@ -32,14 +32,14 @@ def is_dead(host: str, pid: int, started: str) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
+        # No process can have a number that the system's type does not hold.
         return True
     except PermissionError:
         # It belongs to somebody else; whether it is the same process its start tells.
-        now = _started(pid)
-        return now is not None and now != started
+        pass
     now = _started(pid)
-    return started != "unknown" and now is not None and now != started
+    return now == "dead" or (started != "unknown" and now is not None and now != started)
 
 
 def _started(pid: int) -> str | None:

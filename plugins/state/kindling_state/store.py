@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import statistics
 import threading
 import time
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     and_,
+    collate,
     create_engine,
     delete,
     event,
@@ -39,11 +42,12 @@ from kindling_core.state import (
     StateConflict,
     StateError,
 )
-from kindling_state.migrations import migrate
+from kindling_state.migrations import STEPS, known_version, migrate
 from kindling_state.processes import is_dead
 from kindling_state.tables import ATTEMPTS, LEASES, MARKS, RECORDS, RUNS
 
 BUSY_SECONDS = 30
+_RETRY_SECONDS = 0.01
 # SQLite takes 32,766 variables in a statement, and a plan of fewer is quicker made.
 _CHUNK = 500
 _START = [column.name for column in RUNS.columns if column.name in RunStart.__dataclass_fields__]
@@ -73,12 +77,15 @@ class SqlStateStore:
     @property
     def place(self) -> str:
         """Where the state is kept, without the password."""
-        return self._url.render_as_string(hide_password=True)
+        # libpq takes passwords among its options too, and SQLAlchemy hides only the one before the host.
+        return self._url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Release the connections; the store opens them again if it is used again."""
         with self._lock:
             engine, self._engine = self._engine, None
+            # What is opened next may be another file of that name.
+            self._migrated = False
         if engine is not None:
             engine.dispose()
 
@@ -91,6 +98,11 @@ class SqlStateStore:
         return None if row is None else Record(row.key, row.value, row.version)
 
     def put(self, space: str, key: str, value: Mapping[str, Any], *, expected: int | None = None) -> int:
+        try:
+            # The drivers differ in what they raise for this, and in whether they take NaN.
+            json.dumps(dict(value), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StateError(f"{space} {key!r} cannot be kept: {error}. Give only what JSON can carry.") from error
         with self._writing(f"writing {space} {key!r}") as connection:
             if expected:
                 # One statement decides, and the number of its rows says who won.
@@ -154,7 +166,11 @@ class SqlStateStore:
                 fresh = {**asdict(owner), "expires": 0.0}
                 for chunk in _chunks(wanted):
                     rows = [{"name": name, **fresh} for name in chunk]
-                    connection.execute(self._insert(LEASES).on_conflict_do_nothing(), rows)
+                    # An update, although it changes nothing: it locks the row that is there already, so that its
+                    # owner cannot remove it before it is read below. DO NOTHING locks nothing.
+                    made = self._insert(LEASES)
+                    made = made.on_conflict_do_update(index_elements=["name"], set_={"name": made.excluded.name})
+                    connection.execute(made, rows)
                     for row in self._leases(connection, chunk, lock=True):
                         if row.owner_id != owner.owner_id and self._is_held(row, now):
                             held.append(_lease(row))
@@ -201,7 +217,10 @@ class SqlStateStore:
         return [_lease(row) for row in rows if self._is_held(row, now)]
 
     def _leases(self, connection: Connection, names: Sequence[str], *, lock: bool = False) -> Sequence[Row[Any]]:
-        query = select(LEASES).where(LEASES.c.name.in_(names)).order_by(LEASES.c.name)
+        # Locked in Python's order of strings, as acquire() inserts them; that of the database may be a dictionary's.
+        postgres = connection.dialect.name == "postgresql"
+        order = collate(LEASES.c.name, "C") if postgres else LEASES.c.name
+        query = select(LEASES).where(LEASES.c.name.in_(names)).order_by(order)
         return connection.execute(query.with_for_update() if lock else query).all()
 
     @staticmethod
@@ -252,9 +271,9 @@ class SqlStateStore:
                 }
                 made = made.on_conflict_do_update(index_elements=list(key), set_=changed)
                 names = [column.name for column in ATTEMPTS.columns if column.name != "id"]
-                connection.execute(made, [{name: _plain(getattr(one, name)) for name in names} for one in attempts])
+                connection.execute(made, [{name: _kept(getattr(one, name)) for name in names} for one in attempts])
             for end in ends:
-                values = {name: getattr(end, name) for name in _END if name != "run_id"}
+                values = {name: _kept(getattr(end, name)) for name in _END if name != "run_id"}
                 connection.execute(update(RUNS).where(RUNS.c.run_id == end.run_id).values(**values))
 
     def run(self, run_id: str) -> RunRecord | None:
@@ -310,9 +329,7 @@ class SqlStateStore:
             engine = self._open()
             if not self._migrated:
                 self._make_folder()
-                with engine.begin() as connection:
-                    migrate(connection)
-                self._migrated = True
+                self._migrate(engine)
             with engine.begin() as connection:
                 yield connection
 
@@ -325,11 +342,25 @@ class SqlStateStore:
                 return
             engine = self._open()
             if not self._migrated:
-                with engine.begin() as connection:
-                    migrate(connection)
-                self._migrated = True
+                # Looked at without a lock: who only reads neither waits for a writer nor needs to be one.
+                with engine.connect().execution_options(kindling_reads=True) as connection:
+                    version = known_version(connection)
+                if version == 0:
+                    yield None
+                    return
+                if version == len(STEPS):
+                    self._migrated = True
+                else:
+                    self._migrate(engine)
             with engine.connect().execution_options(kindling_reads=True) as connection:
                 yield connection
+
+    def _migrate(self, engine: Engine) -> None:
+        if engine.dialect.name == "sqlite":
+            _write_ahead(engine)
+        with engine.begin() as connection:
+            migrate(connection)
+        self._migrated = True
 
     def _make_folder(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
@@ -343,15 +374,14 @@ class SqlStateStore:
 
     def _made(self) -> Engine:
         if self._url.get_backend_name() != "sqlite":
-            return create_engine(self._url, pool_pre_ping=True)
-        engine = create_engine(self._url, connect_args={"timeout": BUSY_SECONDS})
+            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(self._url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
 
         # pysqlite begins transactions by itself, late, and as readers; see "Pysqlite: Serializable isolation" in
         # SQLAlchemy's documentation of its SQLite dialect.
         @event.listens_for(engine, "connect")
         def connected(connection: Any, record: Any) -> None:
             connection.isolation_level = None
-            connection.execute("PRAGMA journal_mode=WAL")
             # In WAL mode a commit outlives the process that made it; what NORMAL saves is a disk flush, which only
             # a crash of the whole machine could tell.
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -371,12 +401,38 @@ class SqlStateStore:
     def _mapped(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause = getattr(error, "orig", None) or error
             told = str(cause).strip().partition("\n")[0]
             raise StateError(f"The state at {self.place} failed while {doing}: {told}. {_advice(told)}") from error
-        except ModuleNotFoundError as error:
+        except UnicodeError as error:
+            raise StateError(
+                f"The state at {self.place} failed while {doing}: a name is not valid Unicode ({error}). Correct it."
+            ) from error
+        except ImportError as error:
+            # Not only a missing module: psycopg without its library raises this too.
             raise _no_driver(error) from error
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Have a SQLite file written through a log, which readers do not wait for; the file remembers it."""
+    connection = engine.raw_connection()
+    try:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                connection.cursor().execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here by itself: of two that change the mode at once one is told "locked".
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_SECONDS)
+    finally:
+        connection.close()
+
+
+_ENCODE = "In a password write '@' as %40, ':' as %3A and '/' as %2F."
 
 
 def _parsed(url: str) -> URL:
@@ -386,12 +442,17 @@ def _parsed(url: str) -> URL:
             parsed = parsed.set(drivername="postgresql+psycopg")
         backend = parsed.get_backend_name()
         parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError):
+        # Without the cause: it may quote the URL, and the password in it.
         scheme = url.partition("://")[0] if "://" in url else "this"
         raise StateError(
             f"state.url: {scheme!r} is not a database that state can be kept in. Write sqlite:///file or "
             f"postgresql://user:password@host/database."
-        ) from error
+        ) from None
+    except ValueError:
+        raise StateError(f"state.url: what follows the host is no port. {_ENCODE}") from None
+    if backend == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
+        raise StateError(f"state.url has more than one '@'. {_ENCODE}")
     if backend not in ("sqlite", "postgresql"):
         raise StateError(f"state.url: state is kept in SQLite or PostgreSQL, not in {backend}.")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
@@ -399,14 +460,19 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _no_driver(error: ModuleNotFoundError) -> StateError:
-    return StateError(f"The module {error.name!r} is missing. Run: pip install 'kindling-state[postgresql]'")
+def _no_driver(error: ImportError) -> StateError:
+    return StateError(
+        f"The driver of the database cannot be loaded ({str(error).partition(chr(10))[0]}). "
+        f"Run: pip install 'kindling-state[postgresql]'"
+    )
 
 
 def _advice(told: str) -> str:
     advice = {
         "disk is full": "Make room on the disk.",
         "No space left": "Make room on the disk.",
+        "read-only transaction": "Name a server that takes writes, not a standby.",
+        "permission denied": "Grant the user of state.url the right to make and write tables.",
         "readonly": "See that this user may write the file and its folder.",
         "Read-only": "See that the file system can be written.",
         "Permission denied": "See that this user may write the file and its folder.",
@@ -414,6 +480,7 @@ def _advice(told: str) -> str:
         "locked": "Another process has held it for long. Try again, or use PostgreSQL.",
         "not a database": "The file is something else, or damaged. Move it away, or correct state.url.",
         "malformed": "The file is damaged. Move it away; the history in it is lost, the tables of the lake are not.",
+        "resolve host": "Correct the host in state.url.",
         "connection": "See that the server runs and that state.url is right.",
         "password": "Correct the user and the password in state.url.",
     }
@@ -429,6 +496,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _kept(value: Any) -> Any:
+    """As ``_plain``; of a text that a database refuses, what it takes: one odd file name must not lose a history."""
+    if isinstance(value, str) and not (value.isascii() and "\0" not in value):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode()
+    return _plain(value)
 
 
 def _lease(row: Row[Any]) -> Lease:
