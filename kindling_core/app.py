@@ -379,7 +379,7 @@ class App:
             options=self._run_options(),
             seams=self._seams(),
             io=self._io,
-            describe_entity=self._describe_entity if self.host.implements("kindling_describe_entity") else None,
+            describe_entity=self.describe_entity if self.host.implements("kindling_describe_entity") else None,
             known_entities=self._known_entities,
             cancel=self._cancel,
         )
@@ -426,7 +426,8 @@ class App:
             found.update(contributed)
         return found
 
-    def _describe_entity(self, entity_id: str) -> EntityInfo | None:
+    def describe_entity(self, entity_id: str) -> EntityInfo | None:
+        """Return what the features know of an entity, None if no active one knows it."""
         info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
         return info
 

@@ -57,8 +57,10 @@ def plan(context: CommandContext, selection: tuple[str, ...], mode: str) -> None
             ],
         )(console)
         if data["cache_recommendations"]:
-            told = {"auto": "kept in memory where that pays", "always": "kept in memory", "never": "read each time"}
-            console.print(f"read more than once, {told[data['cache']]}: {', '.join(data['cache_recommendations'])}")
+            again = [name for name in data["cache_recommendations"] if name not in data["cached"]]
+            for told, names in (("kept in memory for all", data["cached"]), ("read by each again", again)):
+                if names:
+                    console.print(f"read by several pipes, {told}: {', '.join(names)}", markup=False)
         path = data["critical_path"]
         if path:
             seconds = f", {data['critical_path_seconds']:.2f} s" if data["critical_path_seconds"] is not None else ""

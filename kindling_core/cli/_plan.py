@@ -19,7 +19,7 @@ def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any
     schedule, expected = app.schedule(made), app.expected_seconds(made.pipe_ids)
     why = reasons(selection, app.all_pipes())
     settings = app.config.section("execution")
-    cached = {} if settings.cache == "never" else made.cache_recommendations
+    cached = _kept(app, made, settings.cache)
     place = {pipe_id: index for index, generation in enumerate(made.generations) for pipe_id in generation}
     pipes = []
     for pipe_id in made.pipe_ids:
@@ -48,11 +48,24 @@ def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any
         "generations": made.generations,
         "cache": settings.cache,
         "cache_recommendations": made.cache_recommendations,
+        "cached": cached,
         "critical_path": path,
         "critical_path_seconds": sum(expected[pipe_id] for pipe_id in path) if known else None,
         "notes": list(made.notes),
         "pipes": pipes,
     }
+
+
+def _kept(app: App, plan: ExecutionPlan, cache: str) -> list[str]:
+    """Return which of the inputs that several pipes read are kept in memory between them."""
+    if cache == "never":
+        return []
+    kept = []
+    for name in plan.cache_recommendations:
+        info = app.describe_entity(split_version(name)[0]) if cache == "auto" else None
+        if cache == "always" or (info is not None and info.read_once):
+            kept.append(name)
+    return kept
 
 
 def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata) -> list[str]:

@@ -133,7 +133,7 @@ def test_what_several_pipes_read_is_kept_until_the_last_has_ended(tmp_path: Path
         assert [names for names, _ in seen[:2]] == [kept, kept]
         assert plugin._cache.kept(runs[-1]) == [], "the last reader has ended"
         if kept:
-            assert seen[0][1] is seen[1][1]
+            assert seen[0][1] is seen[1][1] is seen[2][1], "the last reader, too"
         for name in ("one", "two", "three"):
             assert rows(app, name) == [1, 1, 2, 2]
         assert report.pipe("t.one").versions_read["t.in"] == 0

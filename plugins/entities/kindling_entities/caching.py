@@ -42,9 +42,9 @@ class ReadCache:
         self._runs.keep(run, "", _Shared(plan))
 
     def shared(self, run: RunInfo, entity_id: str) -> bool:
-        """Whether another pipe of the run has still to read this entity, or to end."""
+        """Whether another pipe of the run has still to read this entity, or has read it and it is kept."""
         shared = self._runs.get(run, "")
-        return shared is not None and shared.left[entity_id] > 1
+        return shared is not None and (shared.left[entity_id] > 1 or entity_id in shared.kept)
 
     def read(
         self, run: RunInfo, entity_id: str, key: Hashable, read: Callable[[], Any], held: Callable[[Any], Any]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kindling_core.errors import ConfigError, did_you_mean
 from kindling_core.hooks import hookimpl
@@ -21,7 +22,7 @@ from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
-from kindling_entities.providers import check_declaration
+from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
 from kindling_entities.views import OPTION, Views, refuse_stored
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("kindling.entities")
 
+Keep: TypeAlias = "Callable[[Any], AbstractContextManager[Any]]"
+
 
 class EntitiesPlugin:
     """Keeps the definitions, the store and the engine of one App."""
@@ -54,6 +57,7 @@ class EntitiesPlugin:
         self._pinned: PerRun[int] = PerRun()
         self._written: PerRun[int] = PerRun()
         self._cache = ReadCache()
+        self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
         self._warns = True
         self._store: EntityStore | None = None
 
@@ -70,9 +74,9 @@ class EntitiesPlugin:
         if not isinstance(collection, Entities):
             return None
         _engine_factory(app)
-        contributed = _providers(app)
+        self._contributed = _providers(app)
         for definition in collection:
-            check_declaration(definition, contributed)
+            check_declaration(definition, self._contributed)
         self._manager.mount(collection)
         return True
 
@@ -103,17 +107,19 @@ class EntitiesPlugin:
             dict(entity.tags),
             references=[one.references for one in entity.expectations if one.references],
             written_with=self._manager.quarantined_from(entity_id),
+            read_once=entity_id in self._views or reads_eagerly(entity.provider, self._contributed),
         )
 
     @hookimpl
     def kindling_start(self, app: App) -> None:
         self._manager.set_signal_provider(app.signals)
+        self._contributed = _providers(app)
         settings = app.config.section("entities")
         self._warns = settings.warn_of_overflow
         engine = _engine_factory(app)(app)
         catalog = _catalog(app, engine, self._manager)
         self._store = EntityStore(
-            self._manager, engine, settings.root, app.base_dir, _providers(app), catalog, self._views
+            self._manager, engine, settings.root, app.base_dir, self._contributed, catalog, self._views
         )
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
@@ -137,7 +143,7 @@ class EntitiesPlugin:
             and name not in plan.pinned_versions
             and name not in made
             and self._manager.quarantined_from(name) not in made
-            and self._store.kind(self._manager.get_entity_definition(name)) == "delta"
+            and self._store.is_delta(name)
         ]
         for name, newest in self._store.get_entity_versions(pinned).items():
             # One that cannot be told is left to its reader, whose error has the pipe to it.
@@ -187,33 +193,47 @@ class EntitiesPlugin:
             frame = self._views.returned.get(request.run, request.entity_id)
             if frame is not None:
                 made = frame if request.columns is None else frame.select(*request.columns)
-                return self._read_once(request, "a view, as its pipe returned it", lambda: made, pays=True)
-        version = request.version
+                return self._read_once(request, "a view, as its pipe returned it", lambda: made, self._held(request))
+        return self._read_once(request, *self._read_how(request))
+
+    def _read_how(self, request: ReadRequest) -> tuple[object, Callable[[], Any], Keep | None]:
+        """Return what tells a read from others of its entity, the read itself, and how its frame is kept."""
+        store, version = self._store, request.version
+        assert store is not None
         if version is None and request.start_version is None and request.cache is not None:
             version = self._written.get(request.run, request.entity_id)
-        return self._read_once(request, version, lambda: self._read(request, version), pays=False)
+        # Only Delta tables are asked for by version: other storage has its newest rows and no others.
+        pinned = version if store.is_delta(request.entity_id) else request.version
 
-    def _read(self, request: ReadRequest, version: int | None) -> Any:
+        def read() -> Any:
+            return store.read_entity(
+                request.entity_id, version=pinned, start_version=request.start_version, columns=request.columns
+            )
+
+        entity = self._manager.get_entity_definition(request.entity_id)
+        if request.entity_id not in self._views and reads_eagerly(entity.provider, self._contributed):
+            return ("as it was read first" if version is None else version), read, nullcontext
+        return version, read, self._held(request) if request.cache_always else None
+
+    def _held(self, request: ReadRequest) -> Keep:
         assert self._store is not None
-        return self._store.read_entity(
-            request.entity_id, version=version, start_version=request.start_version, columns=request.columns
-        )
+        engine, level = self._store.engine, request.cache
+        return lambda frame: engine.held(frame, level=level)
 
-    def _read_once(self, request: ReadRequest, version: object, read: Callable[[], Any], *, pays: bool) -> Any:
-        """Read, or take what another pipe of the run has read, where that is wanted and is the same.
+    def _read_once(self, request: ReadRequest, version: object, read: Callable[[], Any], keep: Keep | None) -> Any:
+        """Read, or take what another pipe of the run has read, where that pays and is the same.
 
         A stored table is read again rather than kept: the engines read of it the columns and row groups that a pipe
-        needs, and of a kept frame everything. What is computed pays to be kept.
+        needs, and of a kept frame everything. What is computed or parsed pays to be kept.
+
+        Args:
+            keep: keeps a frame until it is released; None where that does not pay.
         """
-        wanted = request.cache is not None and version is not None and (pays or request.cache_always)
-        if not wanted or self._store is None or not self._cache.shared(request.run, request.entity_id):
+        wanted = keep is not None and request.cache is not None and version is not None
+        if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)
-        engine, level = self._store.engine, request.cache
-        key = (version, request.start_version, columns)
-        return self._cache.read(
-            request.run, request.entity_id, key, read, lambda frame: engine.held(frame, level=level)
-        )
+        return self._cache.read(request.run, request.entity_id, (version, request.start_version, columns), read, keep)
 
     @hookimpl
     def kindling_write(self, request: WriteRequest) -> WriteResult | None:

@@ -272,6 +272,10 @@ class StorageProvider(Protocol):
     """One kind of storage: delta, parquet, csv, json, memory, or a third party's.
 
     Made once per App by a factory ``(engine: Engine) -> StorageProvider``. Locations are absolute paths.
+
+    The factory may have an attribute ``options`` (the names of the options that a declaration may have), and
+    ``reads_eagerly``: True where ``read`` fetches or parses everything before it returns, whatever a pipe needs of it.
+    Pipes of one run then share the frame that the first of them got.
     """
 
     write_modes: frozenset[str]

@@ -84,6 +84,10 @@ class EntityStore:
         """The kind of storage: the declared provider, or "view"."""
         return _VIEW if entity.entity_id in self.views else entity.provider
 
+    def is_delta(self, entity_id: str) -> bool:
+        """Whether an entity is a Delta table, which keeps its versions."""
+        return self.kind(self.manager.get_entity_definition(entity_id)) == "delta"
+
     def _provider(self, entity: EntityDefinition) -> StorageProvider:
         kind = self.kind(entity)
         if kind not in self._factories:

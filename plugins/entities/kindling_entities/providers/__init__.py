@@ -25,6 +25,15 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
+# Text is parsed as a whole; the others are read by columns and row groups.
+_EAGER = frozenset({"csv", "json"})
+
+
+def reads_eagerly(kind: str, contributed: Mapping[str, Callable[[Engine], StorageProvider]]) -> bool:
+    """Tell whether each read of a kind of storage costs all of its data."""
+    return bool(getattr(contributed[kind], "reads_eagerly", False)) if kind in contributed else kind in _EAGER
+
+
 def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callable[[Engine], StorageProvider]]) -> None:
     """Refuse a declaration that its provider cannot use, before anything runs.
 
