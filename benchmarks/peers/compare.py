@@ -8,6 +8,7 @@ reported as that; one that took longer than --once is not repeated.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -20,6 +21,9 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
+# What the Delta cases do with their tables; a peer that has no such write is left out.
+WRITES = ("new", "overwrite", "append")
+HAS_NO = {("pipelines", "append")}
 NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
 DELTA = ("hand", "kindling", "pipelines", "spark_kindling")
 # Cases that share the environment of another.
@@ -72,30 +76,30 @@ def measured(peer: str, script: str, arguments: Sequence[str], limit: float) -> 
 
 
 def compare(part: str, peers: Sequence[str], sizes: Sequence[int], rounds: int, limit: float, once: float) -> list[Any]:
-    """Measure every shape and size with every peer."""
+    """Measure every case with every peer."""
     shapes = ("chain", "fan", "layers") if part == "noop" else ("chain", "fan")
     rows = []
-    for shape in shapes:
-        for size in sizes:
-            found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers}
-            for turn in range(rounds):
-                for peer in peers if turn % 2 == 0 else peers[::-1]:
-                    slow = any(one.get("seconds", limit) > once for one in found[peer])
-                    if not slow:
-                        environment = ENVIRONMENT_OF.get(peer, peer)
-                        script = f"{'case' if part == 'noop' else 'delta'}_{peer}.py"
-                        arguments = ["--shape", shape, "--size", str(size)]
-                        found[peer].append(measured(environment, script, arguments, limit))
-                        print(part, shape, size, peer, found[peer][-1], file=sys.stderr, flush=True)
-            rows += [row(part, shape, size, peer, runs) for peer, runs in found.items()]
+    for writes, shape, size in itertools.product((None,) if part == "noop" else WRITES, shapes, sizes):
+        case = {"part": part, "shape": shape, "size": size, **({"writes": writes} if writes else {})}
+        arguments = ["--shape", shape, "--size", str(size), *(["--writes", writes] if writes else [])]
+        found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers if (peer, writes) not in HAS_NO}
+        for turn in range(rounds):
+            for peer in found if turn % 2 == 0 else reversed(found):
+                # What is slow, or fails, is not repeated.
+                if any(one.get("seconds", limit) > once for one in found[peer]):
+                    continue
+                script = f"{'case' if part == 'noop' else 'delta'}_{peer}.py"
+                found[peer].append(measured(ENVIRONMENT_OF.get(peer, peer), script, arguments, limit))
+                print(*arguments, peer, found[peer][-1], file=sys.stderr, flush=True)
+        rows += [row(case, peer, runs) for peer, runs in found.items()]
     return rows
 
 
-def row(part: str, shape: str, size: int, peer: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def row(case: dict[str, Any], peer: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum up the runs of one case."""
     # The Delta case of spark-kindling has a graph, as its other name says.
-    name = NAMES["spark_kindling_graph"] if (part, peer) == ("delta", "spark_kindling") else NAMES[peer]
-    made: dict[str, Any] = {"part": part, "shape": shape, "size": size, "peer": name}
+    graph = case["part"] == "delta" and peer == "spark_kindling"
+    made: dict[str, Any] = {**case, "peer": NAMES["spark_kindling_graph" if graph else peer]}
     good = [run for run in runs if "seconds" in run]
     if not good:
         return {**made, **runs[0]}
@@ -108,7 +112,7 @@ def row(part: str, shape: str, size: int, peer: str, runs: list[dict[str, Any]])
         "median_seconds": statistics.median(seconds),
         "least_seconds": seconds[0],
         "most_seconds": seconds[-1],
-        "per_pipe_us": statistics.median(seconds) / size * 1e6,
+        "per_pipe_us": statistics.median(seconds) / case["size"] * 1e6,
     }
 
 
@@ -119,16 +123,22 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         mine = [one for one in rows if one["part"] == part]
         if not mine:
             continue
-        cases = list(dict.fromkeys((one["shape"], one["size"]) for one in mine))
-        lines = [f"| {unit} | " + " | ".join(f"{shape} {size:,}" for shape, size in cases) + " |"]
+        cases = list(dict.fromkeys(map(name_of, mine)))
+        lines = [f"| {unit} | " + " | ".join(cases) + " |"]
         lines.append("|---|" + "---|" * len(cases))
         for peer in dict.fromkeys(one["peer"] for one in mine):
-            by_case = {(one["shape"], one["size"]): one for one in mine if one["peer"] == peer}
+            by_case = {name_of(one): one for one in mine if one["peer"] == peer}
             version = next((one["version"] for one in by_case.values() if "version" in one), "")
-            lines.append(f"| {peer} {version} | " + " | ".join(cell(by_case[case], part) for case in cases) + " |")
+            cells = [cell(by_case[case], part) if case in by_case else "" for case in cases]
+            lines.append(f"| {peer} {version} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     notes = dict.fromkeys(f"{one['peer']}: {one['note']}." for one in rows if "note" in one)
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
+
+
+def name_of(one: dict[str, Any]) -> str:
+    """Return what a case is called in the head of the table."""
+    return f"{one['shape']} {one['size']:,}" + (f", {one['writes']}" if "writes" in one else "")
 
 
 def cell(one: dict[str, Any], part: str) -> str:
@@ -165,8 +175,8 @@ def main() -> None:
         new += compare("noop", wanted(NOOP), options.sizes, options.rounds, options.limit, options.once)
     if options.part in ("delta", "all"):
         new += compare("delta", wanted(DELTA), [options.delta_size], options.rounds, 900, 900)
-    again = {(one["part"], one["shape"], one["size"], one["peer"]) for one in new}
-    rows = [one for one in rows if (one["part"], one["shape"], one["size"], one["peer"]) not in again] + new
+    again = {(one["part"], name_of(one), one["peer"]) for one in new}
+    rows = [one for one in rows if (one["part"], name_of(one), one["peer"]) not in again] + new
     order = list(NAMES.values())
     rows.sort(key=lambda one: (one["part"] != "noop", order.index(one["peer"])))
     file.write_text(json.dumps(rows, indent=1) + "\n")

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from delta_job import main, session, upstream
+from delta_job import ROWS, main, session, upstream
 from pyspark import __version__
 
 
-def prepare(shape: str, size: int, folder: Path) -> Callable[[], None]:
-    spark = session("hand")
-    spark.range(100).write.format("delta").save(str(folder / "t0"))
+class Loop:
+    """Implements ``Job``."""
 
-    def run() -> None:
-        for number in range(1, size + 1):
-            frame = spark.read.format("delta").load(str(folder / upstream(shape, number)))
-            frame.write.format("delta").mode("overwrite").save(str(folder / f"t{number}"))
+    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
+        self._shape, self._size, self._folder = shape, size, folder
+        self._mode = "append" if writes == "append" else "overwrite"
+        self._spark = session("hand")
+        self._spark.range(ROWS).write.format("delta").save(str(folder / "t0"))
 
-    return run
+    def ready(self, prefix: str) -> Callable[[], object]:
+        def run() -> None:
+            for number in range(1, self._size + 1):
+                frame = self._read(upstream(self._shape, number, prefix))
+                frame.write.format("delta").mode(self._mode).save(str(self._folder / f"{prefix}t{number}"))
+
+        return run
+
+    def rows(self, table: str) -> int:
+        return int(self._read(table).count())
+
+    def _read(self, table: str):  # type: ignore[no-untyped-def]
+        return self._spark.read.format("delta").load(str(self._folder / table))
 
 
-main("PySpark by hand", __version__, "a loop on one warm session", prepare)
+main("PySpark by hand", __version__, "a loop on one warm session", Loop)

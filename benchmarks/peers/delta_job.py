@@ -1,6 +1,8 @@
 """What the Delta cases share: a session as Kindling makes it, the job, and the timing.
 
-Each pipe reads one table of 100 rows and overwrites another; in a chain that of the pipe before it, in a fan the first.
+Each pipe reads one table of 100 rows and writes another; in a chain it reads that of the pipe before it, in a fan the
+first. ``--writes`` says what all of them do with their tables: make them ("new"), replace all rows ("overwrite"), or
+add rows ("append"). Delta Lake does more for one of these than for another, so only like is compared with like.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 CONF = {
     "spark.sql.shuffle.partitions": "2",
@@ -22,34 +24,54 @@ CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+ROWS = 100
 
 
-def upstream(shape: str, number: int) -> str:
+class Job(Protocol):
+    """The job as one peer runs it."""
+
+    def ready(self, prefix: str) -> Callable[[], object]:
+        """Return what runs the pipes ``1`` to ``size``; their tables are named ``{prefix}t{number}``."""
+
+    def rows(self, table: str) -> int:
+        """Count a table."""
+
+
+def upstream(shape: str, number: int, prefix: str = "") -> str:
     """Return the table that a pipe reads."""
-    return f"t{number - 1}" if shape == "chain" else "t0"
+    return f"{prefix}t{number - 1}" if shape == "chain" and number > 1 else "t0"
 
 
-def main(peer: str, version: str, note: str, prepare: Callable[[str, int, Path], Callable[[], object]]) -> None:
-    """Time one run after another of the same job, and print it as a line of JSON.
+def main(peer: str, version: str, note: str, prepare: Callable[[str, int, str, Path], Job]) -> None:
+    """Time one run after a first one, and print it as a line of JSON.
 
     Args:
-        prepare: given shape, number of pipes and a folder, writes the first table and returns what runs the job.
+        prepare: given shape, number of pipes, kind of write and a folder, writes the table ``t0`` and returns the job.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", choices=["chain", "fan"], required=True)
     parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--writes", choices=["new", "overwrite", "append"], required=True)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kindling-peer-"))
     try:
-        run = prepare(options.shape, options.size, folder)
-        run()
-        started = perf_counter()
-        run()
-        seconds = perf_counter() - started
+        job = prepare(options.shape, options.size, options.writes, folder)
+        for turn in range(2):
+            prefix = f"r{turn}_" if options.writes == "new" else ""
+            run = job.ready(prefix)
+            started = perf_counter()
+            run()
+            seconds = perf_counter() - started
+        found = job.rows(f"{prefix}t{options.size}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    told = {"peer": peer, "version": version, "shape": options.shape, "size": options.size}
-    print(json.dumps({**told, "seconds": seconds, "note": note}), flush=True)
+    wanted = ROWS
+    if options.writes == "append":
+        # The second pass adds to each table what the table before it holds by then.
+        wanted *= options.size + 1 if options.shape == "chain" else 2
+    if found != wanted:
+        raise SystemExit(f"The last table holds {found} rows and not {wanted}: this was another job.")
+    print(json.dumps({"peer": peer, "version": version, "seconds": seconds, "note": note}), flush=True)
 
 
 def session(name: str) -> Any:

@@ -5,26 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from delta_job import CONF, main, upstream
+from delta_job import CONF, ROWS, main, upstream
 
 from kindling_core import App, Pipes, __version__
 from kindling_entities import Entities, EntityStore
 
 
-def prepare(shape: str, size: int, folder: Path) -> Callable[[], object]:
-    entities, pipes = Entities(), Pipes()
-    entities.entity("t.t0")
-    for number in range(1, size + 1):
-        entities.entity(f"t.t{number}")
-        inputs = {"frame": f"t.{upstream(shape, number)}"}
-        pipes.pipe(f"t.t{number}", inputs=inputs, output=f"t.t{number}")(lambda frame: frame)
-    spark = {"master": "local[2]", "conf": {key: value for key, value in CONF.items() if "catalog" not in key}}
-    app = App(["entities"], {"entities": {"engine": "spark", "root": str(folder), "spark": spark}})
-    app.mount(entities, pipes)
-    app.start()
-    store = app.service(EntityStore)
-    store.write_to_entity("t.t0", store.engine.session.range(100))
-    return app.run
+class Job:
+    """Implements ``Job`` of delta_job."""
+
+    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
+        self._shape, self._size, self._folder = shape, size, folder
+        self._mode = "append" if writes == "append" else "overwrite"
+        self._app = self._composed("")
+        store = self._app.service(EntityStore)
+        store.write_to_entity("t.t0", store.engine.session.range(ROWS))
+
+    def _composed(self, prefix: str) -> App:
+        entities, pipes = Entities(), Pipes()
+        entities.entity("t.t0")
+        for number in range(1, self._size + 1):
+            name = f"t.{prefix}t{number}"
+            entities.entity(name, write_mode=self._mode)
+            pipes.pipe(name, inputs={"frame": f"t.{upstream(self._shape, number, prefix)}"}, output=name)(_same)
+        spark = {"master": "local[2]", "conf": {key: value for key, value in CONF.items() if "catalog" not in key}}
+        app = App(["entities"], {"entities": {"engine": "spark", "root": str(self._folder), "spark": spark}})
+        app.mount(entities, pipes)
+        app.start()
+        return app
+
+    def ready(self, prefix: str) -> Callable[[], object]:
+        self._app = self._composed(prefix)
+        return self._app.run
+
+    def rows(self, table: str) -> int:
+        return int(self._app.service(EntityStore).read_entity(f"t.{table}").count())
 
 
-main("Kindling", __version__, "4 workers, one warm session", prepare)
+def _same(frame):  # type: ignore[no-untyped-def]
+    return frame
+
+
+main("Kindling", __version__, "4 workers, one warm session", Job)

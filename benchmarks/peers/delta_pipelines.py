@@ -1,59 +1,61 @@
-"""Spark Declarative Pipelines: materialized views over Delta tables, run by its command on a server that is warm.
+"""Spark Declarative Pipelines: materialized views over Delta tables, on a Spark Connect server that is warm.
 
-`spark-pipelines run` is a process that connects to a Spark Connect server. The server is started once and has run the
-job before, so that what is timed is the client and the run, and not the start of Spark.
+What is timed is what ``spark-pipelines run`` does after its start and its connection: the graph, its registration and
+the run, until the last event.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from delta_job import CONF, main, upstream
+from delta_job import CONF, ROWS, main, upstream
 from pyspark import __version__
 
+from kindling_entities.engines.spark._session import build_session
 
-def prepare(shape: str, size: int, folder: Path) -> Callable[[], None]:
-    from pyspark.sql import SparkSession
 
-    from kindling_entities.engines.spark._session import build_session
+class Pipeline:
+    """Implements ``Job``."""
 
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    conf = CONF | {"spark.sql.warehouse.dir": str(folder / "warehouse")}
-    spark = build_session(None, "local[2]", conf, "pipelines")
-    assert isinstance(spark, SparkSession) or spark
-    port = re.search(r":(\d+)", spark.client.host if hasattr(spark.client, "host") else "") or re.search(
-        r":(\d+)", spark.client._builder.endpoint
-    )
-    assert port is not None
-    spark.range(100).write.format("delta").mode("overwrite").saveAsTable("t0")
-    (folder / "spark-pipeline.yml").write_text(
-        f"name: job\nstorage: file://{folder}/storage\nlibraries:\n  - glob:\n      include: job.py\n"
-    )
-
-    runs: list[str] = []
-
-    def run() -> None:
-        # Tables of its own for each run: Delta Lake refuses what a second run does to a table that is there
-        # (DELTA_CANNOT_CHANGE_PROVIDER).
-        runs.append(f"r{len(runs)}_")
-        (folder / "job.py").write_text(definitions(shape, size, runs[-1]))
-        done = subprocess.run(
-            [Path(sys.executable).with_name("spark-pipelines"), "--remote", f"sc://localhost:{port[1]}", "run"],
-            cwd=folder,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            check=False,
+    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
+        self._shape, self._size, self._folder = shape, size, folder
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+        conf = CONF | {"spark.sql.warehouse.dir": str(folder / "warehouse")}
+        self._spark = build_session(None, "local[2]", conf, "pipelines")
+        self._spark.range(ROWS).write.format("delta").saveAsTable("t0")
+        self._spec = folder / "spark-pipeline.yml"
+        self._spec.write_text(
+            f"name: job\nstorage: file://{folder}/storage\nlibraries:\n  - glob:\n      include: job.py\n"
         )
-        if done.returncode:
-            raise SystemExit(f"spark-pipelines: {(done.stdout + done.stderr)[-2000:]}")
 
-    return run
+    def ready(self, prefix: str) -> Callable[[], object]:
+        (self._folder / "job.py").write_text(definitions(self._shape, self._size, prefix))
+        return self._run
+
+    def _run(self) -> None:
+        from pyspark.pipelines.cli import load_pipeline_spec, register_definitions
+        from pyspark.pipelines.spark_connect_graph_element_registry import SparkConnectGraphElementRegistry
+        from pyspark.pipelines.spark_connect_pipeline import create_dataflow_graph, handle_pipeline_events, start_run
+
+        spark, spec = self._spark, load_pipeline_spec(self._spec)
+        with contextlib.redirect_stdout(io.StringIO()):
+            graph = create_dataflow_graph(
+                spark, default_catalog=spec.catalog, default_database=spec.database, sql_conf=spec.configuration
+            )
+            registry = SparkConnectGraphElementRegistry(spark, graph)
+            register_definitions(self._spec, registry, spec, spark, graph)
+            storage = spec.storage
+            events = start_run(
+                spark, graph, full_refresh=[], full_refresh_all=False, refresh=[], dry=False, storage=storage
+            )
+            handle_pipeline_events(events)
+
+    def rows(self, table: str) -> int:
+        return int(self._spark.read.table(table).count())
 
 
 def definitions(shape: str, size: int, prefix: str) -> str:
@@ -61,19 +63,13 @@ def definitions(shape: str, size: int, prefix: str) -> str:
     lines = ["from pyspark import pipelines as dp", "from pyspark.sql import SparkSession", ""]
     lines += ["spark = SparkSession.active()", ""]
     for number in range(1, size + 1):
-        source = upstream(shape, number)
         lines += [
             '@dp.materialized_view(format="delta")',
             f"def {prefix}t{number}():",
-            f'    return spark.read.table("{"" if source == "t0" else prefix}{source}")',
+            f'    return spark.read.table("{upstream(shape, number, prefix)}")',
             "",
         ]
     return "\n".join(lines)
 
 
-main(
-    "Spark Declarative Pipelines",
-    __version__,
-    "spark-pipelines run on a warm Spark Connect server; tables made anew",
-    prepare,
-)
+main("Spark Declarative Pipelines", __version__, "materialized views, on a warm Spark Connect server", Pipeline)
