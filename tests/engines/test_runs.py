@@ -62,6 +62,51 @@ def test_a_pipe_whose_write_computes_too_long_is_interrupted_and_writes_nothing(
 
 
 @pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
+def test_a_reader_that_hangs_while_it_is_written_is_left_behind_and_writes_nothing(tmp_path: Path, mode: str) -> None:
+    pipes, go_on, workers = Pipes(), threading.Event(), []
+    schema = pa.schema([("n", pa.int64())])
+
+    def batches() -> Any:
+        yield pa.record_batch([[1]], schema=schema)
+        go_on.wait(PATIENCE_SECONDS)
+        yield pa.record_batch([[2]], schema=schema)
+
+    @pipes.pipe("t.slow", output="t.slow", timeout_seconds=1)
+    def slow() -> Any:
+        workers.append(threading.current_thread())
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    entities = of("slow", write_mode=mode, keys=["n"] if mode == "merge" else [])
+    with app_of(tmp_path, entities, pipes, grace_seconds=0.5) as app:
+        store = app.service(EntityStore)
+        store.write_to_entity("t.slow", pa.table({"n": [7]}))
+        try:
+            with pytest.raises(RunFailed, match="left behind; it can no longer write") as caught:
+                app.run()
+        finally:
+            go_on.set()
+        assert caught.value.report.pipe("t.slow").abandoned
+        workers[0].join(PATIENCE_SECONDS)
+        assert not workers[0].is_alive()
+        assert rows(app, "slow") == [7]
+        assert store.get_entity_version("t.slow") == 0
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_reader_that_ends_in_time_is_written(tmp_path: Path) -> None:
+    schema = pa.schema([("n", pa.int64())])
+    made = [pa.record_batch([[number]], schema=schema) for number in range(3)]
+    pipes = Pipes()
+    pipes.pipe("t.a", output="t.a", timeout_seconds=PATIENCE_SECONDS)(
+        lambda: pa.RecordBatchReader.from_batches(schema, iter(made))
+    )
+    with app_of(tmp_path, of("a"), pipes) as app:
+        assert app.run().pipe("t.a").status == "succeeded"
+        assert rows(app, "a") == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("engine")
 def test_cancelling_a_run_interrupts_what_its_pipes_compute(tmp_path: Path) -> None:
     pipes, computing = Pipes(), threading.Event()
 

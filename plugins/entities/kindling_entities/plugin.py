@@ -247,9 +247,10 @@ class EntitiesPlugin:
             self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
-        # The whole write: a timeout stops what the engine computes for it, and what then still commits counts.
-        with request.fence.committing():
-            commit = self._store.write(request.entity_id, request.value, request.mode, transaction)
+        from kindling_entities.guarded import guarded
+
+        with guarded(request.value, request.fence) as value:
+            commit = self._store.write(request.entity_id, value, request.mode, transaction)
         if commit.version is not None:
             self._written.keep(request.run, request.entity_id, commit.version)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
