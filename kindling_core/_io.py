@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from kindling_core._run import RunIO
-from kindling_core.dispatch import Attempt
+from kindling_core.attempt import Attempt
 from kindling_core.errors import PluginError
 from kindling_core.pipes import PipeMetadata, split_version
 from kindling_core.plan import ExecutionPlan

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from kindling_core.dispatch import Attempt
+from kindling_core.attempt import Attempt
 from kindling_core.errors import PipeError, did_you_mean
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan

@@ -12,7 +12,7 @@ from kindling_core import payloads
 from kindling_core._generations import GenerationTracker
 from kindling_core._ids import OperationIds
 from kindling_core._run import Run, Seams
-from kindling_core.dispatch import REACHED, Attempt, Verdict
+from kindling_core.attempt import REACHED, Attempt, Verdict
 from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout
 from kindling_core.pipes import PipeMetadata
 from kindling_core.policy import OnFailure, PipePolicy, is_transient

@@ -6,11 +6,9 @@ import contextvars
 import heapq
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
 
-from kindling_core.fence import Fence
+from kindling_core.attempt import Attempt, Clock, Verdict, Work
 from kindling_core.schedule import ReadyQueue
 
 # How often the supervisor looks whether the run was cancelled: events of other threads cannot wake it.
@@ -20,80 +18,6 @@ LOOK_SECONDS = 0.05
 BUSY_SECONDS = 0.001
 # What a pipe does after the engine's operation was stopped has to be stopped, too.
 INTERRUPT_SECONDS = 0.25
-
-
-class Clock:
-    """Time as the dispatcher sees it; another one is given in tests."""
-
-    def now(self) -> float:
-        """Seconds that never go back."""
-        return monotonic()
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Wait on a condition that the caller holds."""
-        condition.wait(seconds)
-
-
-@dataclass(eq=False)
-class Attempt:
-    """One attempt at a pipe.
-
-    Attributes:
-        number: from 1.
-        fence: stands before its commits.
-        limit: why it has to end, once it has to.
-        settled: it has ended, and its ending counts.
-        abandoned: it was left behind, and its ending does not count.
-    """
-
-    pipe_id: str
-    number: int
-    deadline: float | None = None
-    fence: Fence = field(default_factory=Fence)
-    limit: BaseException | None = None
-    overdue: float = 0.0
-    settled: bool = False
-    abandoned: bool = False
-    ended: threading.Event | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What an attempt comes to.
-
-    Attributes:
-        reached: the pipe did not fail, so that those that need it may start.
-        retry_after: seconds until it is tried again; None if it is not.
-        stop: nothing new starts.
-        cancel: what runs is stopped, too.
-    """
-
-    reached: bool
-    retry_after: float | None = None
-    stop: bool = False
-    cancel: bool = False
-
-
-REACHED = Verdict(True)
-
-
-class Work(Protocol):
-    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once, never under a lock."""
-
-    def timeout_seconds(self, pipe_id: str) -> float | None:
-        """How long an attempt may take."""
-
-    def perform(self, attempt: Attempt) -> object:
-        """Do the work; whatever it raises is the attempt's failure."""
-
-    def settle(self, attempt: Attempt, result: object, error: BaseException | None) -> Verdict:
-        """Write down and tell how an attempt ended; ``attempt.limit`` says why, if it was made to."""
-
-    def skipped(self, pipe_id: str, because_of: str) -> None:
-        """Write down and tell that a pipe will not run because another one failed."""
-
-    def interrupt(self, attempt: Attempt) -> None:
-        """Ask the engine to stop what it does for an attempt."""
 
 
 class Dispatcher:

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import ClassVar
 from uuid import uuid4
 
-from kindling_core.dispatch import REACHED, Attempt, Dispatcher, Verdict, Work
+from kindling_core.attempt import REACHED, Attempt, Verdict, Work
+from kindling_core.dispatch import Dispatcher
 from kindling_core.errors import GenerationFailed
 from kindling_core.payloads import AfterGeneration, BeforeGeneration
 from kindling_core.schedule import ReadyQueue, Schedule, unordered

@@ -15,7 +15,8 @@ from kindling_core import payloads
 from kindling_core._generations import GenerationTracker
 from kindling_core._run import Read, Run, RunIO, RunOptions, Seams, Write
 from kindling_core._work import PipeWork
-from kindling_core.dispatch import Clock, Dispatcher
+from kindling_core.attempt import Clock
+from kindling_core.dispatch import Dispatcher
 from kindling_core.errors import PipeCancelled, PipeDefinitionError, PlanError, RunFailed, RunTimeout, did_you_mean
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kindling_core import App, Pipes
 from kindling_core._run import RunIO, RunOptions, Seams
-from kindling_core.dispatch import Clock
+from kindling_core.attempt import Clock
 from kindling_core.errors import PipeAbandoned, PipeDefinitionError, PipeTimeout, RunFailed, RunTimeout
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.policy import OnFailure, PipePolicy, RetryPolicy

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kindling_core._run import RunIO, Seams
-from kindling_core.dispatch import Clock
+from kindling_core.attempt import Clock
 from kindling_core.errors import CycleError, PipeError, PlanError, RunFailed
 from kindling_core.graph import ExecutionMode
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
