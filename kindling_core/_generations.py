@@ -29,27 +29,44 @@ class GenerationTracker:
         self._open = [len(ids) for ids in plan.generations]
         self._operations: list[str | None] = [None] * len(plan.generations)
         self._results: list[dict[str, bool]] = [{} for _ in plan.generations]
-        # Held while telling: nobody may hear of a pipe before its generation. A receiver may end pipes itself.
-        self._lock = threading.RLock()
+        self._told = [False] * len(plan.generations)
+        self._awaited: dict[int, threading.Event] = {}
+        self._lock = threading.Lock()
 
     def starting(self, pipe_id: str) -> None:
         """A pipe is about to start for the first time."""
         index = self._place[pipe_id]
-        if self._operations[index] is not None:
+        if self._told[index]:
             return
+        told = None
         with self._lock:
-            if self._operations[index] is not None:
+            if self._told[index]:
                 return
-            operation_id, ids = self._new_id(), self._generations[index]
+            if self._operations[index] is None:
+                self._operations[index] = self._new_id()
+            else:
+                told = self._awaited.setdefault(index, threading.Event())
+        if told is not None:
+            # Nobody may hear of a pipe before its generation. No lock is held meanwhile: a receiver that hangs keeps
+            # the pipes of this generation, and nobody else.
+            told.wait()
+            return
+        ids = self._generations[index]
+        try:
             self._emit(
                 BeforeGeneration.SIGNAL,
                 generation_index=index,
                 pipe_ids=list(ids),
                 pipe_count=len(ids),
                 run_id=self._run_id,
-                operation_id=operation_id,
+                operation_id=self._operations[index],
             )
-            self._operations[index] = operation_id
+        finally:
+            with self._lock:
+                self._told[index] = True
+                told = self._awaited.pop(index, None)
+            if told is not None:
+                told.set()
 
     def ended(self, pipe_id: str, succeeded: bool | None) -> None:
         """A pipe has ended; None if it never started."""
@@ -60,15 +77,15 @@ class GenerationTracker:
                 self._results[index][pipe_id] = succeeded
             if self._open[index] or self._operations[index] is None:
                 return
-            ended = self._results[index]
-            results = {one: ended[one] for one in self._generations[index] if one in ended}
-            count = sum(results.values())
-            self._emit(
-                AfterGeneration.SIGNAL,
-                generation_index=index,
-                results=results,
-                success_count=count,
-                failed_count=len(results) - count,
-                run_id=self._run_id,
-                operation_id=self._operations[index],
-            )
+        ended = self._results[index]
+        results = {one: ended[one] for one in self._generations[index] if one in ended}
+        count = sum(results.values())
+        self._emit(
+            AfterGeneration.SIGNAL,
+            generation_index=index,
+            results=results,
+            success_count=count,
+            failed_count=len(results) - count,
+            run_id=self._run_id,
+            operation_id=self._operations[index],
+        )

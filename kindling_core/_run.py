@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from kindling_core.attempt import Attempt
 from kindling_core.errors import PipeError, did_you_mean
+from kindling_core.fence import Fence
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan
 from kindling_core.policy import OnFailure, PipePolicy
@@ -41,6 +42,11 @@ class RunOptions:
     pipe: PipePolicy = field(default_factory=PipePolicy)
     pools: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, limit in self.pools.items():
+            if limit < 1:
+                raise ValueError(f"Pool {name!r} lets {limit} pipes run at a time; it must be at least 1.")
+
 
 @dataclass(frozen=True)
 class Seams:
@@ -52,7 +58,8 @@ class Seams:
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
         pipe_succeeded: called with what a pipe wrote before anybody is told; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
-        start_stream: starts the query of a streaming pipe and returns once it runs.
+        start_stream: starts the query of a streaming pipe and returns once it runs; the fence tells whether the pipe
+            was given up meanwhile.
         interrupt: stops what the engine does for a pipe.
         classify: whether an error is worth another attempt; None leaves it to the core.
         expected_seconds: pipe id -> what it took before.
@@ -65,7 +72,7 @@ class Seams:
     before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None
     pipe_succeeded: Callable[[PipeMetadata, RunInfo, WriteResult], object] | None = None
     after_pipe: Callable[[PipeMetadata, RunInfo, PipeReport], object] | None = None
-    start_stream: Callable[[PipeMetadata, RunInfo], int | None] | None = None
+    start_stream: Callable[[PipeMetadata, RunInfo, Fence], int | None] | None = None
     interrupt: Callable[[PipeMetadata, RunInfo], object] | None = None
     classify: Callable[[BaseException, PipeMetadata], bool | None] | None = None
     expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
@@ -108,6 +115,8 @@ class Run:
         self.versions_read: dict[str, dict[str, int]] = {}
         self.versions_written: dict[str, int] = {}
         self.exempt: set[str] = set()
+        self.left_behind: set[str] = set()
+        self.stopped_by: BaseException | None = None
         self._clock = clock
         self._started_at = datetime.now(timezone.utc).isoformat()
         self._generation = {
@@ -156,6 +165,7 @@ class Run:
             output_entity_id=pipe.output_entity_id,
             version_written=written.version if written is not None else None,
             versions_read=self.versions_read.get(pipe_id, {}),
+            abandoned=pipe_id in self.left_behind,
             **told,
         )
         with self._lock:

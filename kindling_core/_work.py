@@ -13,7 +13,7 @@ from kindling_core._generations import GenerationTracker
 from kindling_core._ids import OperationIds
 from kindling_core._run import Run, Seams
 from kindling_core.attempt import REACHED, Attempt, Verdict
-from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout
+from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout, text_of
 from kindling_core.pipes import PipeMetadata
 from kindling_core.policy import OnFailure, PipePolicy, is_transient
 from kindling_core.report import PipeReport
@@ -53,6 +53,8 @@ class PipeWork:
         self._warned = warned
         self._chance = chance
         self._new_id = OperationIds().new
+        # Nothing starts any more, a retry neither.
+        self._ending = False
         self.results: dict[str, bool] = {}
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
@@ -136,7 +138,7 @@ class PipeWork:
 
     def told(self, error: BaseException | None) -> str:
         """Return an error's text without secrets."""
-        text = str(error) or type(error).__name__
+        text = text_of(error)
         return self._seams.redact(text) if self._seams.redact is not None else text
 
     # One attempt
@@ -144,7 +146,7 @@ class PipeWork:
     def _do(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
         run = self._run
         if pipe.mode == "streaming" and self._seams.start_stream is not None:
-            return WriteResult(self._seams.start_stream(pipe, run.info))
+            return WriteResult(self._seams.start_stream(pipe, run.info, attempt.fence))
         inputs = {}
         for parameter, entity_id in pipe.parameters.items():
             got = run.io.read(entity_id, pipe)
@@ -182,7 +184,9 @@ class PipeWork:
         # An attempt that ends because its run is stopped is not tried again.
         stopped = attempt.limit is not None and not isinstance(told, PipeTimeout)
         policy = self._policies[pipe.pipe_id]
-        if not stopped and attempt.number < policy.retry.attempts and self._worth_it(told, pipe):
+        if attempt.abandoned:
+            run.left_behind.add(pipe.pipe_id)
+        if not stopped and not self._ending and attempt.number < policy.retry.attempts and self._worth_it(told, pipe):
             delay = policy.retry.delay(attempt.number, self._chance)
             run.failing[pipe.pipe_id] = (told, attempt.number)
             self._tell_start(pipe, attempt.number)
@@ -197,17 +201,24 @@ class PipeWork:
                 **self._common(pipe),
             )
             return Verdict(False, retry_after=delay)
-        self._end_failed(pipe, told, attempt.number, attempt.abandoned)
+        self._end_failed(pipe, told, attempt.number)
         if isinstance(told, KeyboardInterrupt):
+            self._ending = True
             return _CANCEL
         if policy.allow_failure or self._on_failure is OnFailure.SKIP_DOWNSTREAM:
             return Verdict(False)
+        self._ending = True
         return _STOP
 
     def _worth_it(self, error: BaseException, pipe: PipeMetadata) -> bool:
         if not isinstance(error, Exception):
             return False
-        said = self._seams.classify(error, pipe) if self._seams.classify is not None else None
+        said = None
+        if self._seams.classify is not None:
+            try:
+                said = self._seams.classify(error, pipe)
+            except Exception:  # noqa: BLE001 - the pipe's own error is what counts, and must be told
+                _log.exception("Whether pipe %r is tried again is left to the core: a feature failed.", pipe.pipe_id)
         return is_transient(error) if said is None else said
 
     def _explained(self, attempt: Attempt, pipe: PipeMetadata, error: BaseException | None) -> BaseException:
@@ -215,8 +226,13 @@ class PipeWork:
         limit = attempt.limit
         left = ""
         if attempt.abandoned:
-            left = " It could not be stopped and was left behind; "
-            left += "it can no longer write." if attempt.fence.closed else "it was committing, so look what it wrote."
+            left = " It could not be stopped and was left behind"
+            if attempt.fence.committed:
+                left += " after it had written its output."
+            else:
+                left += (
+                    "; it can no longer write." if attempt.fence.closed else " while it wrote, so look what it wrote."
+                )
         if limit is None:
             return error if error is not None else PipeAbandoned(f"Pipe {pipe.pipe_id!r} was given up.{left}")
         if type(limit) is TimeoutError:
@@ -231,7 +247,7 @@ class PipeWork:
 
     # Endings
 
-    def _end_failed(self, pipe: PipeMetadata, error: BaseException, attempts: int, abandoned: bool = False) -> None:
+    def _end_failed(self, pipe: PipeMetadata, error: BaseException, attempts: int) -> None:
         run, duration = self._run, self._run.seconds_since_start(pipe.pipe_id)
         allowed = self._policies[pipe.pipe_id].allow_failure and not isinstance(error, PipeCancelled)
         if allowed:
@@ -246,7 +262,6 @@ class PipeWork:
             error=told,
             error_type=kind,
             allowed=allowed,
-            abandoned=abandoned,
             details=dict(error.details) if isinstance(error, KindlingError) else {},
         )
         if report is None:
@@ -267,7 +282,10 @@ class PipeWork:
         """Send ``before_pipe`` once, also for a pipe that failed before it could be sent."""
         if pipe.pipe_id in self._run.operations:
             return
-        self._run.operations[pipe.pipe_id] = self._new_id()
+        mine = self._new_id()
+        # An attempt that was left behind may get here at the same time as the next one.
+        if self._run.operations.setdefault(pipe.pipe_id, mine) is not mine:
+            return
         index = self._run.index[pipe.pipe_id]
         self._emit(payloads.BeforePipe.SIGNAL, pipe_index=index, attempt=attempt, **self._common(pipe))
 

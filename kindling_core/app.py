@@ -10,12 +10,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
 from kindling_core._io import HookIO
 from kindling_core._run import RunIO, RunOptions, Seams
+from kindling_core.cancellation import Cancellation
 from kindling_core.config import (
     Config,
     ExecutionSection,
@@ -29,6 +31,7 @@ from kindling_core.config import (
 )
 from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
 from kindling_core.executor import GenerationExecutor
+from kindling_core.fence import Fence
 from kindling_core.graph import ExecutionMode
 from kindling_core.modules import import_job_module
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
@@ -134,7 +137,7 @@ class App:
         self._state_lock = threading.Lock()
         self._started = False
         self._closed = False
-        self._cancel = threading.Event()
+        self._cancellation = Cancellation()
 
         self.config = Config(layers, environ)
         job = self.config.resolve("job", JobSection)
@@ -157,11 +160,6 @@ class App:
     def hooks(self) -> Any:
         """pluggy's hook relay."""
         return self.host.manager.hook
-
-    @property
-    def cancelled(self) -> threading.Event:
-        """Set by ``cancel``; whatever waits before a run begins waits on this."""
-        return self._cancel
 
     def _without_secret(self, override: str) -> str:
         name, _, value = override.partition("=")
@@ -291,8 +289,21 @@ class App:
                 raise KindlingError(f"The app {self.name!r} is closed. Compose a new one.")
             if self._started:
                 return
+            try:
+                self.host.call_in_order("kindling_start", app=self)
+            except BaseException:
+                # Some may have opened something; what else goes wrong must not hide why the start failed.
+                self._stop_features(quietly=True)
+                raise
             self._started = True
-            self.host.call_in_order("kindling_start", app=self)
+
+    def _stop_features(self, quietly: bool = False) -> None:
+        try:
+            self.host.call("kindling_stop", app=self)
+        except Exception:
+            if not quietly:
+                raise
+            logging.getLogger("kindling.app").exception("A feature that did not start could not be stopped.")
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice."""
@@ -302,7 +313,7 @@ class App:
             self._closed = True
             try:
                 if self._started:
-                    self.host.call("kindling_stop", app=self)
+                    self._stop_features()
             finally:
                 self.signals.close()
 
@@ -331,44 +342,45 @@ class App:
         *,
         wait: bool = False,
         resume: RunStart | None = None,
+        cancelled: threading.Event | None = None,
     ) -> RunReport:
         """Run the selected pipes.
 
         Args:
             wait: for a run that is in the way, where a feature keeps runs apart.
             resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
+            cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too.
 
         Raises:
             SelectionError, PlanError: nothing ran.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
-        like = RunInfo("", "", selection=tuple(selection), wait=wait)
-        pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
-        if resume is not None:
-            mode = resume.mode
-            like = RunInfo(
-                "",
-                "",
-                selection=tuple(resume.selection),
-                resumes=resume.run_id,
-                root_run_id=resume.root_run_id,
-                wait=wait,
+        cancelled = cancelled or threading.Event()
+        with self._cancellation.reaching(cancelled):
+            like = RunInfo("", "", selection=tuple(selection), wait=wait, cancelled=cancelled)
+            pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
+            if resume is not None:
+                mode = resume.mode
+                like = replace(
+                    like,
+                    selection=tuple(resume.selection),
+                    resumes=resume.run_id,
+                    root_run_id=resume.root_run_id,
+                )
+            self.start()
+            return self._executer(self.signals).run_datapipes(
+                pipe_ids,
+                mode=ExecutionMode(mode),
+                like=like,
+                pinned_versions=resume.pinned_versions if resume is not None else None,
             )
-        self.start()
-        self._cancel.clear()
-        return self._executer(self.signals).run_datapipes(
-            pipe_ids,
-            mode=ExecutionMode(mode),
-            like=like,
-            pinned_versions=resume.pinned_versions if resume is not None else None,
-        )
 
     def cancel(self) -> None:
-        """End the current run: nothing new starts, running pipes are told to stop, the run fails as cancelled.
+        """End the runs that are under way: nothing new starts, running pipes are told to stop, and the runs fail.
 
         What does not stop within ``execution.grace_seconds`` is left behind, and can no longer write.
         """
-        self._cancel.set()
+        self._cancellation.cancel()
 
     def _executer(self, signals: SignalProvider | None) -> DataPipesExecuter:
         settings = self.config.section("execution")
@@ -381,7 +393,6 @@ class App:
             io=self._io,
             describe_entity=self.describe_entity if self.host.implements("kindling_describe_entity") else None,
             known_entities=self._known_entities,
-            cancel=self._cancel,
         )
 
     def _run_options(self) -> RunOptions:
@@ -434,8 +445,8 @@ class App:
     def _known_entities(self) -> list[str]:
         return [entity_id for ids in self.host.results("kindling_entity_ids") for entity_id in ids]
 
-    def _start_stream(self, pipe: PipeMetadata, run: RunInfo) -> int | None:
-        result: WriteResult | None = self.host.call("kindling_start_stream", pipe=pipe, run=run)
+    def _start_stream(self, pipe: PipeMetadata, run: RunInfo, fence: Fence) -> int | None:
+        result: WriteResult | None = self.host.call("kindling_start_stream", pipe=pipe, run=run, fence=fence)
         return result.rows if result else None
 
     def _io(self, run: RunInfo, plan: ExecutionPlan) -> RunIO:

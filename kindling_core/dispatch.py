@@ -76,35 +76,54 @@ class Dispatcher:
             KeyboardInterrupt: came twice, to this thread; what still ran was left behind.
         """
         with self._lock:
+            if self._queue is not None:
+                raise RuntimeError("This dispatcher runs a queue already. Use one for each run at a time.")
             self._queue, self._work = queue, work
             self._running: dict[str, Attempt] = {}
             self._delayed: list[tuple[float, int, str]] = []
             self._numbers: dict[str, int] = {}
             self._errors: list[BaseException] = []
             self._stopping = None
+            self._give_up_at = float("inf")
             self._context = contextvars.copy_context()
             self._settling = 0
             self._watching = False
             self._last_taken = monotonic()
             self._call_workers(1)
-        interrupted: KeyboardInterrupt | None = None
-        while True:
-            try:
-                self._supervise(timeout, deadline)
-                break
-            except KeyboardInterrupt as error:
-                if interrupted is not None:
-                    self._give_up_all()
+        interrupts: list[KeyboardInterrupt] = []
+        hurry = False
+        try:
+            while True:
+                try:
+                    # Whatever is begun here may be interrupted, and is then begun again.
+                    if hurry:
+                        self._give_up_all(wait=len(interrupts) == 2)
+                        break
+                    if interrupts and self._stopping is None:
+                        self._stop_all(interrupts[0])
+                    self._supervise(timeout, deadline)
                     break
-                interrupted = error
-                self._stop_all(error)
-        with self._lock:
-            self._was_stopped = queue.stopped
-            self._queue = None
-        if interrupted is not None:
-            raise interrupted
+                except KeyboardInterrupt as error:
+                    interrupts.append(error)
+                    hurry = self._stopping is not None
+        finally:
+            self._forget(queue)
+        if interrupts:
+            raise interrupts[0]
         if self._errors:
             raise self._errors[0]
+
+    def _forget(self, queue: ReadyQueue) -> None:
+        """Leave a queue; whatever still runs of it, which is nothing unless the run was given up, changes nothing."""
+        with self._lock:
+            self._was_stopped = queue.stopped
+            queue.stop()
+            self._queue = None
+            left, self._running = self._running, {}
+            for attempt in left.values():
+                attempt.abandoned = True
+                attempt.fence.give_up()
+                self._threads -= 1
 
     @property
     def stopped_by(self) -> BaseException | None:
@@ -134,10 +153,10 @@ class Dispatcher:
                     if self._cancel.is_set():
                         due.append(lambda: self._stop_all(None))
                     elif deadline is not None and now >= deadline:
-                        due.append(lambda: self._stop_all(timeout))
+                        due.append(lambda: self._stop_all(timeout, at_once=True))
                 next_event = self._look(now, due)
                 if not due:
-                    if self._over():
+                    if self._over(now):
                         return
                     self._watching = self._short_of_workers()
                     longest = BUSY_SECONDS if self._watching else LOOK_SECONDS
@@ -154,18 +173,22 @@ class Dispatcher:
         self._call_workers()
         return False
 
-    def _over(self) -> bool:
+    def _over(self, now: float) -> bool:
         queue = self._queue
-        idle = not (self._running or self._settling or self._delayed)
-        return idle and (queue is None or queue.exhausted or not len(queue))
+        if self._running or self._delayed:
+            return False
+        # A receiver that hangs must not keep a run from ending that was told to.
+        if self._settling and now < self._give_up_at:
+            return False
+        return queue is None or queue.exhausted or not len(queue)
 
     def _look(self, now: float, due: list[Callable[[], None]]) -> float:
         """Collect what has to be done now; return when to look again."""
         next_event = now + LOOK_SECONDS
-        while self._delayed and (self._delayed[0][0] <= now or self._stopping is not None):
-            pipe_id = heapq.heappop(self._delayed)[2]
-            if self._queue is not None:
-                self._queue.put_back(pipe_id)
+        assert self._queue is not None
+        stopped = self._stopping is not None or self._queue.stopped
+        while self._delayed and (self._delayed[0][0] <= now or stopped):
+            self._queue.put_back(heapq.heappop(self._delayed)[2])
             self._call_workers()
         if self._delayed:
             next_event = min(next_event, self._delayed[0][0])
@@ -183,32 +206,47 @@ class Dispatcher:
                 due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
             elif now < attempt.overdue:
                 next_event = min(next_event, attempt.overdue)
-            elif attempt.fence.close() or (self._stopping is not None and now >= attempt.overdue + self._grace):
+            elif attempt.fence.give_up() or (self._stopping is not None and now >= attempt.overdue + self._grace):
                 due.append(lambda attempt=attempt: self._abandon(attempt))  # type: ignore[misc]
         return next_event
 
-    def _stop_all(self, reason: BaseException | None) -> None:
-        """Let nothing new start and tell what runs to stop; it may still end in its own way within the grace."""
+    def _stop_all(self, reason: BaseException | None, *, at_once: bool = False) -> None:
+        """Let nothing new start and tell what runs to stop.
+
+        Args:
+            at_once: no commit begins any more; else what ends within the grace may still write.
+        """
         with self._lock:
+            if self._stopping is not None:
+                return
             self._stopping = reason or InterruptedError("the run was cancelled")
             if self._queue is not None:
                 self._queue.stop()
+            now = self._clock.now()
+            self._give_up_at = now + 2 * self._grace
             told = [attempt for attempt in self._running.values() if attempt.limit is None]
+            for attempt in self._running.values():
+                if at_once:
+                    attempt.fence.close()
+                # A commit that was waited for already has the grace of the cancelling before it is left.
+                attempt.overdue = now + self._grace if attempt.limit is None else max(attempt.overdue, now)
             for attempt in told:
                 attempt.limit = self._stopping
-                attempt.overdue = self._clock.now() + self._grace
         for attempt in told:
             self._interrupt(attempt)
 
     def _interrupt(self, attempt: Attempt) -> None:
         """Have an attempt interrupted, and again while it goes on with something else."""
-        work, ended = self._work, threading.Event()
-        attempt.ended = ended
+        work, ended, quiet = self._work, threading.Event(), threading.Event()
+        attempt.ended, attempt.quiet = ended, quiet
 
         def interrupt() -> None:
-            while not (attempt.settled or attempt.abandoned):
-                work.interrupt(attempt)
-                ended.wait(INTERRUPT_SECONDS)
+            try:
+                while not (attempt.settled or attempt.abandoned):
+                    work.interrupt(attempt)
+                    ended.wait(INTERRUPT_SECONDS)
+            finally:
+                quiet.set()
 
         # On a thread of its own: an engine that hangs must not keep the run from ending.
         threading.Thread(target=interrupt, name=f"{self._name}-interrupt", daemon=True).start()
@@ -219,17 +257,24 @@ class Dispatcher:
             if attempt.settled or attempt.abandoned:
                 return
             attempt.abandoned = True
+            if attempt.ended is not None:
+                attempt.ended.set()
             self._threads -= 1
             self._running.pop(attempt.pipe_id, None)
             self._settling += 1
         self._finish(attempt, None, None, here=False)
 
-    def _give_up_all(self) -> None:
+    def _give_up_all(self, wait: bool) -> None:
         with self._lock:
             left = list(self._running.values())
         for attempt in left:
-            attempt.fence.close()
+            attempt.fence.give_up()
             self._abandon(attempt)
+        with self._lock:
+            # What is just being told of is told to its end, if that is soon.
+            until = self._clock.now() + self._grace
+            while wait and self._settling and self._clock.now() < until:
+                self._clock.wait(self._changed, LOOK_SECONDS)
 
     # On the workers
 
@@ -239,10 +284,17 @@ class Dispatcher:
         if self._idle:
             self._ready.notify(wanted)
         for _ in range(min(wanted - self._idle, self.max_workers - self._threads)):
-            self._threads += 1
             self._made += 1
             self._closed = False
-            threading.Thread(target=self._labour, name=f"{self._name}_{self._made}", daemon=True).start()
+            thread = threading.Thread(target=self._labour, name=f"{self._name}_{self._made}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads; those that there are do the work.
+                if not self._threads:
+                    raise
+                return
+            self._threads += 1
 
     def _labour(self) -> None:
         while (attempt := self._next()) is not None:
@@ -281,7 +333,7 @@ class Dispatcher:
                 self._ready.wait()
                 self._idle -= 1
             number = self._numbers.get(pipe_id, 0) + 1
-            attempt = Attempt(pipe_id, number)
+            attempt = Attempt(pipe_id, number, queue=queue)
             seconds = self._work.timeout_seconds(pipe_id)
             if number > 1 or seconds is not None:
                 self._numbers[pipe_id] = number
@@ -295,17 +347,23 @@ class Dispatcher:
 
     def _finish(self, attempt: Attempt, result: object, error: BaseException | None, here: bool = True) -> None:
         """Settle an attempt and let go of what waited for it; ``here``: this thread goes on with what is ready."""
+        queue = attempt.queue
+        assert queue is not None
         try:
             verdict = self._work.settle(attempt, result, error)
         except BaseException as raised:  # noqa: BLE001 - the run has to end, and then to say this
             self._errors.append(raised)
-            verdict = Verdict(False, stop=True)
+            verdict = Verdict(False, stop=True, cancel=isinstance(raised, KeyboardInterrupt))
         if verdict.cancel:
             self._stop_all(None)
-        pipe_id, queue = attempt.pipe_id, self._queue
-        assert queue is not None
+        if verdict.retry_after is not None and attempt.quiet is not None:
+            # What interrupts this attempt must not meet the next one, which has the same name.
+            attempt.quiet.wait(self._grace)
+        pipe_id = attempt.pipe_id
         skipped: list[str] = []
         with self._lock:
+            if queue is not self._queue:
+                return
             if verdict.stop:
                 queue.stop()
             if verdict.retry_after is not None and self._stopping is None and not queue.stopped:
@@ -328,7 +386,8 @@ class Dispatcher:
             except BaseException as raised:  # noqa: BLE001 - as above
                 self._errors.append(raised)
             with self._lock:
-                self._let_go(queue, here)
+                if queue is self._queue:
+                    self._let_go(queue, here)
 
     def _let_go(self, queue: ReadyQueue, here: bool) -> None:
         """Count a pipe as ended, wake who can go on; the lock is held."""

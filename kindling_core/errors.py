@@ -107,7 +107,8 @@ class RunFailed(KindlingError):
 
     Attributes:
         report: what happened to each pipe.
-        failures: pipe id -> what it raised, in the order in which the pipes failed; the first is the cause.
+        failures: pipe id -> what it raised: first those that fail the run, in the order in which they failed, then
+            those that were allowed to.
     """
 
     def __init__(self, message: str, report: RunReport) -> None:
@@ -116,7 +117,17 @@ class RunFailed(KindlingError):
 
     @property
     def failures(self) -> dict[str, BaseException]:
-        return dict(self.report.exceptions)
+        allowed = {one.pipe_id for one in self.report.pipes if one.allowed}
+        raised = self.report.exceptions
+        return {pipe_id: raised[pipe_id] for pipe_id in sorted(raised, key=allowed.__contains__)}
+
+
+def text_of(error: BaseException | None) -> str:
+    """Return an error's text, whatever its class does when it is asked for it; its class where it has none."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception as raised:  # noqa: BLE001 - somebody else's class
+        return f"a {type(error).__name__} whose text cannot be read ({type(raised).__name__})"
 
 
 class RunTimeout(KindlingError, TimeoutError):

@@ -35,8 +35,7 @@ class GenerationExecutor(SignalEmitter):
     ) -> None:
         super().__init__()
         self.max_workers = max_workers
-        self._cancel = threading.Event()
-        self._dispatcher = dispatcher or Dispatcher(max_workers, cancel=self._cancel)
+        self._dispatcher = dispatcher or Dispatcher(max_workers)
         if signal_provider is not None:
             self.set_signal_provider(signal_provider)
 

@@ -13,20 +13,27 @@ class Fence:
     """Stands before the commits of one attempt at a pipe; safe on any thread.
 
     Whoever commits does so within ``committing()``: the shorter that block, the sooner a timeout can take hold. The
-    fence cannot be closed while a commit is under way: it either happened and counts, or can no longer happen.
+    fence cannot be closed while a commit is under way, nor by a time limit after one: it either happened and counts, or
+    can no longer happen.
     """
 
-    __slots__ = ("_closed", "_inside", "_lock")
+    __slots__ = ("_closed", "_committed", "_inside", "_lock")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
+        self._committed = False
         self._inside = 0
 
     @property
     def closed(self) -> bool:
         """Whether the attempt was given up."""
         return self._closed
+
+    @property
+    def committed(self) -> bool:
+        """Whether a commit has come to its end."""
+        return self._committed
 
     def check(self) -> None:
         """Raise if the attempt was given up.
@@ -43,22 +50,31 @@ class Fence:
             self.check()
             self._inside += 1
 
-    def leave(self) -> None:
-        """End what ``enter`` began."""
+    def leave(self, committed: bool = True) -> None:
+        """End what ``enter`` began; ``committed``: without an error."""
         with self._lock:
             self._inside -= 1
+            self._committed = self._committed or committed
 
     @contextmanager
     def committing(self) -> Iterator[None]:
         """Hold the fence open for the length of a commit."""
         self.enter()
+        committed = False
         try:
             yield
+            committed = True
         finally:
-            self.leave()
+            self.leave(committed)
 
     def close(self) -> bool:
-        """Let nothing commit from now on; False, and nothing is closed, while a commit is under way."""
+        """Let nothing commit from now on; False, and nothing is closed, while a commit is under way and after one."""
+        with self._lock:
+            self._closed = self._closed or not (self._inside or self._committed)
+            return self._closed
+
+    def give_up(self) -> bool:
+        """As ``close``, but also after a commit: nothing follows it."""
         with self._lock:
             self._closed = self._closed or not self._inside
             return self._closed

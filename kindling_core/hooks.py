@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kindling_core.app import App
     from kindling_core.checks import Check
+    from kindling_core.fence import Fence
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan import ExecutionPlan
     from kindling_core.report import PipeReport, RunReport
@@ -139,8 +140,8 @@ def kindling_write(request: WriteRequest) -> WriteResult | None:
 
 
 @hookspec(firstresult=True)
-def kindling_start_stream(pipe: PipeMetadata, run: RunInfo) -> WriteResult | None:
-    """Called for a streaming pipe. Start its query, return once it runs. First result."""
+def kindling_start_stream(pipe: PipeMetadata, run: RunInfo, fence: Fence) -> WriteResult | None:
+    """Called for a streaming pipe. Start its query, return once it runs; stop it if the fence closed. First result."""
 
 
 @hookspec

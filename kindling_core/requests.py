@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ class RunInfo:
         resumes: the run that this one continues.
         root_run_id: the run that was asked for first; its own id unless it resumes another.
         wait: wait for a run that is in the way, instead of refusing this one.
+        cancelled: set once this run has to end; whatever waits before it begins waits on this, and who sets it cancels
+            the run.
     """
 
     run_id: str
@@ -33,6 +36,7 @@ class RunInfo:
     resumes: str | None = None
     root_run_id: str = ""
     wait: bool = False
+    cancelled: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.root_run_id:

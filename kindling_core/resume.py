@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import PlanError, did_you_mean
@@ -82,12 +83,20 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     return start
 
 
-def resume_run(app: App, run_id: str | None = None, *, force: bool = False, wait: bool = False) -> RunReport:
+def resume_run(
+    app: App,
+    run_id: str | None = None,
+    *,
+    force: bool = False,
+    wait: bool = False,
+    cancelled: threading.Event | None = None,
+) -> RunReport:
     """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
 
     Args:
         run_id, force: see ``resumable``.
         wait: for a run that is in the way.
+        cancelled: cancels the run, also before it has begun.
 
     Raises:
         PluginError: no active feature keeps runs.
@@ -96,4 +105,5 @@ def resume_run(app: App, run_id: str | None = None, *, force: bool = False, wait
     """
     app.start()
     store = app.service(StateStore)  # type: ignore[type-abstract]
-    return app.run(wait=wait, resume=resumable(app, store, run_id, force=force))
+    start = resumable(app, store, run_id, force=force)
+    return app.run(wait=wait, resume=start, cancelled=cancelled)

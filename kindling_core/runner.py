@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -16,8 +15,17 @@ from kindling_core._generations import GenerationTracker
 from kindling_core._run import Read, Run, RunIO, RunOptions, Seams, Write
 from kindling_core._work import PipeWork
 from kindling_core.attempt import Clock
+from kindling_core.cancellation import Cancellation
 from kindling_core.dispatch import Dispatcher
-from kindling_core.errors import PipeCancelled, PipeDefinitionError, PlanError, RunFailed, RunTimeout, did_you_mean
+from kindling_core.errors import (
+    PipeCancelled,
+    PipeDefinitionError,
+    PlanError,
+    RunFailed,
+    RunTimeout,
+    did_you_mean,
+    text_of,
+)
 from kindling_core.executor import GenerationExecutor
 from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
@@ -42,7 +50,6 @@ class DataPipesExecuter(SignalEmitter):
         seams: where others take part.
         io: makes what each run reads and writes with, in place of the two functions above.
         describe_entity, known_entities: see ``PipeGraphBuilder``.
-        cancel: once set, nothing new starts and running pipes are told to stop. The owner of a given event clears it.
         clock: time for delays and timeouts; replaced in tests.
     """
 
@@ -74,7 +81,6 @@ class DataPipesExecuter(SignalEmitter):
         io: Callable[[RunInfo, ExecutionPlan], RunIO] | None = None,
         describe_entity: DescribeEntity | None = None,
         known_entities: Callable[[], Iterable[str]] | None = None,
-        cancel: threading.Event | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
@@ -87,8 +93,7 @@ class DataPipesExecuter(SignalEmitter):
         self._options = options or RunOptions()
         self._seams = seams or Seams()
         self._io = io or (lambda info, plan: RunIO(read_entity, write_entity))
-        self._owns_cancel = cancel is None
-        self._cancel = cancel or threading.Event()
+        self._cancellation = Cancellation()
         self._clock = clock or Clock()
         self._warned: set[str] = set()
         self._provider: SignalProvider | None = None
@@ -101,8 +106,8 @@ class DataPipesExecuter(SignalEmitter):
         self._provider = provider
 
     def cancel(self) -> None:
-        """End the current run: nothing new starts, running pipes are told to stop, the run fails as cancelled."""
-        self._cancel.set()
+        """End the runs that are under way: nothing new starts, running pipes are told to stop, the runs fail."""
+        self._cancellation.cancel()
 
     def plan(self, pipes: Sequence[str], mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
         """Plan without running and without telling anybody.
@@ -139,9 +144,20 @@ class DataPipesExecuter(SignalEmitter):
             PlanError: nothing ran.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
+        info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
+        with self._cancellation.reaching(info.cancelled):
+            return self._run(info, pipes, use_graph, mode, pinned_versions or {})
+
+    def _run(
+        self,
+        info: RunInfo,
+        pipes: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode | str,
+        pinned_versions: Mapping[str, int],
+    ) -> RunReport:
         clock = perf_counter()
         operation_id = str(uuid4())
-        info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
         held = False
         try:
             checked_mode = _mode(mode)
@@ -150,7 +166,7 @@ class DataPipesExecuter(SignalEmitter):
                 strategy, plan = None, _in_given_order(list(plan.pipes.values()), checked_mode)
             root = info.root_run_id if info.resumes else info.run_id
             info = replace(info, mode=checked_mode.value, pipe_ids=plan.pipe_ids, root_run_id=root)
-            plan.pinned_versions.update(pinned_versions or {})
+            plan.pinned_versions.update(pinned_versions)
             policies = self._policies(plan)
             schedule = self.schedule(plan)
             if self._seams.on_plan is not None:
@@ -173,6 +189,7 @@ class DataPipesExecuter(SignalEmitter):
         failure: BaseException | None = None
         try:
             self._execute(run, work, strategy, schedule, policies)
+            failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
             failure = error
         return self._finish(run, work, failure)
@@ -259,7 +276,7 @@ class DataPipesExecuter(SignalEmitter):
         dispatcher = Dispatcher(
             1 if one_by_one else self._max_workers,
             grace_seconds=self._options.grace_seconds,
-            cancel=self._cancel,
+            cancel=run.info.cancelled,
             clock=self._clock,
         )
         try:
@@ -268,9 +285,8 @@ class DataPipesExecuter(SignalEmitter):
             else:
                 dispatcher.run(ReadyQueue(schedule, **limits), work, **until)
         finally:
+            run.stopped_by = dispatcher.stopped_by
             dispatcher.close()
-        if timeout is not None and dispatcher.stopped_by is timeout:
-            raise timeout
 
     def _by_generation(
         self, run: Run, work: PipeWork, dispatcher: Dispatcher, schedule: Schedule, limits: Mapping[str, Any]
@@ -289,10 +305,11 @@ class DataPipesExecuter(SignalEmitter):
                     work.skipped(pipe_id, cause)
             if not left:
                 continue
-            if self._cancel.is_set() or dispatcher.stopped:
-                return
             part = replace(schedule, pipe_ids=left, waits_for={}, needs={})
             results = executor.run_generation(generation, work, index, run_id=run.info.run_id, schedule=part, **limits)
+            if dispatcher.stopped:
+                # Whoever ends the run says why the rest did not run.
+                return
             because.update({pipe_id: pipe_id for pipe_id, reached in results.items() if not reached})
 
     # Ending
@@ -300,32 +317,20 @@ class DataPipesExecuter(SignalEmitter):
     def _finish(self, run: Run, work: PipeWork, error: BaseException | None) -> RunReport:
         # What was stopped with the run is no reason for its failure.
         failed = run.failed(but=(KeyboardInterrupt, PipeCancelled))
-        stopped = isinstance(error, KeyboardInterrupt) or self._cancel.is_set() or bool(run.failed())
-        cancelled = stopped and not isinstance(error, RunTimeout) and bool(run.open_pipes() or run.failed())
-        cancelled = cancelled or isinstance(error, KeyboardInterrupt)
-        if self._owns_cancel:
-            self._cancel.clear()
-        if failed:
-            status, skip_reason = "failed", f"pipe {failed[0]!r} failed"
-        elif cancelled:
-            status, skip_reason = "cancelled", "cancelled"
-        else:
-            status, skip_reason = ("failed", "the run failed") if error else ("succeeded", "")
-        if isinstance(error, RunTimeout):
-            skip_reason = self._told(error)
-        try:
-            for pipe_id in run.open_pipes():
+        status, skip_reason = self._outcome(run, failed, error)
+        cause = failed[0] if failed and status == "failed" and error is None else None
+        for pipe_id in run.open_pipes():
+            try:
                 if run.has_started(pipe_id):
                     work.give_up(pipe_id)
                 else:
-                    work.skip(pipe_id, skip_reason, failed[0] if failed and error is None else None)
-        except BaseException as raised:  # noqa: BLE001 - in strict mode a receiver may raise here, too
-            error, status = error or raised, "failed"
-            for pipe_id in run.open_pipes():
+                    work.skip(pipe_id, skip_reason, cause)
+            except BaseException as raised:  # noqa: BLE001 - in strict mode a receiver may raise here, too
+                error, status = error or raised, "failed"
                 run.end(pipe_id, "skipped", 0.0, reason=skip_reason)
         report = run.report(status)
         problem = self._release(run.info, report)
-        if problem is not None and not failed:
+        if problem is not None and (not failed or not isinstance(problem, Exception)):
             error, status = problem, "failed"
             report.status = status
         common: dict[str, Any] = {
@@ -340,6 +345,18 @@ class DataPipesExecuter(SignalEmitter):
             return report
         raise self._failure(report, failed, run.failed(), error, common)
 
+    def _outcome(self, run: Run, failed: Sequence[str], error: BaseException | None) -> tuple[str, str]:
+        """Return the status of a run, and why its open pipes did not run."""
+        if isinstance(error, RunTimeout):
+            return "failed", self._told(error)
+        incomplete = bool(run.open_pipes() or set(run.failed()) - set(failed))
+        if isinstance(error, KeyboardInterrupt) or (run.stopped_by is not None and incomplete):
+            return "cancelled", "cancelled"
+        if failed:
+            return "failed", f"pipe {failed[0]!r} failed"
+        # Nothing that anybody knows of kept a pipe from running, so that its not having run is a failure by itself.
+        return ("failed", "the run failed") if error or incomplete else ("succeeded", "")
+
     def _failure(
         self,
         report: RunReport,
@@ -350,23 +367,26 @@ class DataPipesExecuter(SignalEmitter):
     ) -> RunFailed:
         """Tell that a run failed and return what to raise."""
         first = failed[0] if failed else None
-        if first is not None:
+        told_of_pipes = "; ".join(f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed)
+        many = f"{len(failed)} pipes failed" if len(failed) > 1 else "1 pipe failed"
+        if report.status == "cancelled":
+            first = first or (stopped[0] if stopped else None)
+            told, kind = "The run was cancelled.", "Cancelled"
+            message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
+            if failed:
+                message = f"{message[:-1]}; {many}: {told_of_pipes}"
+        elif first is not None and not isinstance(error, RunTimeout):
             failure = report.pipe(first)
             told, kind = failure.error or "", failure.error_type or ""
             message = f"Pipe {first!r} failed: {kind}: {told}"
             if len(failed) > 1:
-                others = "; ".join(
-                    f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed[1:]
-                )
-                message += f" ({len(failed)} pipes failed; also {others})"
+                message += f" ({many}; also {told_of_pipes.partition('; ')[2]})"
             error = report.exceptions.get(first, error)
-        elif report.status == "cancelled":
-            first = stopped[0] if stopped else None
-            told, kind = "The run was cancelled.", "Cancelled"
-            message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
         else:
             told, kind = self._told(error), type(error).__name__
             message = f"The run failed: {kind}: {told}"
+            if failed:
+                message += f" ({many}: {told_of_pipes})"
         self.emit(
             payloads.RunFailed.SIGNAL,
             failed_pipe=first,
@@ -385,13 +405,13 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._seams.after_run(info, report)
-        except Exception as error:
+        except BaseException as error:
             logging.getLogger("kindling.runs").exception("A feature failed at the end of run %s.", info.run_id)
             return error
         return None
 
     def _told(self, error: BaseException | None) -> str:
-        text = str(error) or type(error).__name__
+        text = text_of(error)
         return self._seams.redact(text) if self._seams.redact is not None else text
 
 

@@ -225,10 +225,16 @@ class ReadyQueue:
                         skipped.append(other)
                         reached_by.append(other)
             self._left -= len(skipped)
-        for done in (place, *skipped):
-            for other in self._followers.get(done, ()):
+        done = [place]
+        while done:
+            for other in self._followers.get(done.pop(), ()):
                 self._waiting[other] -= 1
-                if not self._waiting[other] and not self._gone[other]:
+                if self._waiting[other]:
+                    continue
+                if self._gone[other]:
+                    # What waits for a skipped pipe waits as long as for one that runs: for all that it waits for.
+                    done.append(other)
+                else:
                     self._push(other)
         return [self._ids[other] for other in sorted(skipped)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -65,13 +66,17 @@ def run(
     app = context.app()
     if wait and not app.host.implements("kindling_before_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
-    run_and_report(context, app, lambda: app.run(selection, mode, wait=wait), picture, with_traceback, mode)
+
+    def start(cancelled: threading.Event) -> RunReport:
+        return app.run(selection, mode, wait=wait, cancelled=cancelled)
+
+    run_and_report(context, app, start, picture, with_traceback, mode)
 
 
 def run_and_report(
     context: CommandContext,
     app: App,
-    start: Callable[[], RunReport],
+    start: Callable[[threading.Event], RunReport],
     picture: Path | None,
     with_traceback: bool,
     mode: str,
@@ -79,13 +84,13 @@ def run_and_report(
     """Run with progress, a clean end on Ctrl-C, and a report; exits with 1 if pipes failed.
 
     Args:
-        start: runs the pipes.
+        start: runs the pipes; the event cancels the run.
         picture: where to draw the run.
     """
     failure: RunFailed | None = None
-    with app, _stopping_cleanly(app, context.messages), _progress(app, context.messages):
+    with _stopping_cleanly(context.messages) as cancelled, app, _progress(app, context.messages):
         try:
-            report = start()
+            report = start(cancelled)
         except RunFailed as error:
             failure, report = error, error.report
     context.emit(report.to_dict(), lambda console: _print_report(console, report))
@@ -99,21 +104,23 @@ def run_and_report(
 
 
 @contextmanager
-def _stopping_cleanly(app: App, messages: Console) -> Iterator[None]:
+def _stopping_cleanly(messages: Console) -> Iterator[threading.Event]:
     """First Ctrl-C or SIGTERM: start nothing new, tell running pipes to stop. Second: give up at once."""
-    asked = False
+    cancelled = threading.Event()
+
+    def tell() -> None:
+        messages.print("Stopping: running pipes are told to stop, nothing new starts. Once more to give up at once.")
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        if cancelled.is_set():
             raise KeyboardInterrupt
-        asked = True
-        app.cancel()
-        messages.print("Stopping: running pipes are told to stop, nothing new starts. Once more to give up at once.")
+        cancelled.set()
+        # On a thread of its own: this thread may be writing to the same stream just now.
+        threading.Thread(target=tell, daemon=True).start()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield cancelled
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

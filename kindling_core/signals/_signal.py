@@ -306,7 +306,9 @@ class TypedSignal(Signal):
     def _call(self, receiver: Receiver, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         try:
             value = receiver(sender, **fields)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a receiver may do anything and breaks nothing
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a receiver may do anything and breaks nothing
             self._failed(self, receiver, error, True)
             return None
         if type(value) is CoroutineType:

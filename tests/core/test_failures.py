@@ -209,7 +209,7 @@ def test_a_generation_waits_for_the_one_before_it_and_the_ready_queue_does_not()
 @pytest.mark.parametrize("schedule", ["ready", "generation"])
 def test_streams_start_consumers_first_and_after_the_batch_pipes(mode, schedule):
     order = []
-    seams = Seams(start_stream=lambda one, run: order.append(one.pipe_id))
+    seams = Seams(start_stream=lambda one, run, fence: order.append(one.pipe_id))
     job = Job(
         pipe("raw", [], mode="streaming"),
         pipe("clean", of("raw"), mode="streaming"),
@@ -427,11 +427,27 @@ def test_a_fence_lets_nothing_through_once_it_is_closed():
     from kindling_core.fence import Fence
 
     fence = Fence()
-    with fence.committing():
-        assert not fence.close()
+    fence.enter()
+    assert not fence.close()
+    fence.leave(committed=False)
+    assert not fence.committed
     assert fence.close()
     with pytest.raises(PipeAbandoned):
         fence.enter()
+
+
+def test_a_time_limit_comes_too_late_for_what_is_committed():
+    from kindling_core.fence import Fence
+
+    fence = Fence()
+    with fence.committing():
+        assert not fence.give_up()
+    assert fence.committed
+    assert not fence.close()
+    fence.check()
+    assert fence.give_up(), "nothing follows it all the same"
+    with pytest.raises(PipeAbandoned):
+        fence.check()
 
 
 # Through an App

@@ -328,8 +328,9 @@ def test_planning_alone_sends_nothing():
 
 
 def test_a_streaming_pipe_is_started_and_not_called():
-    def start(one, run):
+    def start(one, run, fence):
         assert isinstance(run, RunInfo)
+        fence.check()
 
     executer, events, ids = setup(pipe("s", ["x"], "y", fail, "streaming"), start_stream=start)
     assert executer.run_datapipes(ids, mode="streaming").pipe("s").rows is None
@@ -406,14 +407,41 @@ def test_cancelling_during_the_last_pipe_changes_nothing():
     assert executer.run_datapipes(["a"]).status == "succeeded"
 
 
-def test_a_given_event_cancels_and_is_left_to_its_owner():
-    cancel = threading.Event()
-    cancel.set()
-    executer, events, ids = setup(pipe("a"), pipe("b"), cancel=cancel)
+def test_a_run_that_was_cancelled_before_it_began_runs_nothing():
+    info = RunInfo("", "", root_run_id="-")
+    info.cancelled.set()
+    executer, events, ids = setup(pipe("a"), pipe("b"))
     with pytest.raises(RunFailed) as caught:
-        executer.run_datapipes(ids)
+        executer.run_datapipes(ids, like=info)
     assert_cancelled(caught, events, ["skipped", "skipped"])
-    assert cancel.is_set()
+
+
+def test_cancelling_reaches_every_run_that_is_under_way_and_no_later_one():
+    meet, statuses = threading.Barrier(3), []
+
+    def wait(**inputs):
+        meet.wait(30)
+        meet.wait(30)
+        return 1
+
+    executer, _, ids = setup(pipe("a", [], "x", wait), pipe("b", ["x"]), pipe("later"))
+
+    def run():
+        try:
+            executer.run_datapipes(ids[:2])
+        except RunFailed as error:
+            statuses.append(error.report.status)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    meet.wait(30)
+    executer.cancel()
+    assert executer.run_datapipes(["later"]).status == "succeeded"
+    meet.wait(30)
+    for thread in threads:
+        thread.join(30)
+    assert statuses == ["cancelled", "cancelled"]
 
 
 def interrupt(**inputs):

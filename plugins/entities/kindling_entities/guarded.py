@@ -23,7 +23,7 @@ def guarded(value: Any, fence: Fence) -> Iterator[Any]:
         with fence.committing():
             yield value
         return
-    entered = False
+    entered = committed = False
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal entered
@@ -35,6 +35,7 @@ def guarded(value: Any, fence: Fence) -> Iterator[Any]:
 
     try:
         yield pa.RecordBatchReader.from_batches(value.schema, batches())
+        committed = True
     finally:
         if entered:
-            fence.leave()
+            fence.leave(committed)

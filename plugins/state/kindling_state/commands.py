@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from kindling_core.cli import CommandContext, job_options, json_option, run_and_report, run_options
 from kindling_core.errors import ConfigError, PlanError
+from kindling_core.report import RunReport
 from kindling_core.resume import find_run, resumable, run_lease
 from kindling_core.secrets import MASK
 from kindling_core.state import AttemptRecord, RunRecord, StateStore
@@ -222,4 +224,8 @@ def resume(
     if missing:
         context.compose_again([*missing, *context.overrides])
     app = context.app()
-    run_and_report(context, app, lambda: app.run(wait=wait, resume=start), picture, with_traceback, start.mode)
+
+    def go_on(cancelled: threading.Event) -> RunReport:
+        return app.run(wait=wait, resume=start, cancelled=cancelled)
+
+    run_and_report(context, app, go_on, picture, with_traceback, start.mode)

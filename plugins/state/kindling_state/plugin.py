@@ -91,8 +91,8 @@ class StatePlugin:
         settings = app.config.section("state")
         process = this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
-        hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, app.cancel)
-        self._take(hold, run.wait, settings.poll_seconds)
+        hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, run.cancelled.set)
+        self._take(hold, run, settings.poll_seconds)
         self._holds[run.run_id] = hold
         store.begin_run(
             RunStart(
@@ -116,16 +116,15 @@ class StatePlugin:
             self._done[run.run_id] = store.succeeded(run.root_run_id)
         hold.keep()
 
-    def _take(self, hold: Hold, wait: bool, poll_seconds: float) -> None:
+    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> None:
         told = False
         while held := hold.take():
-            if not wait:
+            if not run.wait:
                 raise refusal(held)
             if not told:
                 told = True
                 _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
-            assert self._app is not None
-            if self._app.cancelled.wait(poll_seconds):
+            if run.cancelled.wait(poll_seconds):
                 raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
 
     @hookimpl
