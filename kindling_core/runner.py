@@ -18,6 +18,7 @@ from kindling_core.attempt import Clock
 from kindling_core.cancellation import Cancellation
 from kindling_core.dispatch import Dispatcher
 from kindling_core.errors import (
+    KindlingError,
     PipeCancelled,
     PipeDefinitionError,
     PlanError,
@@ -406,7 +407,10 @@ class DataPipesExecuter(SignalEmitter):
         try:
             self._seams.after_run(info, report)
         except BaseException as error:
-            logging.getLogger("kindling.runs").exception("A feature failed at the end of run %s.", info.run_id)
+            expected = isinstance(error, KindlingError)
+            logging.getLogger("kindling.runs").error(
+                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
+            )
             return error
         return None
 

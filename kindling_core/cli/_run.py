@@ -88,19 +88,21 @@ def run_and_report(
         picture: where to draw the run.
     """
     failure: RunFailed | None = None
-    with _stopping_cleanly(context.messages) as cancelled, app, _progress(app, context.messages):
-        try:
-            report = start(cancelled)
-        except RunFailed as error:
-            failure, report = error, error.report
-    context.emit(report.to_dict(), lambda console: _print_report(console, report))
-    if picture is not None:
-        pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-        made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
-        write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
-    if failure is not None:
-        _print_failures(context, app, report, with_traceback)
-        raise click.exceptions.Exit(1)
+    with _stopping_cleanly(context.messages) as cancelled, app:
+        with _progress(app, context.messages):
+            try:
+                report = start(cancelled)
+            except RunFailed as error:
+                failure, report = error, error.report
+        # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
+        context.emit(report.to_dict(), lambda console: _print_report(console, report))
+        if picture is not None:
+            pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
+            made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
+            write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
+        if failure is not None:
+            _print_failures(context, app, failure, with_traceback)
+            raise click.exceptions.Exit(1)
 
 
 @contextmanager
@@ -250,7 +252,11 @@ def _print_report(console: Console, report: RunReport) -> None:
     console.print(f"[{style}]{report.status}[/]: {told} in {report.duration_seconds:.2f} s  (run {report.run_id})")
 
 
-def _print_failures(context: CommandContext, app: App, report: RunReport, with_traceback: bool) -> None:
+def _print_failures(context: CommandContext, app: App, failure: RunFailed, with_traceback: bool) -> None:
+    report, cause = failure.report, failure.__cause__
+    if cause is not None and not any(cause is one for one in report.exceptions.values()):
+        # What failed is the run itself, and no pipe tells why.
+        click.echo(f"\n{app.redact(str(failure))}", err=True)
     for pipe in report.pipes:
         if pipe.status != "failed":
             continue

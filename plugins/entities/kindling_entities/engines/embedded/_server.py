@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
+
+
+@contextmanager
+def _keeping_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C for the process: Sail's server would take it for itself and shut down in the middle of a run.
+
+    Python sets handlers on its main thread alone, and a server may be started on any; so this is done a level below
+    (PyOS_getsig and PyOS_setsig of Python's C API).
+    """
+    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
+    put.argtypes, put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    handler = get(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if get(signal.SIGINT) != handler:
+            put(signal.SIGINT, handler)
 
 
 class SailServer:
@@ -31,12 +53,14 @@ class SailServer:
         from pysail.spark import SparkConnectServer
         from pyspark.sql.connect.session import SparkSession
 
-        server = SparkConnectServer("127.0.0.1", 0)
-        server.start(background=True)
-        host, port = server.listening_address
-        # `create` and not `getOrCreate`: each App has a session of its own.
-        session = SparkSession.builder.remote(f"sc://{host}:{port}").create()
-        session.conf.set("spark.sql.session.timeZone", "UTC")
+        with _keeping_interrupts():
+            server = SparkConnectServer("127.0.0.1", 0)
+            server.start(background=True)
+            host, port = server.listening_address
+            # `create` and not `getOrCreate`: each App has a session of its own.
+            session = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+            # Answered by the server, which by then listens for interrupts, too.
+            session.conf.set("spark.sql.session.timeZone", "UTC")
         # A spark engine in the same process must not take this for a session of a platform.
         session._kindling_embedded = True  # type: ignore[attr-defined]
         self._server, self._session = server, session
