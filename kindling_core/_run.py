@@ -124,18 +124,26 @@ class Run:
         }
         self._lock = threading.Lock()
         self._starts: dict[str, float] = {}
+        self._attempts: dict[str, float] = {}
         self._endings: dict[str, PipeReport] = {}
         self._exceptions: dict[str, BaseException] = {}
 
     def start(self, pipe_id: str) -> None:
-        """Note when the first attempt at a pipe begins."""
-        self._starts.setdefault(pipe_id, perf_counter())
+        """Note when an attempt at a pipe begins."""
+        now = perf_counter()
+        self._starts.setdefault(pipe_id, now)
+        self._attempts[pipe_id] = now
 
     def has_started(self, pipe_id: str) -> bool:
         return pipe_id in self._starts
 
     def seconds_since_start(self, pipe_id: str) -> float:
         started = self._starts.get(pipe_id)
+        return 0.0 if started is None else perf_counter() - started
+
+    def seconds_of_attempt(self, pipe_id: str) -> float:
+        """Return the seconds since the newest attempt at a pipe began."""
+        started = self._attempts.get(pipe_id)
         return 0.0 if started is None else perf_counter() - started
 
     def end(

@@ -65,10 +65,9 @@ class PipeWork:
         run, pipe_id = self._run, attempt.pipe_id
         pipe = run.plan.pipes[pipe_id]
         first = not run.has_started(pipe_id)
-        if first:
-            if self._generations is not None:
-                self._generations.starting(pipe_id)
-            run.start(pipe_id)
+        if first and self._generations is not None:
+            self._generations.starting(pipe_id)
+        run.start(pipe_id)
         before = self._seams.before_pipe
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
@@ -104,6 +103,7 @@ class PipeWork:
                 duration_seconds=duration,
                 rows_processed=result.rows,
                 attempt=attempt.number,
+                attempt_seconds=run.seconds_of_attempt(pipe_id),
                 output_entity_id=pipe.output_entity_id,
                 version_written=report.version_written,
                 versions_read=report.versions_read,
@@ -195,6 +195,7 @@ class PipeWork:
                 error=self.told(told),
                 error_type=type(told).__name__,
                 attempt=attempt.number,
+                attempt_seconds=run.seconds_of_attempt(pipe.pipe_id),
                 max_attempts=policy.retry.attempts,
                 delay_seconds=delay,
                 duration_seconds=run.seconds_since_start(pipe.pipe_id),
@@ -273,6 +274,7 @@ class PipeWork:
             error_type=kind,
             duration_seconds=duration,
             attempt=attempts,
+            attempt_seconds=run.seconds_of_attempt(pipe.pipe_id),
             allowed=allowed,
             **self._common(pipe),
         )

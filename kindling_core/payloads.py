@@ -76,6 +76,7 @@ class AfterPipe(SignalPayload):
     rows_processed: Annotated[int | None, "rows written; 0 if nothing was, None if the engine cannot tell"]
     run_id: Annotated[str, "the run"]
     attempt: Annotated[int, "the one that succeeded, from 1"] = 1
+    attempt_seconds: Annotated[float, "of this attempt alone, its delay not counted"] = 0.0
     will_retry: Annotated[bool, "False"] = False
     output_entity_id: Annotated[str | None, "what it writes"] = None
     version_written: Annotated[int | None, "of the output table, None where that is not known"] = None
@@ -97,6 +98,7 @@ class PipeRetrying(SignalPayload):
     duration_seconds: Annotated[float, "since the first attempt began"]
     run_id: Annotated[str, "the run"]
     attempt: Annotated[int, "the one that failed, from 1"] = 1
+    attempt_seconds: Annotated[float, "of this attempt alone, its delay not counted"] = 0.0
     max_attempts: Annotated[int, "how many there may be"] = 1
     delay_seconds: Annotated[float, "until the next one"] = 0.0
     will_retry: Annotated[bool, "True"] = True
@@ -115,6 +117,7 @@ class PipeFailed(SignalPayload):
     duration_seconds: Annotated[float, "until the failure"]
     run_id: Annotated[str, "the run"]
     attempt: Annotated[int, "the last one, from 1"] = 1
+    attempt_seconds: Annotated[float, "of this attempt alone, its delay not counted"] = 0.0
     will_retry: Annotated[bool, "False; pipe_retrying tells of attempts that another one follows"] = False
     allowed: Annotated[bool, "its failure does not fail the run"] = False
 

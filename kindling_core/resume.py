@@ -61,7 +61,11 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
         raise PlanError(f"Run {start.run_id} is still running (process {start.pid}). Wait for it, or end it first.")
     done = store.succeeded(start.root_run_id)
     if record.status == "succeeded" or all(pipe_id in done for pipe_id in start.pipe_ids):
-        raise PlanError(f"Run {start.run_id} has succeeded, so that nothing is left to resume. Use `kindling run`.")
+        others = sorted({done[pipe_id].run_id for pipe_id in start.pipe_ids if pipe_id in done} - {start.run_id})
+        resumed = f", resumed by {', '.join(others)}" if others else ""
+        raise PlanError(
+            f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`."
+        )
     known = set(app.pipes.get_pipe_ids())
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:

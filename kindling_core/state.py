@@ -146,6 +146,19 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True)
+class Success:
+    """That a pipe of a run has succeeded, for those that continue the run.
+
+    Attributes:
+        run_id: the run in which it did.
+        version_written: of its output table; None where that has no versions.
+    """
+
+    run_id: str
+    version_written: int | None = None
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A run with what is known of its end.
 
@@ -216,11 +229,11 @@ class StateStore(Protocol):
     def begin_run(self, start: RunStart) -> None:
         """Write down a run before it does anything. Its id must be new."""
 
-    def mark_succeeded(self, root_run_id: str, pipe_id: str, run_id: str) -> None:
+    def mark_succeeded(self, root_run_id: str, pipe_id: str, run_id: str, version_written: int | None = None) -> None:
         """Write down that a pipe of a run has succeeded; once written it is not changed by a second time."""
 
-    def succeeded(self, root_run_id: str) -> dict[str, str]:
-        """Return pipe id -> the run in which it succeeded, of a run and all that continued it."""
+    def succeeded(self, root_run_id: str) -> dict[str, Success]:
+        """Return what has succeeded of a run and all that continued it, by pipe id."""
 
     # Runs, as history has them
 

@@ -49,7 +49,7 @@ def plan(context: CommandContext, selection: tuple[str, ...], mode: str) -> None
                     row["pipe_id"],
                     row["output"],
                     row["runs_because"],
-                    [*row["waits_because"], *([f"pool {row['pool']}"] if row["pool"] else [])],
+                    row["waits_because"],
                     "" if row["expected_seconds"] is None else f"{row['expected_seconds']:.2f}",
                     row["cached_inputs"],
                 ]

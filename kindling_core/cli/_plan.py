@@ -32,7 +32,7 @@ def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any
                 "output": pipe.output_entity_id,
                 "waits_for": sorted(schedule.waits_for.get(pipe_id, ())),
                 "runs_because": why.get(pipe_id, "it was named"),
-                "waits_because": _waits(made, schedule, pipe),
+                "waits_because": _waits(made, schedule, pipe, settings.schedule),
                 "pool": pipe.options.get("pool"),
                 "expected_seconds": expected.get(pipe_id),
                 "cached_inputs": [name for name in pipe.input_entity_ids if name in cached],
@@ -68,8 +68,8 @@ def _kept(app: App, plan: ExecutionPlan, cache: str) -> list[str]:
     return kept
 
 
-def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata) -> list[str]:
-    """Say for each pipe that this one waits for what it is waited for."""
+def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata, kind: str) -> list[str]:
+    """Say for each pipe that this one waits for what it is waited for, and what else may keep it."""
     read = {name for written in pipe.input_entity_ids for name in (written, split_version(written)[0])}
     told = []
     for other in sorted(schedule.waits_for.get(pipe.pipe_id, ())):
@@ -83,4 +83,9 @@ def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata) -> list[
             told.append(f"{other} (batch pipes run before streams)")
         else:
             told.append(f"{other} (writes {maker.output_entity_id}, which {pipe.output_entity_id} refers to)")
+    place = next((index for index, ids in enumerate(plan.generations) if pipe.pipe_id in ids), 0)
+    if kind == "generation" and place:
+        told.append(f"all of generation {place - 1}")
+    if pipe.options.get("pool"):
+        told.append(f"a place in the pool {pipe.options['pool']}")
     return told

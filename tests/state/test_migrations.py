@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy import create_engine, text
 
-from kindling_core.state import StateError
+from kindling_core.state import StateError, Success
 from kindling_state.migrations import STEPS, migrate, version_of
 from kindling_state.store import SqlStateStore
 
@@ -22,10 +22,14 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(url: str) -> None:
     with engine.begin() as connection:
         migrate(connection, STEPS[:1])
         assert version_of(connection) == 1
+        # As the first version made it.
+        connection.execute(text("ALTER TABLE kindling_marks DROP COLUMN version_written"))
         connection.execute(text("INSERT INTO kindling_marks VALUES ('root', 'pipe', 'run')"))
     engine.dispose()
     store = SqlStateStore(url)
-    assert store.succeeded("root") == {"pipe": "run"}
+    assert store.succeeded("root") == {"pipe": Success("run")}
+    store.mark_succeeded("root", "other", "run", 7)
+    assert store.succeeded("root")["other"].version_written == 7
     store.put("w", "k", {})
     with engine.begin() as connection:
         assert version_of(connection) == len(STEPS)

@@ -495,7 +495,9 @@ def test_runs_are_listed_shown_and_compared(shop: Shop) -> None:
     report = next(one for one in plan["pipes"] if one["pipe_id"] == "t.report")
     assert report["runs_because"] == "selected by '+t.report'"
     assert report["waits_because"] == ["t.clean"]
-    assert report["cached_inputs"] == ["t.in"]
+    assert report["cached_inputs"] == []
+    always = shop.data("plan", "+t.report", "--set", "execution.cache=always")
+    assert [one["cached_inputs"] for one in always["pipes"] if one["pipe_id"] == "t.report"] == [["t.in"]]
     assert report["expected_seconds"] > 0
     assert plan["critical_path"] == ["t.orders", "t.clean", "t.report"]
     assert plan["critical_path_seconds"] > 0

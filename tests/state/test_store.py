@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kindling_core.state import AttemptRecord, Owner, RunEnd, RunStart, StateConflict, StateError, StateStore
+from kindling_core.state import AttemptRecord, Owner, RunEnd, RunStart, StateConflict, StateError, StateStore, Success
 from kindling_state.processes import this_process
 from kindling_state.store import SqlStateStore
 
@@ -251,8 +251,8 @@ def test_runs_come_newest_first_and_by_job(store: SqlStateStore) -> None:
 def test_what_succeeded_is_marked_once(store: SqlStateStore) -> None:
     store.mark_succeeded("r", "a", "r")
     store.mark_succeeded("r", "a", "later")
-    store.mark_succeeded("r", "b", "later")
-    assert store.succeeded("r") == {"a": "r", "b": "later"}
+    store.mark_succeeded("r", "b", "later", 2**40)
+    assert store.succeeded("r") == {"a": Success("r"), "b": Success("later", 2**40)}
     assert store.succeeded("other") == {}
 
 
@@ -377,7 +377,7 @@ def test_a_password_is_in_no_error() -> None:
     ("url", "match"),
     [
         ("mysql://a/b", "SQLite or PostgreSQL|'mysql'"),
-        ("nonsense", "sqlite:///file"),
+        ("nonsense", "sqlite:///FILE"),
         ("sqlite://", "Name a file"),
         ("kafka://x", "'kafka'"),
     ],

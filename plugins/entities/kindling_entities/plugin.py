@@ -107,6 +107,7 @@ class EntitiesPlugin:
             dict(entity.tags),
             references=[one.references for one in entity.expectations if one.references],
             written_with=self._manager.quarantined_from(entity_id),
+            versioned=entity.provider == "delta" and entity_id not in self._views,
             read_once=entity_id in self._views or reads_eagerly(entity.provider, self._contributed),
         )
 

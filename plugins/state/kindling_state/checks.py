@@ -6,19 +6,24 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kindling_core.checks import Check
-from kindling_core.state import StateError, StateStore
+from kindling_core.state import StateError
 from kindling_state.config import url_of
 
 if TYPE_CHECKING:
     from kindling_core.app import App
+    from kindling_state.store import SqlStateStore
 
 
-def check(app: App, store: StateStore) -> Iterable[Check]:
-    """Return whether the state can be read."""
+def check(app: App, store: SqlStateStore) -> Iterable[Check]:
+    """Return whether the state can be read and written."""
     place = app.redact(url_of(app))
     try:
         newest = store.runs(app.name, limit=1)
     except StateError as error:
         return [Check("error", "state.url", app.redact(str(error)), "Correct state.url, or start the server.")]
+    if problem := store.unwritable():
+        return [
+            Check("error", "state.url", app.redact(problem), "Correct state.url, or see that the place can be written.")
+        ]
     told = f"newest run {newest[0].start.run_id}: {newest[0].status}" if newest else "no run yet"
     return [Check("ok", "state.url", f"{place}, {told}")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ def runs(click_context: click.Context, limit: int, all_jobs: bool) -> None:
     data = [_data(store, record) for record in store.runs(None if all_jobs else context.app().name, limit)]
     rows = [
         [
+            *([one["job"]] if all_jobs else []),
             one["run_id"],
             one["status"],
             one["started_at"][:19],
@@ -88,6 +89,8 @@ def runs(click_context: click.Context, limit: int, all_jobs: bool) -> None:
         for one in data
     ]
     columns = ["run", "status", "started (UTC)", "seconds", "pipes", "succeeded", "failed", "skipped", "resumes"]
+    if all_jobs:
+        columns.insert(0, "job")
     context.emit(data, context.table(columns, rows))
 
 
@@ -100,7 +103,7 @@ def show(context: CommandContext, run_id: str) -> None:
     """Show one run: its pipes, their attempts, rows, versions and errors. The beginning of an id is enough."""
     store = _store(context)
     record = find_run(store, context.app().name, run_id)
-    attempts = store.attempts(record.start.run_id)
+    attempts = _attempts(store, record)
     data = {**_data(store, record), "attempts": [asdict(attempt) for attempt in attempts]}
 
     def render(console: Console) -> None:
@@ -118,6 +121,31 @@ def show(context: CommandContext, run_id: str) -> None:
         )(console)
 
     context.emit(data, render)
+
+
+def _attempts(store: StateStore, record: RunRecord) -> list[AttemptRecord]:
+    """The attempts of a run; of one that died, with what is exactly known: what it had marked as succeeded."""
+    attempts = store.attempts(record.start.run_id)
+    if _status(store, record) != "died":
+        return attempts
+    done = {
+        pipe_id: one
+        for pipe_id, one in store.succeeded(record.start.root_run_id).items()
+        if one.run_id == record.start.run_id
+    }
+    told = []
+    for attempt in attempts:
+        if attempt.status == "running":
+            mark = done.get(attempt.pipe_id)
+            version = mark.version_written if mark is not None else None
+            attempt = replace(attempt, status="succeeded" if mark else "died", version_written=version)
+        told.append(attempt)
+    known = {attempt.pipe_id for attempt in told}
+    missing = [pipe_id for pipe_id in done if pipe_id not in known]
+    return told + [
+        AttemptRecord(record.start.run_id, pipe_id, 1, "succeeded", version_written=done[pipe_id].version_written)
+        for pipe_id in missing
+    ]
 
 
 def _attempt_row(attempt: AttemptRecord) -> list[object]:
@@ -145,7 +173,7 @@ def compare(context: CommandContext, first: str, second: str) -> None:
     """Compare two runs pipe by pipe: how they ended, how long they took, what they wrote."""
     store = _store(context)
     records = [find_run(store, context.app().name, run_id) for run_id in (first, second)]
-    ends = [_last(store.attempts(record.start.run_id)) for record in records]
+    ends = [_last(_attempts(store, record)) for record in records]
     pipes: list[dict[str, Any]] = []
     for pipe_id in dict.fromkeys([*ends[0], *ends[1]]):
         one, other = ends[0].get(pipe_id), ends[1].get(pipe_id)
@@ -166,12 +194,12 @@ def compare(context: CommandContext, first: str, second: str) -> None:
     data = {"runs": [_data(store, record) for record in records], "pipes": pipes}
 
     def render(console: Console) -> None:
-        for record, told in zip(records, data["runs"], strict=True):
+        for name, record, told in zip("AB", records, data["runs"], strict=True):
             console.print(
-                f"{record.start.run_id}  {told['status']}  {_seconds(told['duration_seconds'])} s", markup=False
+                f"{name}: {record.start.run_id}  {told['status']}  {_seconds(told['duration_seconds'])} s", markup=False
             )
         context.table(
-            ["pipe", "status", "status", "seconds", "seconds", "ratio", "rows", "rows", "code"],
+            ["pipe", "status A", "status B", "seconds A", "seconds B", "B / A", "rows A", "rows B", "code"],
             [
                 [
                     row["pipe_id"],

@@ -18,13 +18,17 @@ class StateConfig(Section):
     """``[state]``."""
 
     url: str | None = Field(
-        None, description="postgresql://user:password@host/database, or sqlite:///file; default: a file beside the lake"
+        None, description="postgresql://USER:PASSWORD@HOST/DATABASE, or sqlite:///FILE; default: a file beside the lake"
     )
     lease: Literal["job", "pipe", "none"] = Field(
         "job", description="what only one run at a time may have: the job, each of its pipes, or nothing"
     )
-    lease_seconds: float = Field(30.0, gt=1, description="how long a lease outlives a process that was not seen to end")
-    poll_seconds: float = Field(1.0, gt=0, description="how often a run with --wait looks whether it may start")
+    lease_seconds: float = Field(
+        30.0, gt=1, le=604_800, description="how long a lease outlives a process that was not seen to end"
+    )
+    poll_seconds: float = Field(
+        1.0, gt=0, le=3600, description="how often a run with --wait looks whether it may start"
+    )
 
 
 def url_of(app: App) -> str:

@@ -1,11 +1,13 @@
-"""The history of runs: a receiver of signals like any other. What it cannot write it warns of, and fails nothing."""
+"""The history of runs: a receiver of signals like any other, with a thread that writes what it was told.
+
+What cannot be written is warned of and tried again with what comes next; it fails nothing and holds up nobody.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from kindling_core.signals import SignalProvider
@@ -13,24 +15,28 @@ from kindling_core.state import AttemptRecord, RunEnd, StateError, StateStore
 
 _log = logging.getLogger("kindling.state")
 
-FLUSH_RECORDS = 500
 FLUSH_SECONDS = 0.5
+# A run waits so long for its history at its end; one that is cancelled has little time left.
+PATIENCE_SECONDS = 30.0
+CANCELLED_SECONDS = 0.5
+# What cannot be written is kept for later up to this; the oldest goes first.
+MOST_KEPT = 100_000
 
 
 class History:
-    """Collects what runs tell and writes it in batches; safe on any thread."""
+    """Collects what runs tell and has it written in batches; safe on any thread."""
 
-    def __init__(self, store: StateStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: StateStore) -> None:
         self._store = store
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._changed = threading.Condition()
         self._attempts: list[AttemptRecord] = []
         self._ends: list[RunEnd] = []
-        self._started: dict[tuple[str, str], str] = {}
         self._counts: dict[str, dict[str, int]] = {}
-        self._written = clock()
         self._warned = False
+        self._asked = self._done = 0
+        self._late = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
     def listen(self, signals: SignalProvider) -> None:
         """Connect to the signals of an App."""
@@ -48,13 +54,11 @@ class History:
             signal.connect(getattr(self, name))
 
     def before_run(self, sender: object, *, run_id: str, **fields: Any) -> None:
-        with self._lock:
+        with self._changed:
             self._counts[run_id] = {"succeeded": 0, "failed": 0, "skipped": 0}
             self._warned = False
 
     def before_pipe(self, sender: object, *, run_id: str, pipe_id: str, timestamp: str, **fields: Any) -> None:
-        with self._lock:
-            self._started[run_id, pipe_id] = timestamp
         self._add(AttemptRecord(run_id, pipe_id, fields["attempt"], "running", timestamp))
 
     def after_pipe(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
@@ -72,9 +76,6 @@ class History:
     def pipe_retrying(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
         told = {"error": fields["error"], "error_type": fields["error_type"]}
         self._ended(run_id, pipe_id, "retried", fields, **told)
-        with self._lock:
-            # The next attempt begins about now, after its delay.
-            self._started[run_id, pipe_id] = fields["timestamp"]
 
     def pipe_failed(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
         self._ended(run_id, pipe_id, "failed", fields, error=fields["error"], error_type=fields["error_type"])
@@ -92,9 +93,8 @@ class History:
         self._run_ended(run_id, status, fields, error=fields["error"], error_type=fields["error_type"])
 
     def _run_ended(self, run_id: str, status: str, fields: dict[str, Any], **told: Any) -> None:
-        with self._lock:
+        with self._changed:
             counts = self._counts.pop(run_id, None)
-            self._started = {key: value for key, value in self._started.items() if key[0] != run_id}
             if counts is None:
                 # It was refused before it began, and is no run that history knows.
                 return
@@ -110,44 +110,90 @@ class History:
                     **told,
                 )
             )
-        self.flush()
+        self.flush(CANCELLED_SECONDS if status == "cancelled" else PATIENCE_SECONDS)
 
     def _ended(self, run_id: str, pipe_id: str, status: str, fields: dict[str, Any], **told: Any) -> None:
         if status != "retried":
             self._count(run_id, status)
-        with self._lock:
-            started = self._started.get((run_id, pipe_id))
-        self._add(
-            AttemptRecord(run_id, pipe_id, fields["attempt"], status, started, fields["duration_seconds"], **told)
-        )
+        seconds = fields["attempt_seconds"]
+        started = datetime.fromisoformat(fields["timestamp"]) - timedelta(seconds=seconds)
+        self._add(AttemptRecord(run_id, pipe_id, fields["attempt"], status, started.isoformat(), seconds, **told))
 
     def _count(self, run_id: str, status: str) -> None:
-        with self._lock:
+        with self._changed:
             if run_id in self._counts:
                 self._counts[run_id][status] += 1
 
     def _add(self, record: AttemptRecord) -> None:
-        with self._lock:
+        with self._changed:
             self._attempts.append(record)
-            due = len(self._attempts) >= FLUSH_RECORDS or self._clock() - self._written > FLUSH_SECONDS
-        if due:
-            self.flush()
+            self._begin()
 
-    def flush(self) -> None:
-        """Write what was collected; what cannot be written is warned of once a run, and dropped."""
-        with self._writing:
-            with self._lock:
+    def _begin(self) -> None:
+        """Have a thread that writes; the lock is held."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._write_on, name="kindling-history", daemon=True)
+            self._thread.start()
+
+    def flush(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until everything told so far is written, or was tried to be; at most so long."""
+        with self._changed:
+            self._begin()
+            if self._thread is None:
+                return
+            self._asked += 1
+            mine = self._asked
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._done >= mine, patience_seconds):
+                self._late = True
+                self._warn("it takes long to be written, and is not waited for")
+
+    def close(self) -> None:
+        """Write what is left and end the thread; what was too late for its run is not waited for long again."""
+        if self._thread is not None:
+            self.flush(CANCELLED_SECONDS if self._late else PATIENCE_SECONDS)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # On the thread
+
+    def _write_on(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked > self._done or self._closed, FLUSH_SECONDS)
+                asked, closed = self._asked, self._closed
                 attempts, self._attempts = self._attempts, []
                 ends, self._ends = self._ends, []
-                self._written = self._clock()
-            if not attempts and not ends:
-                return
+            self._write(attempts, ends)
+            with self._changed:
+                self._done = asked
+                self._changed.notify_all()
+                if closed:
+                    self._thread = None
+                    return
+
+    def _write(self, attempts: list[AttemptRecord], ends: list[RunEnd]) -> None:
+        if not attempts and not ends:
+            return
+        try:
+            self._store.record(_newest(attempts), ends)
+        except StateError as error:
+            self._warn(str(error))
+            with self._changed:
+                self._attempts = [*attempts, *self._attempts][-MOST_KEPT:]
             try:
-                self._store.record(_newest(attempts), ends)
-            except StateError as error:
-                if not self._warned:
-                    self._warned = True
-                    _log.warning("The history of this run is incomplete: %s", error)
+                # Of a run whose pipes cannot be written it is known at least how it ended.
+                self._store.record([], ends)
+            except StateError as again:
+                _log.debug("How runs ended is not written either, and is tried again: %s", again)
+                with self._changed:
+                    self._ends = [*ends, *self._ends][-MOST_KEPT:]
+
+    def _warn(self, problem: str) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning("The history of this run is incomplete: %s", problem)
 
 
 def _newest(attempts: list[AttemptRecord]) -> list[AttemptRecord]:

@@ -109,12 +109,35 @@ class Hold:
                 f"written. Run `kindling resume {self._owner.owner_id}` once nothing else runs."
             )
 
-    def release(self) -> None:
-        """Give the leases back."""
+    def release(self, patience_seconds: float | None = None) -> None:
+        """Give the leases back; what takes longer than the patience goes on without being waited for.
+
+        Raises:
+            StateError: they cannot be given back, and end by themselves.
+        """
         self._released.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(self._seconds)
-        self._store.release(self._names, self._owner.owner_id)
+        errors: list[StateError] = []
+
+        def give_back() -> None:
+            if self._thread is not None and self._thread is not threading.current_thread():
+                self._thread.join(self._seconds)
+            try:
+                self._store.release(self._names, self._owner.owner_id)
+            except StateError as error:
+                errors.append(error)
+
+        giving = threading.Thread(target=give_back, name="kindling-release", daemon=True)
+        giving.start()
+        giving.join(patience_seconds)
+        if giving.is_alive():
+            _log.warning(
+                "The leases of run %s are not given back yet, since the state does not answer; they end by themselves "
+                "within %g s.",
+                self._owner.owner_id,
+                self._seconds,
+            )
+        if errors:
+            raise errors[0]
 
 
 def owner_of(run: RunInfo, job: str, process: tuple[str, int, str]) -> Owner:

@@ -24,7 +24,15 @@ def _leases_and_records(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[LEASES, RECORDS])
 
 
-STEPS: Sequence[Callable[[Connection], None]] = (_runs, _leases_and_records)
+def _versions_of_marks(connection: Connection) -> None:
+    column = MARKS.c.version_written
+    # A database that was made with this version has it already.
+    if column.name not in {known["name"] for known in inspect(connection).get_columns(MARKS.name)}:
+        kind = column.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {MARKS.name} ADD COLUMN {column.name} {kind}"))
+
+
+STEPS: Sequence[Callable[[Connection], None]] = (_runs, _leases_and_records, _versions_of_marks)
 
 
 def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from kindling_core.errors import ConfigError
 from kindling_core.fingerprint import fingerprints
 from kindling_core.hooks import hookimpl
 from kindling_core.requests import RunInfo, WriteRequest, WriteResult
-from kindling_core.state import RunStart, StateError, StateStore
+from kindling_core.state import RunStart, StateError, StateStore, Success
 from kindling_state.config import StateConfig, url_of
 from kindling_state.errors import LeaseHeld, LeaseLost
 from kindling_state.history import History
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan import ExecutionPlan
     from kindling_core.report import RunReport
+    from kindling_state.store import SqlStateStore
 
 _log = logging.getLogger("kindling.state")
+
+RELEASE_SECONDS = 0.5
 
 
 class StatePlugin:
@@ -39,10 +43,10 @@ class StatePlugin:
 
     def __init__(self) -> None:
         self._app: App | None = None
-        self._store: StateStore | None = None
+        self._store: SqlStateStore | None = None
         self._history: History | None = None
         self._holds: dict[str, Hold] = {}
-        self._done: dict[str, dict[str, str]] = {}
+        self._done: dict[str, dict[str, Success]] = {}
         self._lock = threading.Lock()
 
     @hookimpl
@@ -60,17 +64,21 @@ class StatePlugin:
     @hookimpl
     def kindling_stop(self, app: App) -> None:
         if self._history is not None:
-            self._history.flush()
+            self._history.close()
         if self._store is not None:
             self._store.close()
 
-    def store(self, app: App) -> StateStore:
+    def store(self, app: App) -> SqlStateStore:
         """Return the store of an App; opened on first use."""
         from kindling_state.store import SqlStateStore
 
         with self._lock:
             if self._store is None:
-                self._store = SqlStateStore(url_of(app))
+                try:
+                    self._store = SqlStateStore(url_of(app))
+                except StateError as error:
+                    origins = (one.origin for one in app.config.settings() if one.key == "state.url")
+                    raise ConfigError(f"{next(origins, 'section [state]')}: {error}") from None
             return self._store
 
     @hookimpl
@@ -80,6 +88,27 @@ class StatePlugin:
         except StateError as error:
             _log.warning("Pipes are planned without the durations of earlier runs: %s", error)
             return {}
+
+    @hookimpl(tryfirst=True)
+    def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        """Have a resumed run read what the run that it continues has written, whoever wrote there since."""
+        if run.resumes is None or self._store is None:
+            return
+        done = self._done[run.run_id] = self._store.succeeded(run.root_run_id)
+        makers: dict[str, list[str]] = {}
+        for pipe_id, pipe in plan.pipes.items():
+            if pipe.output_entity_id is not None:
+                makers.setdefault(pipe.output_entity_id, []).append(pipe_id)
+        for entity_id, pipe_ids in makers.items():
+            written = [done[one].version_written for one in pipe_ids if one in done]
+            versions = [version for version in written if version is not None]
+            # What somebody has still to write is read as it will stand then.
+            if len(versions) == len(pipe_ids) and self._keeps_versions(entity_id):
+                plan.pinned_versions.setdefault(entity_id, max(versions))
+
+    def _keeps_versions(self, entity_id: str) -> bool:
+        info = self._app.describe_entity(entity_id) if self._app is not None else None
+        return info is not None and info.versioned
 
     @hookimpl
     def kindling_before_run(self, plan: ExecutionPlan, run: RunInfo) -> None:
@@ -112,8 +141,6 @@ class StatePlugin:
                 job_hash=_hash_of(app),
             )
         )
-        if run.resumes is not None:
-            self._done[run.run_id] = store.succeeded(run.root_run_id)
         hold.keep()
 
     def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> None:
@@ -138,13 +165,14 @@ class StatePlugin:
             if report is not None:
                 hold.check()
         finally:
-            hold.release()
+            # Whoever cancels is not kept waiting for a database that does not answer.
+            hold.release(RELEASE_SECONDS if run.cancelled.is_set() else None)
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
         self._check(run)
         done = self._done.get(run.run_id, {}).get(pipe.pipe_id)
-        return None if done is None else f"succeeded in run {done}"
+        return None if done is None else f"succeeded in run {done.run_id}"
 
     @hookimpl(wrapper=True)
     def kindling_write(self, request: WriteRequest) -> Generator[None, WriteResult | None, WriteResult | None]:
@@ -165,7 +193,7 @@ class StatePlugin:
         if self._store is None or not result.durable:
             return
         try:
-            self._store.mark_succeeded(run.root_run_id, pipe.pipe_id, run.run_id)
+            self._store.mark_succeeded(run.root_run_id, pipe.pipe_id, run.run_id, result.version)
         except StateError as error:
             raise StateError(
                 f"Pipe {pipe.pipe_id!r} has written its output, but that could not be noted: {error} A resumed run "

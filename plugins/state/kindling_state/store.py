@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import statistics
 import threading
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import (
     Connection,
@@ -41,6 +43,7 @@ from kindling_core.state import (
     RunStart,
     StateConflict,
     StateError,
+    Success,
 )
 from kindling_state.migrations import STEPS, known_version, migrate
 from kindling_state.processes import is_dead
@@ -73,12 +76,22 @@ class SqlStateStore:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._migrated = False
+        self._file: tuple[int, int] | None = None
 
     @property
     def place(self) -> str:
         """Where the state is kept, without the password."""
         # libpq takes passwords among its options too, and SQLAlchemy hides only the one before the host.
         return self._url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
+
+    def unwritable(self) -> str | None:
+        """Return why nothing can be written, None if nothing is known against it; changes nothing."""
+        if self._url.get_backend_name() != "sqlite" or not self._url.database:
+            return None
+        place = Path(self._url.database)
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        return None if os.access(place, os.W_OK) else f"{place} cannot be written."
 
     def close(self) -> None:
         """Release the connections; the store opens them again if it is used again."""
@@ -246,16 +259,18 @@ class SqlStateStore:
                 raise StateError(f"Run {start.run_id} is written down already; an id is used once.") from error
             raise
 
-    def mark_succeeded(self, root_run_id: str, pipe_id: str, run_id: str) -> None:
+    def mark_succeeded(self, root_run_id: str, pipe_id: str, run_id: str, version_written: int | None = None) -> None:
         with self._writing(f"marking {pipe_id!r} as succeeded") as connection:
-            made = self._insert(MARKS).values(root_run_id=root_run_id, pipe_id=pipe_id, run_id=run_id)
+            made = self._insert(MARKS).values(
+                root_run_id=root_run_id, pipe_id=pipe_id, run_id=run_id, version_written=version_written
+            )
             connection.execute(made.on_conflict_do_nothing())
 
-    def succeeded(self, root_run_id: str) -> dict[str, str]:
-        query = select(MARKS.c.pipe_id, MARKS.c.run_id).where(MARKS.c.root_run_id == root_run_id)
+    def succeeded(self, root_run_id: str) -> dict[str, Success]:
+        query = select(MARKS).where(MARKS.c.root_run_id == root_run_id)
         with self._reading(f"reading what succeeded in run {root_run_id}") as connection:
             rows = connection.execute(query).all() if connection is not None else []
-        return {row.pipe_id: row.run_id for row in rows}
+        return {row.pipe_id: Success(row.run_id, row.version_written) for row in rows}
 
     # Runs, as history has them
 
@@ -297,10 +312,17 @@ class SqlStateStore:
         ]
 
     def expected_seconds(self, job: str, pipe_ids: Collection[str], of_last: int = 5) -> dict[str, float]:
-        # Of so many runs at most: a window over all that a job ever did would grow with its age.
-        newest = (
-            select(RUNS.c.run_id).where(RUNS.c.job == job).order_by(RUNS.c.run_id.desc()).limit(of_last * 4).subquery()
-        )
+        known = self._newest_seconds(job, pipe_ids, of_last, of_last * 4)
+        rare = [pipe_id for pipe_id in pipe_ids if pipe_id not in known]
+        if rare and known:
+            # Pipes that the newest runs left out; of so many runs at most, or the query would grow with the job's age.
+            known |= self._newest_seconds(job, rare, of_last, of_last * 100)
+        return {pipe_id: statistics.median(seconds) for pipe_id, seconds in known.items()}
+
+    def _newest_seconds(
+        self, job: str, pipe_ids: Collection[str], of_last: int, of_runs: int
+    ) -> dict[str, list[float]]:
+        newest = select(RUNS.c.run_id).where(RUNS.c.job == job).order_by(RUNS.c.run_id.desc()).limit(of_runs).subquery()
         place = func.row_number().over(partition_by=ATTEMPTS.c.pipe_id, order_by=ATTEMPTS.c.run_id.desc())
         numbered = (
             select(ATTEMPTS.c.pipe_id, ATTEMPTS.c.duration_seconds, place.label("place"))
@@ -319,7 +341,7 @@ class SqlStateStore:
         for row in rows:
             if row.pipe_id in wanted:
                 seconds.setdefault(row.pipe_id, []).append(row.duration_seconds)
-        return {pipe_id: statistics.median(known) for pipe_id, known in seconds.items()}
+        return seconds
 
     # The database
 
@@ -331,6 +353,7 @@ class SqlStateStore:
                 self._make_folder()
                 self._migrate(engine)
             with engine.begin() as connection:
+                self._check_file()
                 yield connection
 
     @contextmanager
@@ -349,6 +372,7 @@ class SqlStateStore:
                     yield None
                     return
                 if version == len(STEPS):
+                    self._file = self._found_file()
                     self._migrated = True
                 else:
                     self._migrate(engine)
@@ -360,7 +384,26 @@ class SqlStateStore:
             _write_ahead(engine)
         with engine.begin() as connection:
             migrate(connection)
+        self._file = self._found_file()
         self._migrated = True
+
+    def _found_file(self) -> tuple[int, int] | None:
+        """What tells the file of the state from another one of its name; None for a server, and where there is none."""
+        if self._url.get_backend_name() != "sqlite" or not self._url.database:
+            return None
+        try:
+            found = os.stat(self._url.database)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self) -> None:
+        """Refuse to write what nobody would find: SQLite goes on with a file that was removed under it."""
+        if self._found_file() != self._file:
+            raise StateError(
+                f"The file of the state, {self.place}, was removed or replaced while it was in use. Nothing is written "
+                f"to it any more. Put it back, or run again."
+            )
 
     def _make_folder(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
@@ -374,8 +417,15 @@ class SqlStateStore:
 
     def _made(self) -> Engine:
         if self._url.get_backend_name() != "sqlite":
-            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
-        engine = create_engine(self._url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+            # A server that does not answer must not be waited for without end; what state.url says counts.
+            patience = {
+                "connect_timeout": "10",
+                "tcp_user_timeout": "20000",
+                "options": f"-c statement_timeout={BUSY_SECONDS}s -c lock_timeout={BUSY_SECONDS}s",
+            }
+            arguments = {key: value for key, value in patience.items() if key not in self._url.query}
+            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments)
+        engine = create_engine(self._url, hide_parameters=True, **self._how_to_connect())
 
         # pysqlite begins transactions by itself, late, and as readers; see "Pysqlite: Serializable isolation" in
         # SQLAlchemy's documentation of its SQLite dialect.
@@ -396,6 +446,14 @@ class SqlStateStore:
     def _insert(self, table: Any) -> Any:
         kind = postgresql if self._url.get_backend_name() == "postgresql" else sqlite
         return kind.insert(table)
+
+    def _how_to_connect(self) -> dict[str, Any]:
+        database = self._url.database or ""
+        if not os.path.exists(database) or os.access(database, os.W_OK):
+            return {"connect_args": {"timeout": BUSY_SECONDS}}
+        # Readers of a write-ahead log write beside it, too; what lies where nobody can write does not change.
+        uri = f"file:{quote(os.path.abspath(database))}?mode=ro&immutable=1"
+        return {"creator": lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)}
 
     @contextmanager
     def _mapped(self, doing: str) -> Iterator[None]:
@@ -444,10 +502,11 @@ def _parsed(url: str) -> URL:
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError):
         # Without the cause: it may quote the URL, and the password in it.
-        scheme = url.partition("://")[0] if "://" in url else "this"
+        scheme = (
+            f"{url.partition('://')[0]!r} is not a database" if "://" in url else "this is not the URL of a database"
+        )
         raise StateError(
-            f"state.url: {scheme!r} is not a database that state can be kept in. Write sqlite:///file or "
-            f"postgresql://user:password@host/database."
+            f"state.url: {scheme} that state can be kept in. Write sqlite:///FILE or postgresql://USER@HOST/DATABASE."
         ) from None
     except ValueError:
         raise StateError(f"state.url: what follows the host is no port. {_ENCODE}") from None
@@ -480,6 +539,7 @@ def _advice(told: str) -> str:
         "locked": "Another process has held it for long. Try again, or use PostgreSQL.",
         "not a database": "The file is something else, or damaged. Move it away, or correct state.url.",
         "malformed": "The file is damaged. Move it away; the history in it is lost, the tables of the lake are not.",
+        "does not exist": "Create the database, or correct its name in state.url.",
         "resolve host": "Correct the host in state.url.",
         "connection": "See that the server runs and that state.url is right.",
         "password": "Correct the user and the password in state.url.",

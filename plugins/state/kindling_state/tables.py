@@ -78,6 +78,7 @@ MARKS = Table(
     Column("root_run_id", String(64), primary_key=True),
     Column("pipe_id", Text, primary_key=True),
     Column("run_id", String(64), nullable=False),
+    Column("version_written", BigInteger),
 )
 
 LEASES = Table(
