@@ -75,11 +75,19 @@ def measured(peer: str, script: str, arguments: Sequence[str], limit: float) -> 
     return found
 
 
-def compare(part: str, peers: Sequence[str], sizes: Sequence[int], rounds: int, limit: float, once: float) -> list[Any]:
+def compare(
+    part: str,
+    peers: Sequence[str],
+    sizes: Sequence[int],
+    rounds: int,
+    limit: float,
+    once: float,
+    kinds: Sequence[str | None] = (None,),
+) -> list[Any]:
     """Measure every case with every peer."""
     shapes = ("chain", "fan", "layers") if part == "noop" else ("chain", "fan")
     rows = []
-    for writes, shape, size in itertools.product((None,) if part == "noop" else WRITES, shapes, sizes):
+    for writes, shape, size in itertools.product(kinds, shapes, sizes):
         case = {"part": part, "shape": shape, "size": size, **({"writes": writes} if writes else {})}
         arguments = ["--shape", shape, "--size", str(size), *(["--writes", writes] if writes else [])]
         found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers if (peer, writes) not in HAS_NO}
@@ -159,6 +167,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["noop", "delta", "all"], default="all")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--delta-size", type=int, default=50)
+    parser.add_argument("--writes", nargs="+", choices=WRITES, default=list(WRITES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", help="these peers alone")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that a case of no-op pipes may take")
@@ -174,7 +183,7 @@ def main() -> None:
     if options.part in ("noop", "all"):
         new += compare("noop", wanted(NOOP), options.sizes, options.rounds, options.limit, options.once)
     if options.part in ("delta", "all"):
-        new += compare("delta", wanted(DELTA), [options.delta_size], options.rounds, 900, 900)
+        new += compare("delta", wanted(DELTA), [options.delta_size], options.rounds, 900, 900, options.writes)
     again = {(one["part"], name_of(one), one["peer"]) for one in new}
     rows = [one for one in rows if (one["part"], name_of(one), one["peer"]) not in again] + new
     order = list(NAMES.values())

@@ -12,15 +12,15 @@ from pyspark import __version__
 class Loop:
     """Implements ``Job``."""
 
-    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
-        self._shape, self._size, self._folder = shape, size, folder
+    def __init__(self, shape: str, writes: str, folder: Path) -> None:
+        self._shape, self._folder = shape, folder
         self._mode = "append" if writes == "append" else "overwrite"
         self._spark = session("hand")
         self._spark.range(ROWS).write.format("delta").save(str(folder / "t0"))
 
-    def ready(self, prefix: str) -> Callable[[], object]:
+    def ready(self, prefix: str, size: int) -> Callable[[], object]:
         def run() -> None:
-            for number in range(1, self._size + 1):
+            for number in range(1, size + 1):
                 frame = self._read(upstream(self._shape, number, prefix))
                 frame.write.format("delta").mode(self._mode).save(str(self._folder / f"{prefix}t{number}"))
 

@@ -14,17 +14,17 @@ from kindling_entities import Entities, EntityStore
 class Job:
     """Implements ``Job`` of delta_job."""
 
-    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
-        self._shape, self._size, self._folder = shape, size, folder
+    def __init__(self, shape: str, writes: str, folder: Path) -> None:
+        self._shape, self._folder = shape, folder
         self._mode = "append" if writes == "append" else "overwrite"
-        self._app = self._composed("")
+        self._app = self._composed("", 0)
         store = self._app.service(EntityStore)
         store.write_to_entity("t.t0", store.engine.session.range(ROWS))
 
-    def _composed(self, prefix: str) -> App:
+    def _composed(self, prefix: str, size: int) -> App:
         entities, pipes = Entities(), Pipes()
         entities.entity("t.t0")
-        for number in range(1, self._size + 1):
+        for number in range(1, size + 1):
             name = f"t.{prefix}t{number}"
             entities.entity(name, write_mode=self._mode)
             pipes.pipe(name, inputs={"frame": f"t.{upstream(self._shape, number, prefix)}"}, output=name)(_same)
@@ -34,8 +34,8 @@ class Job:
         app.start()
         return app
 
-    def ready(self, prefix: str) -> Callable[[], object]:
-        self._app = self._composed(prefix)
+    def ready(self, prefix: str, size: int) -> Callable[[], object]:
+        self._app = self._composed(prefix, size)
         return self._app.run
 
     def rows(self, table: str) -> int:

@@ -21,8 +21,8 @@ from kindling_entities.engines.spark._session import build_session
 class Pipeline:
     """Implements ``Job``."""
 
-    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
-        self._shape, self._size, self._folder = shape, size, folder
+    def __init__(self, shape: str, writes: str, folder: Path) -> None:
+        self._shape, self._folder = shape, folder
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         conf = CONF | {"spark.sql.warehouse.dir": str(folder / "warehouse")}
         self._spark = build_session(None, "local[2]", conf, "pipelines")
@@ -32,8 +32,8 @@ class Pipeline:
             f"name: job\nstorage: file://{folder}/storage\nlibraries:\n  - glob:\n      include: job.py\n"
         )
 
-    def ready(self, prefix: str) -> Callable[[], object]:
-        (self._folder / "job.py").write_text(definitions(self._shape, self._size, prefix))
+    def ready(self, prefix: str, size: int) -> Callable[[], object]:
+        (self._folder / "job.py").write_text(definitions(self._shape, size, prefix))
         return self._run
 
     def _run(self) -> None:

@@ -48,8 +48,8 @@ class Tables:
 class Job:
     """Implements ``Job`` of delta_job."""
 
-    def __init__(self, shape: str, size: int, writes: str, folder: Path) -> None:
-        self._shape, self._size = shape, size
+    def __init__(self, shape: str, writes: str, folder: Path) -> None:
+        self._shape = shape
         spark = session("spark-kindling")
         from kindling.entity_provider_delta import DeltaEntityProvider
 
@@ -57,9 +57,9 @@ class Job:
         self._tables.provider = DeltaEntityProvider(Settings(), self._tables, self._tables, Loggers(), self._signals)
         spark.range(ROWS).write.format("delta").save(str(folder / "t0"))
 
-    def ready(self, prefix: str) -> Callable[[], object]:
+    def ready(self, prefix: str, size: int) -> Callable[[], object]:
         registry, tables = DataPipesManager(Loggers()), self._tables
-        ids = [f"{prefix}t{number}" for number in range(1, self._size + 1)]
+        ids = [f"{prefix}t{number}" for number in range(1, size + 1)]
         for number, pipe_id in enumerate(ids, start=1):
             source = upstream(self._shape, number, prefix)
             registry.register_pipe(

@@ -17,7 +17,7 @@ def engine_of(url: str):  # type: ignore[no-untyped-def]
 
 
 def test_an_older_database_is_upgraded_and_keeps_its_rows(url: str) -> None:
-    SqlStateStore(url)._make_folder()
+    SqlStateStore(url).database.make_folder()
     engine = engine_of(url)
     with engine.begin() as connection:
         migrate(connection, STEPS[:1])
@@ -57,9 +57,9 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(url: str) -> None:
 
     store = SqlStateStore(url)
     store.put("w", "k", {"n": 1})
-    with pytest.raises(RuntimeError), store._open().begin() as connection:
+    with pytest.raises(RuntimeError), store.database.open().begin() as connection:
         migrate(connection, [*STEPS, broken])
-    with store._open().connect() as connection:
+    with store.database.open().connect() as connection:
         assert version_of(connection) == len(STEPS)
         assert "half" not in str(connection.execute(text("SELECT * FROM kindling_schema")).all())
     record = store.get("w", "k")

@@ -424,7 +424,7 @@ def test_a_run_that_is_killed_between_a_commit_and_its_mark_writes_it_once(shop:
     # As if the process had died after the commit: no mark, and no end.
     from sqlalchemy import text
 
-    with store._open().begin() as connection:
+    with store.database.open().begin() as connection:
         connection.execute(text("DELETE FROM kindling_marks"))
         connection.execute(text("UPDATE kindling_runs SET status = NULL"))
     assert "written before, so nothing was written" in shop.call("resume", record.start.run_id)

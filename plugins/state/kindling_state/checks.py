@@ -21,7 +21,7 @@ def check(app: App, store: SqlStateStore) -> Iterable[Check]:
         newest = store.runs(app.name, limit=1)
     except StateError as error:
         return [Check("error", "state.url", app.redact(str(error)), "Correct state.url, or start the server.")]
-    if problem := store.unwritable():
+    if problem := store.database.unwritable():
         return [
             Check("error", "state.url", app.redact(problem), "Correct state.url, or see that the place can be written.")
         ]

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import statistics
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import (
     Connection,
-    Engine,
     and_,
     collate,
-    create_engine,
     delete,
-    event,
     func,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Row, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import IntegrityError
 
 from kindling_core.state import (
     AttemptRecord,
@@ -45,12 +36,10 @@ from kindling_core.state import (
     StateError,
     Success,
 )
-from kindling_state.migrations import STEPS, known_version, migrate
+from kindling_state.database import Database
 from kindling_state.processes import is_dead
 from kindling_state.tables import ATTEMPTS, LEASES, MARKS, RECORDS, RUNS
 
-BUSY_SECONDS = 30
-_RETRY_SECONDS = 0.01
 # SQLite takes 32,766 variables in a statement, and a plan of fewer is quicker made.
 _CHUNK = 500
 _START = [column.name for column in RUNS.columns if column.name in RunStart.__dataclass_fields__]
@@ -71,42 +60,23 @@ class SqlStateStore:
     """
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
-        self._url = _parsed(url)
+        self.database = Database(url)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._migrated = False
-        self._file: tuple[int, int] | None = None
 
     @property
     def place(self) -> str:
         """Where the state is kept, without the password."""
-        # libpq takes passwords among its options too, and SQLAlchemy hides only the one before the host.
-        return self._url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
-
-    def unwritable(self) -> str | None:
-        """Return why nothing can be written, None if nothing is known against it; changes nothing."""
-        if self._url.get_backend_name() != "sqlite" or not self._url.database:
-            return None
-        place = Path(self._url.database)
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return None if os.access(place, os.W_OK) else f"{place} cannot be written."
+        return self.database.place
 
     def close(self) -> None:
         """Release the connections; the store opens them again if it is used again."""
-        with self._lock:
-            engine, self._engine = self._engine, None
-            # What is opened next may be another file of that name.
-            self._migrated = False
-        if engine is not None:
-            engine.dispose()
+        self.database.close()
 
     # Records
 
     def get(self, space: str, key: str) -> Record | None:
         query = select(RECORDS).where(RECORDS.c.space == space, RECORDS.c.key == key)
-        with self._reading(f"reading {space} {key!r}") as connection:
+        with self.database.reading(f"reading {space} {key!r}") as connection:
             row = connection.execute(query).first() if connection is not None else None
         return None if row is None else Record(row.key, row.value, row.version)
 
@@ -116,7 +86,7 @@ class SqlStateStore:
             json.dumps(dict(value), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise StateError(f"{space} {key!r} cannot be kept: {error}. Give only what JSON can carry.") from error
-        with self._writing(f"writing {space} {key!r}") as connection:
+        with self.database.writing(f"writing {space} {key!r}") as connection:
             if expected:
                 # One statement decides, and the number of its rows says who won.
                 changed = connection.execute(
@@ -142,7 +112,7 @@ class SqlStateStore:
 
     def delete(self, space: str, key: str, *, expected: int | None = None) -> bool:
         mine = and_(RECORDS.c.space == space, RECORDS.c.key == key)
-        with self._writing(f"removing {space} {key!r}") as connection:
+        with self.database.writing(f"removing {space} {key!r}") as connection:
             if expected is None:
                 return bool(connection.execute(delete(RECORDS).where(mine)).rowcount)
             if not connection.execute(delete(RECORDS).where(mine, RECORDS.c.version == expected)).rowcount:
@@ -153,7 +123,7 @@ class SqlStateStore:
         query = select(RECORDS).where(RECORDS.c.space == space)
         if prefix:
             query = query.where(RECORDS.c.key.startswith(prefix, autoescape=True))
-        with self._reading(f"reading {space}") as connection:
+        with self.database.reading(f"reading {space}") as connection:
             rows = connection.execute(query).all() if connection is not None else []
         # SQLite's LIKE takes capitals for small letters, and databases sort in their own ways.
         found = [Record(row.key, row.value, row.version) for row in rows if row.key.startswith(prefix)]
@@ -174,7 +144,7 @@ class SqlStateStore:
         wanted = sorted(set(names))
         held: list[Lease] = []
         try:
-            with self._writing("taking leases") as connection:
+            with self.database.writing("taking leases") as connection:
                 now = self._now(connection)
                 fresh = {**asdict(owner), "expires": 0.0}
                 for chunk in _chunks(wanted):
@@ -202,7 +172,7 @@ class SqlStateStore:
     def renew(self, names: Collection[str], owner_id: str, ttl_seconds: float) -> bool:
         wanted = sorted(set(names))
         try:
-            with self._writing("renewing leases") as connection:
+            with self.database.writing("renewing leases") as connection:
                 expires = self._now(connection) + ttl_seconds
                 kept = 0
                 for chunk in _chunks(wanted):
@@ -216,13 +186,13 @@ class SqlStateStore:
         return True
 
     def release(self, names: Collection[str], owner_id: str) -> None:
-        with self._writing("giving leases back") as connection:
+        with self.database.writing("giving leases back") as connection:
             for chunk in _chunks(sorted(set(names))):
                 self._leases(connection, chunk, lock=True)
                 connection.execute(delete(LEASES).where(LEASES.c.name.in_(chunk), LEASES.c.owner_id == owner_id))
 
     def holders(self, names: Collection[str]) -> list[Lease]:
-        with self._reading("reading leases") as connection:
+        with self.database.reading("reading leases") as connection:
             if connection is None:
                 return []
             now = self._now(connection)
@@ -252,7 +222,7 @@ class SqlStateStore:
     def begin_run(self, start: RunStart) -> None:
         values = {name: _plain(getattr(start, name)) for name in _START}
         try:
-            with self._writing(f"writing down run {start.run_id}") as connection:
+            with self.database.writing(f"writing down run {start.run_id}") as connection:
                 connection.execute(RUNS.insert().values(**values))
         except StateError as error:
             if isinstance(error.__cause__, IntegrityError):
@@ -260,7 +230,7 @@ class SqlStateStore:
             raise
 
     def mark_succeeded(self, root_run_id: str, pipe_id: str, run_id: str, version_written: int | None = None) -> None:
-        with self._writing(f"marking {pipe_id!r} as succeeded") as connection:
+        with self.database.writing(f"marking {pipe_id!r} as succeeded") as connection:
             made = self._insert(MARKS).values(
                 root_run_id=root_run_id, pipe_id=pipe_id, run_id=run_id, version_written=version_written
             )
@@ -268,14 +238,14 @@ class SqlStateStore:
 
     def succeeded(self, root_run_id: str) -> dict[str, Success]:
         query = select(MARKS).where(MARKS.c.root_run_id == root_run_id)
-        with self._reading(f"reading what succeeded in run {root_run_id}") as connection:
+        with self.database.reading(f"reading what succeeded in run {root_run_id}") as connection:
             rows = connection.execute(query).all() if connection is not None else []
         return {row.pipe_id: Success(row.run_id, row.version_written) for row in rows}
 
     # Runs, as history has them
 
     def record(self, attempts: Sequence[AttemptRecord], ends: Sequence[RunEnd] = ()) -> None:
-        with self._writing("writing history") as connection:
+        with self.database.writing("writing history") as connection:
             if attempts:
                 made = self._insert(ATTEMPTS)
                 key = ("run_id", "pipe_id", "attempt")
@@ -292,20 +262,20 @@ class SqlStateStore:
                 connection.execute(update(RUNS).where(RUNS.c.run_id == end.run_id).values(**values))
 
     def run(self, run_id: str) -> RunRecord | None:
-        with self._reading(f"reading run {run_id}") as connection:
+        with self.database.reading(f"reading run {run_id}") as connection:
             row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).first() if connection else None
         return None if row is None else _run(row)
 
     def runs(self, job: str | None = None, limit: int | None = 50) -> list[RunRecord]:
         query = select(RUNS).order_by(RUNS.c.run_id.desc())
         query = query if job is None else query.where(RUNS.c.job == job)
-        with self._reading("reading runs") as connection:
+        with self.database.reading("reading runs") as connection:
             rows = connection.execute(query.limit(limit)).all() if connection is not None else []
         return [_run(row) for row in rows]
 
     def attempts(self, run_id: str) -> list[AttemptRecord]:
         query = select(ATTEMPTS).where(ATTEMPTS.c.run_id == run_id).order_by(ATTEMPTS.c.id)
-        with self._reading(f"reading the attempts of run {run_id}") as connection:
+        with self.database.reading(f"reading the attempts of run {run_id}") as connection:
             rows = connection.execute(query).all() if connection is not None else []
         return [
             AttemptRecord(**{name: getattr(row, name) for name in AttemptRecord.__dataclass_fields__}) for row in rows
@@ -334,7 +304,7 @@ class SqlStateStore:
             .subquery()
         )
         query = select(numbered.c.pipe_id, numbered.c.duration_seconds).where(numbered.c.place <= of_last)
-        with self._reading("reading durations") as connection:
+        with self.database.reading("reading durations") as connection:
             rows = connection.execute(query).all() if connection is not None else []
         wanted = set(pipe_ids)
         seconds: dict[str, list[float]] = {}
@@ -343,208 +313,9 @@ class SqlStateStore:
                 seconds.setdefault(row.pipe_id, []).append(row.duration_seconds)
         return seconds
 
-    # The database
-
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[Connection]:
-        with self._mapped(doing):
-            engine = self._open()
-            if not self._migrated:
-                self._make_folder()
-                self._migrate(engine)
-            with engine.begin() as connection:
-                self._check_file()
-                yield connection
-
-    @contextmanager
-    def _reading(self, doing: str) -> Iterator[Connection | None]:
-        """Give a connection; None where nothing was written yet."""
-        with self._mapped(doing):
-            if self._url.get_backend_name() == "sqlite" and not Path(str(self._url.database)).exists():
-                yield None
-                return
-            engine = self._open()
-            if not self._migrated:
-                # Looked at without a lock: who only reads neither waits for a writer nor needs to be one.
-                with engine.connect().execution_options(kindling_reads=True) as connection:
-                    version = known_version(connection)
-                if version == 0:
-                    yield None
-                    return
-                if version == len(STEPS):
-                    self._file = self._found_file()
-                    self._migrated = True
-                else:
-                    self._migrate(engine)
-            with engine.connect().execution_options(kindling_reads=True) as connection:
-                yield connection
-
-    def _migrate(self, engine: Engine) -> None:
-        if engine.dialect.name == "sqlite":
-            _write_ahead(engine)
-        with engine.begin() as connection:
-            migrate(connection)
-        self._file = self._found_file()
-        self._migrated = True
-
-    def _found_file(self) -> tuple[int, int] | None:
-        """What tells the file of the state from another one of its name; None for a server, and where there is none."""
-        if self._url.get_backend_name() != "sqlite" or not self._url.database:
-            return None
-        try:
-            found = os.stat(self._url.database)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def _check_file(self) -> None:
-        """Refuse to write what nobody would find: SQLite goes on with a file that was removed under it."""
-        if self._found_file() != self._file:
-            raise StateError(
-                f"The file of the state, {self.place}, was removed or replaced while it was in use. Nothing is written "
-                f"to it any more. Put it back, or run again."
-            )
-
-    def _make_folder(self) -> None:
-        if self._url.get_backend_name() == "sqlite" and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-
-    def _open(self) -> Engine:
-        with self._lock:
-            if self._engine is None:
-                self._engine = self._made()
-            return self._engine
-
-    def _made(self) -> Engine:
-        if self._url.get_backend_name() != "sqlite":
-            # A server that does not answer must not be waited for without end; what state.url says counts.
-            patience = {
-                "connect_timeout": "10",
-                "tcp_user_timeout": "20000",
-                "options": f"-c statement_timeout={BUSY_SECONDS}s -c lock_timeout={BUSY_SECONDS}s",
-            }
-            arguments = {key: value for key, value in patience.items() if key not in self._url.query}
-            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments)
-        engine = create_engine(self._url, hide_parameters=True, **self._how_to_connect())
-
-        # pysqlite begins transactions by itself, late, and as readers; see "Pysqlite: Serializable isolation" in
-        # SQLAlchemy's documentation of its SQLite dialect.
-        @event.listens_for(engine, "connect")
-        def connected(connection: Any, record: Any) -> None:
-            connection.isolation_level = None
-            # In WAL mode a commit outlives the process that made it; what NORMAL saves is a disk flush, which only
-            # a crash of the whole machine could tell.
-            connection.execute("PRAGMA synchronous=NORMAL")
-
-        @event.listens_for(engine, "begin")
-        def begun(connection: Connection) -> None:
-            reads = connection.get_execution_options().get("kindling_reads", False)
-            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-        return engine
-
     def _insert(self, table: Any) -> Any:
-        kind = postgresql if self._url.get_backend_name() == "postgresql" else sqlite
+        kind = postgresql if self.database.backend == "postgresql" else sqlite
         return kind.insert(table)
-
-    def _how_to_connect(self) -> dict[str, Any]:
-        database = self._url.database or ""
-        if not os.path.exists(database) or os.access(database, os.W_OK):
-            return {"connect_args": {"timeout": BUSY_SECONDS}}
-        # Readers of a write-ahead log write beside it, too; what lies where nobody can write does not change.
-        uri = f"file:{quote(os.path.abspath(database))}?mode=ro&immutable=1"
-        return {"creator": lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)}
-
-    @contextmanager
-    def _mapped(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            cause = getattr(error, "orig", None) or error
-            told = str(cause).strip().partition("\n")[0]
-            raise StateError(f"The state at {self.place} failed while {doing}: {told}. {_advice(told)}") from error
-        except UnicodeError as error:
-            raise StateError(
-                f"The state at {self.place} failed while {doing}: a name is not valid Unicode ({error}). Correct it."
-            ) from error
-        except ImportError as error:
-            # Not only a missing module: psycopg without its library raises this too.
-            raise _no_driver(error) from error
-
-
-def _write_ahead(engine: Engine) -> None:
-    """Have a SQLite file written through a log, which readers do not wait for; the file remembers it."""
-    connection = engine.raw_connection()
-    try:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                connection.cursor().execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                # SQLite does not wait here by itself: of two that change the mode at once one is told "locked".
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(_RETRY_SECONDS)
-    finally:
-        connection.close()
-
-
-_ENCODE = "In a password write '@' as %40, ':' as %3A and '/' as %2F."
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        backend = parsed.get_backend_name()
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
-        # Without the cause: it may quote the URL, and the password in it.
-        scheme = (
-            f"{url.partition('://')[0]!r} is not a database" if "://" in url else "this is not the URL of a database"
-        )
-        raise StateError(
-            f"state.url: {scheme} that state can be kept in. Write sqlite:///FILE or postgresql://USER@HOST/DATABASE."
-        ) from None
-    except ValueError:
-        raise StateError(f"state.url: what follows the host is no port. {_ENCODE}") from None
-    if backend == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
-        raise StateError(f"state.url has more than one '@'. {_ENCODE}")
-    if backend not in ("sqlite", "postgresql"):
-        raise StateError(f"state.url: state is kept in SQLite or PostgreSQL, not in {backend}.")
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise StateError("state.url: state in memory would be forgotten. Name a file: sqlite:///state.db.")
-    return parsed
-
-
-def _no_driver(error: ImportError) -> StateError:
-    return StateError(
-        f"The driver of the database cannot be loaded ({str(error).partition(chr(10))[0]}). "
-        f"Run: pip install 'kindling-state[postgresql]'"
-    )
-
-
-def _advice(told: str) -> str:
-    advice = {
-        "disk is full": "Make room on the disk.",
-        "No space left": "Make room on the disk.",
-        "read-only transaction": "Name a server that takes writes, not a standby.",
-        "permission denied": "Grant the user of state.url the right to make and write tables.",
-        "readonly": "See that this user may write the file and its folder.",
-        "Read-only": "See that the file system can be written.",
-        "Permission denied": "See that this user may write the file and its folder.",
-        "unable to open": "See that its folder exists and may be written.",
-        "locked": "Another process has held it for long. Try again, or use PostgreSQL.",
-        "not a database": "The file is something else, or damaged. Move it away, or correct state.url.",
-        "malformed": "The file is damaged. Move it away; the history in it is lost, the tables of the lake are not.",
-        "does not exist": "Create the database, or correct its name in state.url.",
-        "resolve host": "Correct the host in state.url.",
-        "connection": "See that the server runs and that state.url is right.",
-        "password": "Correct the user and the password in state.url.",
-    }
-    return next((words for sign, words in advice.items() if sign in told), "See state.url.")
 
 
 def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
