@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ from rich.table import Table
 from kindling_core.app import App
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+# The control characters of C0 and C1 but for tab and line feed.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class CommandContext:
@@ -86,10 +91,15 @@ class CommandContext:
         return render
 
 
+def printable(text: str) -> str:
+    """Show what would steer a terminal, such as escape sequences in the text of somebody's error."""
+    return text if text.isprintable() else _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
 
 
 def _escape(text: str) -> str:

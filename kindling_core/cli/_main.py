@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from kindling_core._version import __version__
-from kindling_core.cli._context import CommandContext
+from kindling_core.cli._context import CommandContext, printable
 from kindling_core.cli._doctor import doctor
 from kindling_core.cli._init import init
 from kindling_core.cli._inspect import config, graph, plan, plugins, signals
@@ -88,16 +88,16 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
                 error.show()
                 return WRONG_USE
             except RunFailed as error:
-                click.echo(f"error: {context.obj.redact(str(error))}", err=True)
+                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
                 return FAILED
             except KindlingError as error:
-                click.echo(f"error: {context.obj.redact(str(error))}", err=True)
+                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
                 return WRONG_USE
             except (KeyboardInterrupt, click.Abort):
                 click.echo("interrupted", err=True)
                 return FAILED
             except Exception:  # noqa: BLE001 - the last place before the interpreter; secrets are masked here
-                click.echo(context.obj.redact(traceback.format_exc()), err=True)
+                click.echo(printable(context.obj.redact(traceback.format_exc())), err=True)
                 return FAILED
     except click.exceptions.Exit as leave:
         return leave.exit_code

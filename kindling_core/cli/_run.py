@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from kindling_core.app import App
-from kindling_core.cli._context import CommandContext, job_options, json_option
+from kindling_core.cli._context import CommandContext, job_options, json_option, printable
 from kindling_core.cli._inspect import MODE, SELECTION, write_file
 from kindling_core.errors import RunFailed
 from kindling_core.render import picture_of, render_html
@@ -162,7 +162,7 @@ class _PlainProgress:
         click.echo(f"failed  {pipe_id}  {_first_line(error)}", err=True)
 
     def pipe_skipped(self, sender: object, *, pipe_id: str, reason: str, **fields: Any) -> None:
-        click.echo(f"skipped {pipe_id}  {reason}", err=True)
+        click.echo(f"skipped {pipe_id}  {_first_line(reason)}", err=True)
 
 
 class _LiveProgress:
@@ -229,12 +229,12 @@ def _again(fields: Mapping[str, Any]) -> str:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+    return printable(text.strip().partition("\n")[0])
 
 
 def _print_report(console: Console, report: RunReport) -> None:
     if not console.is_terminal:
-        click.echo(str(report))
+        click.echo(printable(str(report)))
         return
     styles = {"succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
     table = Table("pipe", "status", "rows", "seconds", box=None, header_style="bold", pad_edge=False)
@@ -246,7 +246,7 @@ def _print_report(console: Console, report: RunReport) -> None:
     console.print(table)
     for pipe in report.pipes:
         if pipe.note:
-            console.print(f"{pipe.pipe_id}: {pipe.note}", markup=False)
+            console.print(printable(f"{pipe.pipe_id}: {pipe.note}"), markup=False)
     told = f"{sum(pipe.status == 'succeeded' for pipe in report.pipes)} of {len(report.pipes)} pipes"
     style = styles.get(report.status, "white")
     console.print(f"[{style}]{report.status}[/]: {told} in {report.duration_seconds:.2f} s  (run {report.run_id})")
@@ -256,17 +256,17 @@ def _print_failures(context: CommandContext, app: App, failure: RunFailed, with_
     report, cause = failure.report, failure.__cause__
     if cause is not None and not any(cause is one for one in report.exceptions.values()):
         # What failed is the run itself, and no pipe tells why.
-        click.echo(f"\n{app.redact(str(failure))}", err=True)
+        click.echo(printable(f"\n{app.redact(str(failure))}"), err=True)
     for pipe in report.pipes:
         if pipe.status != "failed":
             continue
-        click.echo(f"\npipe {pipe.pipe_id}: {pipe.error_type}: {pipe.error}", err=True)
+        click.echo(printable(f"\npipe {pipe.pipe_id}: {pipe.error_type}: {pipe.error}"), err=True)
         error = report.exceptions.get(pipe.pipe_id)
         if error is None:
             continue
         if with_traceback:
             told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            click.echo(app.redact(told), err=True)
+            click.echo(printable(app.redact(told)), err=True)
         elif place := _users_place(app, error):
             click.echo(f"  at {place}", err=True)
 

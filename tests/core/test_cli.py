@@ -54,6 +54,14 @@ def test_a_failed_pipe_exits_with_1_and_names_the_users_line(job: Path, capsys: 
     assert "in first: raise ValueError('broken on purpose')" in told.err
 
 
+@pytest.mark.parametrize("job", [r"raise ValueError('red \x1b[31m and \x1b]0;title\x07')"], indirect=True)
+def test_the_text_of_an_error_does_not_steer_the_terminal(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["run", "a.first"]) == 1
+    told = capsys.readouterr()
+    assert r"ValueError: red \x1b[31m and \x1b]0;title\x07" in told.err
+    assert not {"\x1b", "\x07"} & set(told.out + told.err)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

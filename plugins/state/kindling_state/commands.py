@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from kindling_core.cli import CommandContext, job_options, json_option, run_and_report, run_options
+from kindling_core.cli import CommandContext, job_options, json_option, printable, run_and_report, run_options
 from kindling_core.errors import ConfigError, PlanError
 from kindling_core.report import RunReport
 from kindling_core.resume import find_run, resumable, run_lease
@@ -114,7 +114,7 @@ def show(context: CommandContext, run_id: str) -> None:
             if data[key]:
                 console.print(f"{key:18}{' '.join(data[key])}", markup=False)
         if data["error"]:
-            console.print(f"{'error':18}{data['error_type']}: {data['error']}", markup=False)
+            console.print(printable(f"{'error':18}{data['error_type']}: {data['error']}"), markup=False)
         context.table(
             ["pipe", "attempt", "status", "seconds", "rows", "wrote", "read", "told"],
             [_attempt_row(attempt) for attempt in attempts],
