@@ -111,7 +111,7 @@ class Run:
         self.operation_id = operation_id
         self.index = {pipe_id: index for index, pipe_id in enumerate(info.pipe_ids)}
         self.operations: dict[str, str] = {}
-        self.failing: dict[str, tuple[BaseException, int]] = {}
+        self.failing: dict[str, tuple[BaseException, int, float]] = {}
         self.versions_read: dict[str, dict[str, int]] = {}
         self.versions_written: dict[str, int] = {}
         self.exempt: set[str] = set()

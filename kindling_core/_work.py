@@ -24,6 +24,10 @@ _STOP = Verdict(False, stop=True)
 _CANCEL = Verdict(False, stop=True, cancel=True)
 
 
+def _nothing() -> None:
+    """There is nothing to tell: the pipe had ended before."""
+
+
 class PipeWork:
     """The pipes of one run, for the dispatcher. Implements ``Work``.
 
@@ -67,11 +71,14 @@ class PipeWork:
         first = not run.has_started(pipe_id)
         if first and self._generations is not None:
             self._generations.starting(pipe_id)
+        # What hangs in a receiver, a hook or a read may be left behind there, and begins nothing once it goes on.
+        attempt.fence.check()
         run.start(pipe_id)
         before = self._seams.before_pipe
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
             return str(reason)
+        attempt.fence.check()
         if first:
             self._tell_start(pipe, attempt.number)
         written = self._do(pipe, attempt)
@@ -114,18 +121,18 @@ class PipeWork:
 
     def skipped(self, pipe_id: str, because_of: str) -> None:
         """Skip a pipe because another one failed."""
-        self.skip(pipe_id, f"pipe {because_of!r} failed", because_of)
+        self.skip(pipe_id, f"pipe {because_of!r} failed", because_of)()
 
-    def skip(self, pipe_id: str, reason: str, caused_by: str | None = None) -> None:
-        """Give a pipe that never started its ending."""
+    def skip(self, pipe_id: str, reason: str, caused_by: str | None = None) -> Callable[[], None]:
+        """Give a pipe that never started its ending; return what tells of it."""
         report = self._run.end(pipe_id, "skipped", 0.0, reason=reason, caused_by=caused_by)
-        if report is not None:
-            self._tell_skipped(self._run.plan.pipes[pipe_id], report)
+        pipe = self._run.plan.pipes[pipe_id]
+        return _nothing if report is None else lambda: self._tell_skipped(pipe, report)
 
-    def give_up(self, pipe_id: str) -> None:
-        """End a pipe that was to be tried again when the run ended."""
-        error, attempts = self._run.failing.get(pipe_id, (PipeCancelled("The run ended before it could."), 1))
-        self._end_failed(self._run.plan.pipes[pipe_id], error, attempts)
+    def give_up(self, pipe_id: str) -> Callable[[], None]:
+        """End a pipe that was to be tried again when the run ended; return what tells of it."""
+        unknown = (PipeCancelled("The run ended before it could."), 1, self._run.seconds_of_attempt(pipe_id))
+        return self._end_failed(self._run.plan.pipes[pipe_id], *self._run.failing.get(pipe_id, unknown))
 
     def interrupt(self, attempt: Attempt) -> None:
         """Ask the features to stop what they do for a pipe."""
@@ -154,6 +161,7 @@ class PipeWork:
             version = run.versions_written.get(entity_id) if got.version is None else got.version
             if version is not None:
                 run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
+        attempt.fence.check()
         value = pipe.execute(**inputs)
         attempt.fence.check()
         if pipe.output_entity_id is None:
@@ -188,21 +196,22 @@ class PipeWork:
             run.left_behind.add(pipe.pipe_id)
         if not stopped and not self._ending and attempt.number < policy.retry.attempts and self._worth_it(told, pipe):
             delay = policy.retry.delay(attempt.number, self._chance)
-            run.failing[pipe.pipe_id] = (told, attempt.number)
+            seconds = run.seconds_of_attempt(pipe.pipe_id)
+            run.failing[pipe.pipe_id] = (told, attempt.number, seconds)
             self._tell_start(pipe, attempt.number)
             self._emit(
                 payloads.PipeRetrying.SIGNAL,
                 error=self.told(told),
                 error_type=type(told).__name__,
                 attempt=attempt.number,
-                attempt_seconds=run.seconds_of_attempt(pipe.pipe_id),
+                attempt_seconds=seconds,
                 max_attempts=policy.retry.attempts,
                 delay_seconds=delay,
                 duration_seconds=run.seconds_since_start(pipe.pipe_id),
                 **self._common(pipe),
             )
             return Verdict(False, retry_after=delay)
-        self._end_failed(pipe, told, attempt.number)
+        self._end_failed(pipe, told, attempt.number, run.seconds_of_attempt(pipe.pipe_id))()
         if isinstance(told, KeyboardInterrupt):
             self._ending = True
             return _CANCEL
@@ -248,7 +257,9 @@ class PipeWork:
 
     # Endings
 
-    def _end_failed(self, pipe: PipeMetadata, error: BaseException, attempts: int) -> None:
+    def _end_failed(
+        self, pipe: PipeMetadata, error: BaseException, attempts: int, seconds: float
+    ) -> Callable[[], None]:
         run, duration = self._run, self._run.seconds_since_start(pipe.pipe_id)
         allowed = self._policies[pipe.pipe_id].allow_failure and not isinstance(error, PipeCancelled)
         if allowed:
@@ -266,19 +277,23 @@ class PipeWork:
             details=dict(error.details) if isinstance(error, KindlingError) else {},
         )
         if report is None:
-            return
-        self._tell_start(pipe, attempts)
-        self._emit(
-            payloads.PipeFailed.SIGNAL,
-            error=told,
-            error_type=kind,
-            duration_seconds=duration,
-            attempt=attempts,
-            attempt_seconds=run.seconds_of_attempt(pipe.pipe_id),
-            allowed=allowed,
-            **self._common(pipe),
-        )
-        self._ended(pipe, report, False)
+            return _nothing
+
+        def tell() -> None:
+            self._tell_start(pipe, attempts)
+            self._emit(
+                payloads.PipeFailed.SIGNAL,
+                error=told,
+                error_type=kind,
+                duration_seconds=duration,
+                attempt=attempts,
+                attempt_seconds=seconds,
+                allowed=allowed,
+                **self._common(pipe),
+            )
+            self._ended(pipe, report, False)
+
+        return tell
 
     def _tell_start(self, pipe: PipeMetadata, attempt: int) -> None:
         """Send ``before_pipe`` once, also for a pipe that failed before it could be sent."""

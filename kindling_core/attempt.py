@@ -73,7 +73,7 @@ REACHED = Verdict(True)
 
 
 class Work(Protocol):
-    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once, never under a lock."""
+    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once."""
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
         """How long an attempt may take."""

@@ -8,25 +8,23 @@ from contextlib import contextmanager
 
 
 class Cancellation:
-    """The runs that are under way; safe on any thread."""
+    """The runs that are under way; safe on any thread, and in a signal handler: it takes no lock."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._events: list[threading.Event] = []
+        self._events: set[threading.Event] = set()
 
     @contextmanager
     def reaching(self, event: threading.Event) -> Iterator[None]:
         """Have ``cancel`` reach a run, from here to the end of the block."""
-        with self._lock:
-            self._events.append(event)
+        mine = event not in self._events
+        self._events.add(event)
         try:
             yield
         finally:
-            with self._lock:
-                self._events.remove(event)
+            if mine:
+                self._events.discard(event)
 
     def cancel(self) -> None:
         """Cancel the runs that are under way now, and none that begins later."""
-        with self._lock:
-            for event in self._events:
-                event.set()
+        for event in tuple(self._events):
+            event.set()

@@ -16,6 +16,8 @@ LOOK_SECONDS = 0.05
 # While pipes are ready, another thread is called once none was taken for so long: threads that hand pipes of
 # microseconds to each other cost more than they bring.
 BUSY_SECONDS = 0.001
+# What is committing once the grace is over has so much longer, and so have receivers that are being told.
+LAST_SECONDS = 1.0
 # What a pipe does after the engine's operation was stopped has to be stopped, too.
 INTERRUPT_SECONDS = 0.25
 
@@ -89,15 +91,17 @@ class Dispatcher:
             self._settling = 0
             self._watching = False
             self._last_taken = monotonic()
-            self._call_workers(1)
         interrupts: list[KeyboardInterrupt] = []
-        hurry = False
+        hurry = waited = False
         try:
+            with self._lock:
+                self._call_workers(1)
             while True:
                 try:
                     # Whatever is begun here may be interrupted, and is then begun again.
                     if hurry:
-                        self._give_up_all(wait=len(interrupts) == 2)
+                        wait, waited = not waited, True
+                        self._give_up_all(wait)
                         break
                     if interrupts and self._stopping is None:
                         self._stop_all(interrupts[0])
@@ -105,7 +109,8 @@ class Dispatcher:
                     break
                 except KeyboardInterrupt as error:
                     interrupts.append(error)
-                    hurry = self._stopping is not None
+                    # The first may have come as an event.
+                    hurry = self._stopping is not None or self._cancel.is_set()
         finally:
             self._forget(queue)
         if interrupts:
@@ -206,7 +211,7 @@ class Dispatcher:
                 due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
             elif now < attempt.overdue:
                 next_event = min(next_event, attempt.overdue)
-            elif attempt.fence.give_up() or (self._stopping is not None and now >= attempt.overdue + self._grace):
+            elif attempt.fence.give_up() or (self._stopping is not None and now >= attempt.overdue + LAST_SECONDS):
                 due.append(lambda attempt=attempt: self._abandon(attempt))  # type: ignore[misc]
         return next_event
 
@@ -223,7 +228,7 @@ class Dispatcher:
             if self._queue is not None:
                 self._queue.stop()
             now = self._clock.now()
-            self._give_up_at = now + 2 * self._grace
+            self._give_up_at = now + self._grace + LAST_SECONDS
             told = [attempt for attempt in self._running.values() if attempt.limit is None]
             for attempt in self._running.values():
                 if at_once:
@@ -249,7 +254,7 @@ class Dispatcher:
                 quiet.set()
 
         # On a thread of its own: an engine that hangs must not keep the run from ending.
-        threading.Thread(target=interrupt, name=f"{self._name}-interrupt", daemon=True).start()
+        self._aside(interrupt, "interrupt")
 
     def _abandon(self, attempt: Attempt) -> None:
         """Leave an attempt behind with its thread, and end its pipe here."""
@@ -262,7 +267,17 @@ class Dispatcher:
             self._threads -= 1
             self._running.pop(attempt.pipe_id, None)
             self._settling += 1
-        self._finish(attempt, None, None, here=False)
+        # Not on this thread, which looks after the others: receivers are told of it, and may hang.
+        self._aside(lambda: self._finish(attempt, None, None, here=False), "left-behind")
+
+    def _aside(self, work: Callable[[], None], name: str) -> None:
+        """Do something that may hang on a thread of its own."""
+        context = self._context.copy()
+        try:
+            threading.Thread(target=context.run, args=(work,), name=f"{self._name}-{name}", daemon=True).start()
+        except RuntimeError:
+            # The system gives no more threads.
+            work()
 
     def _give_up_all(self, wait: bool) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from kindling_core.report import RunReport
@@ -21,9 +21,11 @@ class KindlingError(Exception):
 
     Attributes:
         details: plain values for the report of the run that this ended.
+        ends_run: it says why a run had to end, and is not a further fault at its end.
     """
 
     details: Mapping[str, Any] = {}
+    ends_run: ClassVar[bool] = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions rebuild themselves by calling their class with the message alone; ours may take other arguments.

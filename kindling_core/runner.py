@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from kindling_core import payloads
+from kindling_core._ending import RunEnding
 from kindling_core._generations import GenerationTracker
 from kindling_core._run import Read, Run, RunIO, RunOptions, Seams, Write
 from kindling_core._work import PipeWork
@@ -19,10 +20,8 @@ from kindling_core.cancellation import Cancellation
 from kindling_core.dispatch import Dispatcher
 from kindling_core.errors import (
     KindlingError,
-    PipeCancelled,
     PipeDefinitionError,
     PlanError,
-    RunFailed,
     RunTimeout,
     did_you_mean,
     text_of,
@@ -193,7 +192,7 @@ class DataPipesExecuter(SignalEmitter):
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
             failure = error
-        return self._finish(run, work, failure)
+        return RunEnding(run, work, self.emit, self._release, self._told).finish(failure)
 
     # Planning
 
@@ -286,7 +285,7 @@ class DataPipesExecuter(SignalEmitter):
             else:
                 dispatcher.run(ReadyQueue(schedule, **limits), work, **until)
         finally:
-            run.stopped_by = dispatcher.stopped_by
+            run.stopped_by = dispatcher.stopped_by or run.stopped_by
             dispatcher.close()
 
     def _by_generation(
@@ -306,6 +305,9 @@ class DataPipesExecuter(SignalEmitter):
                     work.skipped(pipe_id, cause)
             if not left:
                 continue
+            if run.info.cancelled.is_set():
+                run.stopped_by = InterruptedError("the run was cancelled")
+                return
             part = replace(schedule, pipe_ids=left, waits_for={}, needs={})
             results = executor.run_generation(generation, work, index, run_id=run.info.run_id, schedule=part, **limits)
             if dispatcher.stopped:
@@ -314,91 +316,6 @@ class DataPipesExecuter(SignalEmitter):
             because.update({pipe_id: pipe_id for pipe_id, reached in results.items() if not reached})
 
     # Ending
-
-    def _finish(self, run: Run, work: PipeWork, error: BaseException | None) -> RunReport:
-        # What was stopped with the run is no reason for its failure.
-        failed = run.failed(but=(KeyboardInterrupt, PipeCancelled))
-        status, skip_reason = self._outcome(run, failed, error)
-        cause = failed[0] if failed and status == "failed" and error is None else None
-        for pipe_id in run.open_pipes():
-            try:
-                if run.has_started(pipe_id):
-                    work.give_up(pipe_id)
-                else:
-                    work.skip(pipe_id, skip_reason, cause)
-            except BaseException as raised:  # noqa: BLE001 - in strict mode a receiver may raise here, too
-                error, status = error or raised, "failed"
-                run.end(pipe_id, "skipped", 0.0, reason=skip_reason)
-        report = run.report(status)
-        problem = self._release(run.info, report)
-        if problem is not None and (not failed or not isinstance(problem, Exception)):
-            error, status = problem, "failed"
-            report.status = status
-        common: dict[str, Any] = {
-            "pipe_ids": list(run.info.pipe_ids),
-            "success_count": report.count("succeeded"),
-            "duration_seconds": report.duration_seconds,
-            "run_id": run.info.run_id,
-            "operation_id": run.operation_id,
-        }
-        if status == "succeeded":
-            self.emit(payloads.AfterRun.SIGNAL, failed_count=report.count("failed"), **common)
-            return report
-        raise self._failure(report, failed, run.failed(), error, common)
-
-    def _outcome(self, run: Run, failed: Sequence[str], error: BaseException | None) -> tuple[str, str]:
-        """Return the status of a run, and why its open pipes did not run."""
-        if isinstance(error, RunTimeout):
-            return "failed", self._told(error)
-        incomplete = bool(run.open_pipes() or set(run.failed()) - set(failed))
-        if isinstance(error, KeyboardInterrupt) or (run.stopped_by is not None and incomplete):
-            return "cancelled", "cancelled"
-        if failed:
-            return "failed", f"pipe {failed[0]!r} failed"
-        # Nothing that anybody knows of kept a pipe from running, so that its not having run is a failure by itself.
-        return ("failed", "the run failed") if error or incomplete else ("succeeded", "")
-
-    def _failure(
-        self,
-        report: RunReport,
-        failed: Sequence[str],
-        stopped: Sequence[str],
-        error: BaseException | None,
-        common: Mapping[str, Any],
-    ) -> RunFailed:
-        """Tell that a run failed and return what to raise."""
-        first = failed[0] if failed else None
-        told_of_pipes = "; ".join(f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed)
-        many = f"{len(failed)} pipes failed" if len(failed) > 1 else "1 pipe failed"
-        if report.status == "cancelled":
-            first = first or (stopped[0] if stopped else None)
-            told, kind = "The run was cancelled.", "Cancelled"
-            message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
-            if failed:
-                message = f"{message[:-1]}; {many}: {told_of_pipes}"
-        elif first is not None and not isinstance(error, RunTimeout):
-            failure = report.pipe(first)
-            told, kind = failure.error or "", failure.error_type or ""
-            message = f"Pipe {first!r} failed: {kind}: {told}"
-            if len(failed) > 1:
-                message += f" ({many}; also {told_of_pipes.partition('; ')[2]})"
-            error = report.exceptions.get(first, error)
-        else:
-            told, kind = self._told(error), type(error).__name__
-            message = f"The run failed: {kind}: {told}"
-            if failed:
-                message += f" ({many}: {told_of_pipes})"
-        self.emit(
-            payloads.RunFailed.SIGNAL,
-            failed_pipe=first,
-            failed_pipes=list(failed or stopped),
-            error=told,
-            error_type=kind,
-            **common,
-        )
-        result = RunFailed(message, report)
-        result.__cause__ = error
-        return result
 
     def _release(self, info: RunInfo, report: RunReport | None) -> BaseException | None:
         """Let the features release what they hold; return what went wrong with that."""

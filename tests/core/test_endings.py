@@ -10,7 +10,7 @@ import pytest
 
 from kindling_core import App, Pipes
 from kindling_core._run import RunIO, Seams
-from kindling_core.errors import PluginError, RunFailed
+from kindling_core.errors import PipeCancelled, PluginError, RunFailed
 from kindling_core.executor import GenerationExecutor
 from kindling_core.hooks import hookimpl
 from kindling_core.policy import OnFailure
@@ -240,8 +240,59 @@ def test_an_interrupt_at_the_end_of_a_run_is_told_like_any_other_end() -> None:
 
     job = Job(pipe("a"), seams=Seams(after_run=after_run))
     job.run()
-    assert job.report.status == "failed"
+    assert job.report.status == "cancelled"
     assert_each_pipe_ended_once(job)
+
+
+def test_what_goes_wrong_at_the_end_does_not_hide_why_a_run_was_stopped() -> None:
+    def after_run(run: object, report: object) -> None:
+        raise OSError("cannot be released")
+
+    job = Job(pipe("a", [], lambda: job.executer.cancel() or 1), pipe("b", of("a")), seams=Seams(after_run=after_run))
+    assert job.run().status == "cancelled"
+    assert "cancelled" in str(job.error)
+
+
+def test_a_pipe_that_cancels_itself_is_told_as_the_failure() -> None:
+    def gives_in() -> None:
+        raise PipeCancelled("enough")
+
+    job = Job(pipe("a", [], gives_in))
+    assert job.run().status == "failed"
+    assert "Pipe 'a' failed: PipeCancelled: enough" in str(job.error)
+
+
+def test_what_hung_before_a_pipe_was_left_behind_does_not_begin_the_pipe_later() -> None:
+    go_on, hanging, ran, threads = threading.Event(), threading.Event(), [], []
+
+    def before_pipe(one: object, run: object) -> None:
+        threads.append(threading.current_thread())
+        hanging.set()
+        go_on.wait(PATIENCE_SECONDS)
+
+    job = Job(pipe("a", [], lambda: ran.append(1)), seams=Seams(before_pipe=before_pipe), grace_seconds=0.1)
+    threading.Thread(target=lambda: hanging.wait(PATIENCE_SECONDS) and job.executer.cancel()).start()
+    assert job.run().status == "cancelled"
+    go_on.set()
+    threads[0].join(PATIENCE_SECONDS)
+    assert ran == []
+
+
+def test_the_seconds_of_an_attempt_are_without_the_delay_that_was_waited_for() -> None:
+    def fails() -> None:
+        raise ConnectionError("again")
+
+    job = Job(pipe("a", [], fails, retry={"attempts": 2, "delay_seconds": 600}), pipe("b", [], lambda: hold()))
+
+    def hold() -> None:
+        while not job.told("pipe_retrying"):
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.5)
+        job.executer.cancel()
+
+    job.run()
+    (failed,) = [one for one in job.told("pipe_failed") if one["pipe_id"] == "a"]
+    assert failed["attempt_seconds"] < 0.3 < failed["duration_seconds"]
 
 
 # What is left behind
@@ -292,22 +343,39 @@ def test_what_interrupts_an_attempt_does_not_reach_the_next_one() -> None:
     assert set(told) == {1}
 
 
-@pytest.mark.parametrize("signal", ["execution.before_generation", "datapipes.before_pipe", "datapipes.after_pipe"])
+@pytest.mark.parametrize(
+    "signal",
+    [
+        "execution.before_generation",
+        "datapipes.before_pipe",
+        "datapipes.after_pipe",
+        "datapipes.pipe_failed",
+        "datapipes.pipe_skipped",
+        "datapipes.run_failed",
+    ],
+)
 def test_a_receiver_that_hangs_does_not_keep_a_cancelled_run_from_ending(signal: str) -> None:
-    hanging, go_on = threading.Event(), threading.Event()
-    job = Job(pipe("a"), pipe("b"), pipe("c", of("a")), grace_seconds=0.2)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        busy.set()
+        go_on.wait(PATIENCE_SECONDS)
+        return 1
+
+    job = Job(pipe("a"), pipe("slow", [], slow), pipe("c", of("slow")), pipe("d", of("a")), grace_seconds=0.2)
 
     def receive(sender: object, **fields: object) -> None:
-        hanging.set()
+        busy.set()
         go_on.wait(PATIENCE_SECONDS)
 
     job.executer._provider.get_signal(signal).connect(receive)
-    threading.Thread(target=lambda: hanging.wait(PATIENCE_SECONDS) and job.executer.cancel()).start()
+    threading.Thread(target=lambda: busy.wait(PATIENCE_SECONDS) and job.executer.cancel()).start()
     begun = time.monotonic()
     try:
         report = job.run()
         assert time.monotonic() - begun < PATIENCE_SECONDS / 2
         assert report.status == "cancelled"
+        assert len(report.pipes) == 4
     finally:
         go_on.set()
 
