@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -289,21 +290,23 @@ class App:
                 raise KindlingError(f"The app {self.name!r} is closed. Compose a new one.")
             if self._started:
                 return
+            begun: list[str] = []
             try:
-                self.host.call_in_order("kindling_start", app=self)
+                for name in self.features:
+                    begun.append(name)
+                    self.host.call_one("kindling_start", name, app=self)
             except BaseException:
-                # Some may have opened something; what else goes wrong must not hide why the start failed.
-                self._stop_features(quietly=True)
+                self._take_back(begun)
                 raise
             self._started = True
 
-    def _stop_features(self, quietly: bool = False) -> None:
-        try:
-            self.host.call("kindling_stop", app=self)
-        except Exception:
-            if not quietly:
-                raise
-            logging.getLogger("kindling.app").exception("A feature that did not start could not be stopped.")
+    def _take_back(self, begun: Sequence[str]) -> None:
+        """Stop the features whose start was begun; what else goes wrong must not hide why one did not start."""
+        for name in reversed(begun):
+            try:
+                self.host.call_one("kindling_stop", name, app=self)
+            except Exception:
+                logging.getLogger("kindling.app").exception("The feature %r could not be stopped again.", name)
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice."""
@@ -313,7 +316,7 @@ class App:
             self._closed = True
             try:
                 if self._started:
-                    self._stop_features()
+                    self.host.call("kindling_stop", app=self)
             finally:
                 self.signals.close()
 
@@ -356,7 +359,7 @@ class App:
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         cancelled = cancelled or threading.Event()
-        with self._cancellation.reaching(cancelled):
+        with self.cancelling(cancelled):
             like = RunInfo("", "", selection=tuple(selection), wait=wait, cancelled=cancelled)
             pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
             if resume is not None:
@@ -374,6 +377,10 @@ class App:
                 like=like,
                 pinned_versions=resume.pinned_versions if resume is not None else None,
             )
+
+    def cancelling(self, event: threading.Event) -> AbstractContextManager[None]:
+        """Have ``cancel`` set an event while the block lasts, such as that of a run which has still to be prepared."""
+        return self._cancellation.reaching(event)
 
     def cancel(self) -> None:
         """End the runs that are under way: nothing new starts, running pipes are told to stop, and the runs fail.

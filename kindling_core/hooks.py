@@ -69,7 +69,7 @@ def kindling_start(app: App) -> None:
 
 @hookspec
 def kindling_stop(app: App) -> None:
-    """Called when the App closes, in the opposite order. Release what you opened; always called."""
+    """Called in the opposite order when the App closes, or when it could not start. Release what you opened."""
 
 
 @hookspec

@@ -148,11 +148,10 @@ class PluginHost:
         """Call a hook and return its results in the order of the features (pluggy calls the last one first)."""
         return list(reversed(self.call(hook, **arguments)))
 
-    def call_in_order(self, hook: str, **arguments: Any) -> None:
-        """Call a hook feature by feature, required features first."""
-        for name in self.features:
-            others = [plugin for other, plugin in self.manager.list_name_plugin() if other != name]
-            self._call(hook, self.manager.subset_hook_caller(hook, others), arguments)
+    def call_one(self, hook: str, feature: str, **arguments: Any) -> Any:
+        """Call a hook of one feature alone."""
+        others = [plugin for name, plugin in self.manager.list_name_plugin() if name != feature]
+        return self._call(hook, self.manager.subset_hook_caller(hook, others), arguments)
 
     def call(self, hook: str, **arguments: Any) -> Any:
         """Call a hook; the feature that was started last answers first.

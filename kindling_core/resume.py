@@ -107,7 +107,9 @@ def resume_run(
         PlanError: see ``resumable``.
         RunFailed: pipes failed again.
     """
-    app.start()
-    store = app.service(StateStore)  # type: ignore[type-abstract]
-    start = resumable(app, store, run_id, force=force)
-    return app.run(wait=wait, resume=start, cancelled=cancelled)
+    cancelled = cancelled or threading.Event()
+    with app.cancelling(cancelled):
+        app.start()
+        store = app.service(StateStore)  # type: ignore[type-abstract]
+        start = resumable(app, store, run_id, force=force)
+        return app.run(wait=wait, resume=start, cancelled=cancelled)

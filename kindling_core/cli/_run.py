@@ -94,6 +94,8 @@ def run_and_report(
                 report = start(cancelled)
             except RunFailed as error:
                 failure, report = error, error.report
+        # From here on a first Ctrl-C ends the program: there is no run that could be told to stop.
+        cancelled.set()
         # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
         context.emit(report.to_dict(), lambda console: _print_report(console, report))
         if picture is not None:

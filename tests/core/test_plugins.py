@@ -64,7 +64,8 @@ def available() -> dict[str, Feature]:
 def test_required_features_start_first_whatever_the_job_order(available: dict[str, Feature]) -> None:
     host = PluginHost.compose(["dependent", "base"], available)
     started: list[str] = []
-    host.call_in_order("kindling_start", app=started)
+    for name in host.features:
+        host.call_one("kindling_start", name, app=started)
     assert list(host.features) == started == ["base", "dependent"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,40 @@ def test_what_was_pinned_is_forgotten_with_the_run(tmp_path: Path) -> None:
         gc.collect()
         [plugin] = [plugin for plugin in app.host.manager.get_plugins() if hasattr(plugin, "_pinned")]
         assert plugin._pinned._values == {}
+
+
+def test_a_run_that_waited_for_another_reads_what_that_one_left(tmp_path: Path) -> None:
+    inside, go_on, reports = threading.Event(), threading.Event(), []
+
+    def composed(hold: bool) -> App:
+        entities, pipes = Entities(), Pipes()
+        for name in ("in", "out"):
+            entities.entity(f"t.{name}")
+
+        @pipes.pipe("out", inputs={"frame": "t.in"}, output="t.out")
+        def out(frame: Any) -> Any:
+            if hold:
+                inside.set()
+                go_on.wait(30)
+            return frame
+
+        config = {"entities": {"root": str(tmp_path / "lake")}, "state": {"poll_seconds": 0.05}}
+        app = App(["entities", "state"], config, name="job", base_dir=tmp_path, environ={})
+        app.mount(entities, pipes)
+        return app
+
+    with composed(True) as one, composed(False) as other:
+        one.service(EntityStore).write_to_entity("t.in", pa.table({"n": [0]}))
+        first = threading.Thread(target=lambda: reports.append(one.run()))
+        first.start()
+        assert inside.wait(30)
+        second = threading.Thread(target=lambda: reports.append(other.run(wait=True)))
+        second.start()
+        threading.Event().wait(0.3)
+        # Committed while the second run waits.
+        one.service(EntityStore).write_to_entity("t.in", pa.table({"n": [1]}))
+        go_on.set()
+        first.join(30)
+        second.join(30)
+        assert rows(other, "t.out") == [1]
+    assert [report.pipe("out").versions_read for report in reports] == [{"t.in": 0}, {"t.in": 1}]

@@ -54,7 +54,7 @@ class EntitiesPlugin:
     def __init__(self) -> None:
         self._manager = DataEntityManager()
         self._views = Views()
-        self._pinned: PerRun[int] = PerRun()
+        self._pinned: PerRun[Mapping[str, int]] = PerRun()
         self._written: PerRun[int] = PerRun()
         self._cache = ReadCache()
         self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
@@ -132,8 +132,8 @@ class EntitiesPlugin:
         if self._store is None:
             return
         self._cache.begin(plan, run)
-        for name, version in plan.pinned_versions.items():
-            self._pinned.keep(run, name, version)
+        # Looked into at each read: others may add to it until the run begins.
+        self._pinned.keep(run, "", plan.pinned_versions)
         made = {pipe.output_entity_id for pipe in plan.pipes.values()}
         read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
         pinned = [
@@ -149,7 +149,6 @@ class EntitiesPlugin:
         for name, newest in self._store.get_entity_versions(pinned).items():
             # One that cannot be told is left to its reader, whose error has the pipe to it.
             if isinstance(newest, int):
-                self._pinned.keep(run, name, newest)
                 plan.pinned_versions[name] = newest
 
     @hookimpl
@@ -189,7 +188,7 @@ class EntitiesPlugin:
         if self._store is None or request.entity_id not in self._manager:
             return None
         if request.version is None:
-            request.version = self._pinned.get(request.run, request.entity_id)
+            request.version = (self._pinned.get(request.run, "") or {}).get(request.entity_id)
         if request.entity_id in self._views and request.version is None and request.start_version is None:
             frame = self._views.returned.get(request.run, request.entity_id)
             if frame is not None:
@@ -252,12 +251,14 @@ class EntitiesPlugin:
 
         with guarded(request.value, request.fence) as value:
             commit = self._store.write(request.entity_id, value, request.mode, transaction)
-        if commit.version is not None:
-            self._written.keep(request.run, request.entity_id, commit.version)
+        # Of a write that had happened before, the newest version may be somebody else's.
+        version = None if commit.skipped else commit.version
+        if version is not None:
+            self._written.keep(request.run, request.entity_id, version)
         details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
         note = "written before, so nothing was written" if commit.skipped else summary(commit.expectations)
         durable = self._manager.get_entity_definition(request.entity_id).provider != "memory"
-        return WriteResult(_rows(commit), commit.version, note, details, durable)
+        return WriteResult(_rows(commit), version, note, details, durable)
 
     def _warn_of_overflow(self, request: WriteRequest) -> None:
         find = getattr(self._store.engine, "overflows", None) if self._store is not None else None

@@ -103,8 +103,9 @@ def show(context: CommandContext, run_id: str) -> None:
     """Show one run: its pipes, their attempts, rows, versions and errors. The beginning of an id is enough."""
     store = _store(context)
     record = find_run(store, context.app().name, run_id)
-    attempts = _attempts(store, record)
-    data = {**_data(store, record), "attempts": [asdict(attempt) for attempt in attempts]}
+    shown = _data(store, record)
+    attempts = _attempts(store, record, shown["status"])
+    data = {**shown, "attempts": [asdict(attempt) for attempt in attempts]}
 
     def render(console: Console) -> None:
         for key in ("run_id", "job", "status", "mode", "started_at", "duration_seconds", "resumes", "job_hash"):
@@ -123,34 +124,33 @@ def show(context: CommandContext, run_id: str) -> None:
     context.emit(data, render)
 
 
-def _attempts(store: StateStore, record: RunRecord) -> list[AttemptRecord]:
+def _attempts(store: StateStore, record: RunRecord, status: str) -> list[AttemptRecord]:
     """The attempts of a run; of one that died, with what is exactly known: what it had marked as succeeded."""
-    attempts = store.attempts(record.start.run_id)
-    if _status(store, record) != "died":
+    run_id = record.start.run_id
+    attempts = store.attempts(run_id)
+    if status != "died":
         return attempts
-    done = {
-        pipe_id: one
-        for pipe_id, one in store.succeeded(record.start.root_run_id).items()
-        if one.run_id == record.start.run_id
-    }
-    told = []
-    for attempt in attempts:
-        if attempt.status == "running":
-            mark = done.get(attempt.pipe_id)
-            version = mark.version_written if mark is not None else None
-            attempt = replace(attempt, status="succeeded" if mark else "died", version_written=version)
-        told.append(attempt)
-    known = {attempt.pipe_id for attempt in told}
-    missing = [pipe_id for pipe_id in done if pipe_id not in known]
-    return told + [
-        AttemptRecord(record.start.run_id, pipe_id, 1, "succeeded", version_written=done[pipe_id].version_written)
-        for pipe_id in missing
-    ]
+    marks = {name: one for name, one in store.succeeded(record.start.root_run_id).items() if one.run_id == run_id}
+    last: dict[str, AttemptRecord] = {}
+    told = [replace(one, status="died") if one.status == "running" else one for one in attempts]
+    for one in told:
+        last[one.pipe_id] = max(one, last.get(one.pipe_id, one), key=lambda each: each.attempt)
+    for pipe_id, mark in marks.items():
+        known = last.get(pipe_id)
+        if known is not None and known.status == "succeeded":
+            continue
+        if known is not None and known.status == "died":
+            told[told.index(known)] = replace(known, status="succeeded", version_written=mark.version_written)
+        else:
+            number = known.attempt + 1 if known is not None else 1
+            told.append(AttemptRecord(run_id, pipe_id, number, "succeeded", version_written=mark.version_written))
+    return told
 
 
 def _attempt_row(attempt: AttemptRecord) -> list[object]:
     told = f"{attempt.error_type}: {attempt.error}" if attempt.error_type else attempt.reason or ""
-    wrote = f"{attempt.output_entity_id}@v{attempt.version_written}" if attempt.version_written is not None else ""
+    version = attempt.version_written
+    wrote = "" if version is None else f"{attempt.output_entity_id or ''}@v{version}"
     return [
         attempt.pipe_id,
         attempt.attempt or "",
@@ -173,7 +173,8 @@ def compare(context: CommandContext, first: str, second: str) -> None:
     """Compare two runs pipe by pipe: how they ended, how long they took, what they wrote."""
     store = _store(context)
     records = [find_run(store, context.app().name, run_id) for run_id in (first, second)]
-    ends = [_last(_attempts(store, record)) for record in records]
+    told = [_data(store, record) for record in records]
+    ends = [_last(_attempts(store, record, one["status"])) for record, one in zip(records, told, strict=True)]
     pipes: list[dict[str, Any]] = []
     for pipe_id in dict.fromkeys([*ends[0], *ends[1]]):
         one, other = ends[0].get(pipe_id), ends[1].get(pipe_id)
@@ -191,12 +192,12 @@ def compare(context: CommandContext, first: str, second: str) -> None:
                 "changed": start[0] != start[1],
             }
         )
-    data = {"runs": [_data(store, record) for record in records], "pipes": pipes}
+    data = {"runs": told, "pipes": pipes}
 
     def render(console: Console) -> None:
-        for name, record, told in zip("AB", records, data["runs"], strict=True):
+        for name, one in zip("AB", data["runs"], strict=True):
             console.print(
-                f"{name}: {record.start.run_id}  {told['status']}  {_seconds(told['duration_seconds'])} s", markup=False
+                f"{name}: {one['run_id']}  {one['status']}  {_seconds(one['duration_seconds'])} s", markup=False
             )
         context.table(
             ["pipe", "status A", "status B", "seconds A", "seconds B", "B / A", "rows A", "rows B", "code"],

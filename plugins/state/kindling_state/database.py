@@ -52,10 +52,15 @@ class Database:
         """Return why nothing can be written, None if nothing is known against it; changes nothing."""
         if self.url.get_backend_name() != "sqlite" or not self.url.database:
             return None
-        place = Path(self.url.database)
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return None if os.access(place, os.W_OK) else f"{place} cannot be written."
+        file = Path(self.url.database)
+        folder = file.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        # A log is kept beside the file, so that both have to be writable.
+        for place in (file, folder):
+            if place.exists() and not os.access(place, os.W_OK):
+                return f"{place} cannot be written."
+        return None
 
     def close(self) -> None:
         """Release the connections; they are opened again by the next use."""
@@ -119,6 +124,11 @@ class Database:
             return None
         return found.st_dev, found.st_ino
 
+    def forget_if_replaced(self) -> None:
+        """Begin anew with the file that is there now, before somebody relies on the one that was."""
+        if self._migrated and self._found_file() != self._file:
+            self.close()
+
     def _check_file(self) -> None:
         """Refuse to write what nobody would find: SQLite goes on with a file that was removed under it."""
         if self._found_file() != self._file:
@@ -169,7 +179,7 @@ class Database:
 
     def _how_to_connect(self) -> dict[str, Any]:
         database = self.url.database or ""
-        if not os.path.exists(database) or os.access(database, os.W_OK):
+        if not os.path.exists(database) or not os.statvfs(database).f_flag & os.ST_RDONLY:
             return {"connect_args": {"timeout": BUSY_SECONDS}}
         # Readers of a write-ahead log write beside it, too; what lies where nobody can write does not change.
         uri = f"file:{quote(os.path.abspath(database))}?mode=ro&immutable=1"

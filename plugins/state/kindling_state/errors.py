@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kindling_core.errors import PlanError
 from kindling_core.state import StateError
 
@@ -12,3 +14,5 @@ class LeaseHeld(PlanError):
 
 class LeaseLost(StateError):
     """The lease of a run expired or was taken while it ran; it may not write any more."""
+
+    ends_run: ClassVar[bool] = True

@@ -7,27 +7,44 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from kindling_core.signals import SignalProvider
-from kindling_core.state import AttemptRecord, RunEnd, StateError, StateStore
+from kindling_core.state import AttemptRecord, RunEnd, StateStore
 
 _log = logging.getLogger("kindling.state")
 
 FLUSH_SECONDS = 0.5
-# A run waits so long for its history at its end; one that is cancelled has little time left.
+# A run waits so long for its history at its end; one that was told to end has little time left.
 PATIENCE_SECONDS = 30.0
-CANCELLED_SECONDS = 0.5
+STOPPED_SECONDS = 0.5
 # What cannot be written is kept for later up to this; the oldest goes first.
 MOST_KEPT = 100_000
 
 
 class History:
-    """Collects what runs tell and has it written in batches; safe on any thread."""
+    """Collects what runs tell and has it written in batches; safe on any thread.
 
-    def __init__(self, store: StateStore) -> None:
+    Args:
+        is_stopped: tells of a run id whether the run was told to end, and has no time to wait.
+    """
+
+    SIGNALS = (
+        "before_run",
+        "after_run",
+        "run_failed",
+        "before_pipe",
+        "after_pipe",
+        "pipe_retrying",
+        "pipe_failed",
+        "pipe_skipped",
+    )
+
+    def __init__(self, store: StateStore, is_stopped: Callable[[str], bool] = lambda run_id: False) -> None:
         self._store = store
+        self._is_stopped = is_stopped
         self._changed = threading.Condition()
         self._attempts: list[AttemptRecord] = []
         self._ends: list[RunEnd] = []
@@ -40,16 +57,7 @@ class History:
 
     def listen(self, signals: SignalProvider) -> None:
         """Connect to the signals of an App."""
-        for name in (
-            "before_run",
-            "after_run",
-            "run_failed",
-            "before_pipe",
-            "after_pipe",
-            "pipe_retrying",
-            "pipe_failed",
-            "pipe_skipped",
-        ):
+        for name in self.SIGNALS:
             signal = signals.get_signal(f"datapipes.{name}") or signals.create_signal(f"datapipes.{name}")
             signal.connect(getattr(self, name))
 
@@ -110,7 +118,7 @@ class History:
                     **told,
                 )
             )
-        self.flush(CANCELLED_SECONDS if status == "cancelled" else PATIENCE_SECONDS)
+        self.flush(STOPPED_SECONDS if self._is_stopped(run_id) else PATIENCE_SECONDS)
 
     def _ended(self, run_id: str, pipe_id: str, status: str, fields: dict[str, Any], **told: Any) -> None:
         if status != "retried":
@@ -128,6 +136,8 @@ class History:
         with self._changed:
             self._attempts.append(record)
             self._begin()
+            if len(self._attempts) == 1:
+                self._changed.notify_all()
 
     def _begin(self) -> None:
         """Have a thread that writes; the lock is held."""
@@ -148,10 +158,14 @@ class History:
                 self._late = True
                 self._warn("it takes long to be written, and is not waited for")
 
-    def close(self) -> None:
+    def close(self, signals: SignalProvider | None = None) -> None:
         """Write what is left and end the thread; what was too late for its run is not waited for long again."""
+        for name in self.SIGNALS if signals is not None else ():
+            signal = signals.get_signal(f"datapipes.{name}") if signals is not None else None
+            if signal is not None:
+                signal.disconnect(getattr(self, name))
         if self._thread is not None:
-            self.flush(CANCELLED_SECONDS if self._late else PATIENCE_SECONDS)
+            self.flush(STOPPED_SECONDS if self._late else PATIENCE_SECONDS)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -161,11 +175,13 @@ class History:
     def _write_on(self) -> None:
         while True:
             with self._changed:
+                # A pipe's start is told soon, but not each by itself; with nothing to tell nobody wakes up.
+                self._changed.wait_for(lambda: self._attempts or self._ends or self._asked > self._done or self._closed)
                 self._changed.wait_for(lambda: self._asked > self._done or self._closed, FLUSH_SECONDS)
                 asked, closed = self._asked, self._closed
                 attempts, self._attempts = self._attempts, []
                 ends, self._ends = self._ends, []
-            self._write(attempts, ends)
+            self._write(_newest(attempts), ends)
             with self._changed:
                 self._done = asked
                 self._changed.notify_all()
@@ -177,18 +193,33 @@ class History:
         if not attempts and not ends:
             return
         try:
-            self._store.record(_newest(attempts), ends)
-        except StateError as error:
+            self._store.record(attempts, ends)
+        except Exception as error:  # noqa: BLE001 - whatever a record holds, the thread has to go on
             self._warn(str(error))
+        else:
+            return
+        try:
+            # Of a run whose pipes cannot be written it is known at least how it ended.
+            self._store.record([], ends)
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.debug("Nothing can be written now, and is tried again: %s", error)
             with self._changed:
                 self._attempts = [*attempts, *self._attempts][-MOST_KEPT:]
+                self._ends = [*ends, *self._ends][-MOST_KEPT:]
+            return
+        refused: list[tuple[AttemptRecord, Exception]] = []
+        for attempt in attempts:
             try:
-                # Of a run whose pipes cannot be written it is known at least how it ended.
-                self._store.record([], ends)
-            except StateError as again:
-                _log.debug("How runs ended is not written either, and is tried again: %s", again)
-                with self._changed:
-                    self._ends = [*ends, *self._ends][-MOST_KEPT:]
+                self._store.record([attempt])
+            except Exception as error:  # noqa: BLE001 - as above
+                refused.append((attempt, error))
+        if len(refused) == len(attempts):
+            with self._changed:
+                self._attempts = [*attempts, *self._attempts][-MOST_KEPT:]
+            return
+        # The store takes others, so that it is these that it does not take.
+        for attempt, why in refused:
+            _log.warning("The attempt %d at pipe %r is not in history: %s", attempt.attempt, attempt.pipe_id, why)
 
     def _warn(self, problem: str) -> None:
         if not self._warned:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import weakref
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class StatePlugin:
         self._history: History | None = None
         self._holds: dict[str, Hold] = {}
         self._done: dict[str, dict[str, Success]] = {}
+        self._runs: weakref.WeakValueDictionary[str, RunInfo] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     @hookimpl
@@ -58,13 +60,13 @@ class StatePlugin:
         self._app = app
         store = self.store(app)
         app.provide(StateStore, store)  # type: ignore[type-abstract]
-        self._history = History(store)
+        self._history = History(store, self._is_stopped)
         self._history.listen(app.signals)
 
     @hookimpl
     def kindling_stop(self, app: App) -> None:
         if self._history is not None:
-            self._history.close()
+            self._history.close(app.signals)
         if self._store is not None:
             self._store.close()
 
@@ -89,12 +91,8 @@ class StatePlugin:
             _log.warning("Pipes are planned without the durations of earlier runs: %s", error)
             return {}
 
-    @hookimpl(tryfirst=True)
-    def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
+    def _pin_what_is_written(self, plan: ExecutionPlan, done: Mapping[str, Success]) -> None:
         """Have a resumed run read what the run that it continues has written, whoever wrote there since."""
-        if run.resumes is None or self._store is None:
-            return
-        done = self._done[run.run_id] = self._store.succeeded(run.root_run_id)
         makers: dict[str, list[str]] = {}
         for pipe_id, pipe in plan.pipes.items():
             if pipe.output_entity_id is not None:
@@ -121,8 +119,19 @@ class StatePlugin:
         process = this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
         hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, run.cancelled.set)
-        self._take(hold, run, settings.poll_seconds)
+        if not self._holds:
+            store.database.forget_if_replaced()
+        waited = self._take(hold, run, settings.poll_seconds)
         self._holds[run.run_id] = hold
+        self._runs[run.run_id] = run
+        if run.resumes is not None:
+            # Asked for only now: whoever was in the way may have been the one to finish the run.
+            done = self._done[run.run_id] = store.succeeded(run.root_run_id)
+            self._pin_what_is_written(plan, done)
+        elif waited:
+            # What the run reads is fixed at its start, which is now.
+            plan.pinned_versions.clear()
+            app.host.call("kindling_plan", plan=plan, run=run)
         store.begin_run(
             RunStart(
                 run.run_id,
@@ -143,7 +152,8 @@ class StatePlugin:
         )
         hold.keep()
 
-    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> None:
+    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> bool:
+        """Take the leases of a run; return whether they had to be waited for."""
         told = False
         while held := hold.take():
             if not run.wait:
@@ -153,6 +163,7 @@ class StatePlugin:
                 _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
             if run.cancelled.wait(poll_seconds):
                 raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
+        return told
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
@@ -166,7 +177,12 @@ class StatePlugin:
                 hold.check()
         finally:
             # Whoever cancels is not kept waiting for a database that does not answer.
-            hold.release(RELEASE_SECONDS if run.cancelled.is_set() else None)
+            hold.release(RELEASE_SECONDS if self._is_stopped(run.run_id) else None)
+
+    def _is_stopped(self, run_id: str) -> bool:
+        """Whether a run was told to end, so that nobody has time for it."""
+        run = self._runs.get(run_id)
+        return run is not None and run.cancelled.is_set()
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:

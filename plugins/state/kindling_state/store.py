@@ -284,7 +284,7 @@ class SqlStateStore:
     def expected_seconds(self, job: str, pipe_ids: Collection[str], of_last: int = 5) -> dict[str, float]:
         known = self._newest_seconds(job, pipe_ids, of_last, of_last * 4)
         rare = [pipe_id for pipe_id in pipe_ids if pipe_id not in known]
-        if rare and known:
+        if rare:
             # Pipes that the newest runs left out; of so many runs at most, or the query would grow with the job's age.
             known |= self._newest_seconds(job, rare, of_last, of_last * 100)
         return {pipe_id: statistics.median(seconds) for pipe_id, seconds in known.items()}
