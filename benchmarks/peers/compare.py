@@ -25,14 +25,17 @@ ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
 WRITES = ("new", "overwrite", "append")
 HAS_NO = {("pipelines", "append")}
 NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
-DELTA = ("hand", "kindling", "pipelines", "spark_kindling")
+DELTA = ("hand", "kindling", "pipelines", "spark_kindling", "hand_35")
 # Cases that share the environment of another.
 ENVIRONMENT_OF = {
     "kindling_given": "kindling",
     "spark_kindling_graph": "spark_kindling",
     "hand": "kindling",
     "pipelines": "kindling",
+    "hand_35": "spark_kindling",
 }
+# Cases that run the script of another.
+SCRIPT_OF = {"hand_35": "hand"}
 NAMES = {
     "kindling": "Kindling",
     "kindling_given": "Kindling, given order",
@@ -42,6 +45,7 @@ NAMES = {
     "spark_kindling": "spark-kindling, given order",
     "spark_kindling_graph": "spark-kindling",
     "hand": "PySpark by hand",
+    "hand_35": "the same on spark-kindling's Spark:",
     "pipelines": "Spark Declarative Pipelines",
 }
 
@@ -96,7 +100,7 @@ def compare(
                 # What is slow, or fails, is not repeated.
                 if any(one.get("seconds", limit) > once for one in found[peer]):
                     continue
-                script = f"{'case' if part == 'noop' else 'delta'}_{peer}.py"
+                script = f"{'case' if part == 'noop' else 'delta'}_{SCRIPT_OF.get(peer, peer)}.py"
                 found[peer].append(measured(ENVIRONMENT_OF.get(peer, peer), script, arguments, limit))
                 print(*arguments, peer, found[peer][-1], file=sys.stderr, flush=True)
         rows += [row(case, peer, runs) for peer, runs in found.items()]

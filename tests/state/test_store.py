@@ -169,6 +169,7 @@ def test_leases_that_come_and_go_are_never_held_twice(store: SqlStateStore) -> N
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.003)
             with lock:
                 inside[0] -= 1
             store.release(mine, f"o{index}")
