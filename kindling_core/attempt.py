@@ -31,6 +31,7 @@ class Attempt:
 
     Attributes:
         number: from 1.
+        allowed_seconds: its time limit, if it has one; ``deadline`` is when that ends.
         fence: stands before its commits.
         limit: why it has to end, once it has to.
         settled: it has ended, and its ending counts.
@@ -41,6 +42,7 @@ class Attempt:
 
     pipe_id: str
     number: int
+    allowed_seconds: float = 0.0
     deadline: float | None = None
     fence: Fence = field(default_factory=Fence)
     limit: BaseException | None = None

@@ -211,9 +211,13 @@ class Dispatcher:
                 due.append(lambda attempt=attempt: self._interrupt(attempt))  # type: ignore[misc]
             elif now < attempt.overdue:
                 next_event = min(next_event, attempt.overdue)
-            elif attempt.fence.give_up() or (self._stopping is not None and now >= attempt.overdue + LAST_SECONDS):
+            elif attempt.fence.give_up() or now >= attempt.overdue + self._patience(attempt):
                 due.append(lambda attempt=attempt: self._abandon(attempt))  # type: ignore[misc]
         return next_event
+
+    def _patience(self, attempt: Attempt) -> float:
+        """How long a commit that is under way is waited for once the grace is over: as long again as was allowed."""
+        return LAST_SECONDS if self._stopping is not None else max(self._grace, attempt.allowed_seconds)
 
     def _stop_all(self, reason: BaseException | None, *, at_once: bool = False) -> None:
         """Let nothing new start and tell what runs to stop.
@@ -353,7 +357,7 @@ class Dispatcher:
             if number > 1 or seconds is not None:
                 self._numbers[pipe_id] = number
                 if seconds is not None:
-                    attempt.deadline = self._clock.now() + seconds
+                    attempt.allowed_seconds, attempt.deadline = seconds, self._clock.now() + seconds
             self._running[pipe_id] = attempt
             self._last_taken = monotonic()
             return attempt

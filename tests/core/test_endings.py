@@ -382,6 +382,23 @@ def test_a_receiver_that_hangs_does_not_keep_a_cancelled_run_from_ending(signal:
         go_on.set()
 
 
+def test_a_commit_that_hangs_is_waited_for_as_long_again_as_the_pipe_was_allowed() -> None:
+    go_on = threading.Event()
+    job = Job(
+        pipe("a", [], timeout_seconds=0.3),
+        pipe("b"),
+        io=lambda *_: RunIO(None, lambda entity_id, value, one: one.pipe_id == "b" or go_on.wait(PATIENCE_SECONDS)),
+        grace_seconds=0.1,
+    )
+    try:
+        report = job.run()
+    finally:
+        go_on.set()
+    assert job.statuses == {"a": "failed", "b": "succeeded"}
+    assert report.pipe("a").abandoned
+    assert "left behind while it wrote, so look what it wrote" in report.pipe("a").error
+
+
 # Wrong use
 
 
