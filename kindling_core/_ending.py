@@ -28,7 +28,6 @@ class RunEnding:
     Args:
         emit: as ``SignalEmitter.emit``.
         release: has the features release what they hold; returns what went wrong with that.
-        told: returns an error's text without secrets.
     """
 
     def __init__(
@@ -37,13 +36,11 @@ class RunEnding:
         work: PipeWork,
         emit: Callable[..., Any],
         release: Callable[[RunInfo, RunReport], BaseException | None],
-        told: Callable[[BaseException | None], str],
     ) -> None:
         self._run = run
         self._work = work
         self._emit = emit
         self._release = release
-        self._text = told
 
     def finish(self, error: BaseException | None) -> RunReport:
         """End what is open, tell, and return the report.
@@ -80,7 +77,7 @@ class RunEnding:
         """Return the status of a run, and why its open pipes did not run."""
         run, failed = self._run, self._run.failed(but=_STOPPED)
         if isinstance(error, RunTimeout):
-            return "failed", self._text(error)
+            return "failed", self._work.told(error)
         incomplete = bool(run.open_pipes() or set(run.failed()) - set(failed))
         if isinstance(error, KeyboardInterrupt) or (run.stopped_by is not None and incomplete):
             return "cancelled", "cancelled"
@@ -130,7 +127,7 @@ class RunEnding:
                 message += f" ({many}; also {'; '.join(told_of_pipes[1:])})"
             error = report.exceptions.get(first, error)
         else:
-            told, kind = self._text(error), type(error).__name__
+            told, kind = self._work.told(error), type(error).__name__
             message = f"The run failed: {kind}: {told}"
             if failed:
                 message += f" ({many}: {'; '.join(told_of_pipes)})"

@@ -192,7 +192,7 @@ class DataPipesExecuter(SignalEmitter):
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
             failure = error
-        return RunEnding(run, work, self.emit, self._release, self._told).finish(failure)
+        return RunEnding(run, work, self.emit, self._release).finish(failure)
 
     # Planning
 

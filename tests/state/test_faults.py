@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sqlite3
 import subprocess
@@ -25,23 +24,6 @@ from tests.state.test_runs import KINDLING, PATIENCE_SECONDS, Shop, job_of, step
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
-
-
-def hanging(shop: Shop) -> subprocess.Popen[str]:
-    """Start a run, and come back once its second pipe hangs."""
-    process = subprocess.Popen(
-        [KINDLING, "run"],
-        cwd=shop.folder,
-        env={**os.environ, "WHAT": "hang", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "hanging" in line:
-            return process
-    raise AssertionError("the run ended before its second pipe")
 
 
 # The file goes
@@ -92,7 +74,7 @@ def test_a_cancelled_run_does_not_wait_for_a_state_that_does_not_answer(tmp_path
 
 
 def test_history_is_written_while_a_long_pipe_runs_and_of_a_killed_run_says_what_is_known(shop: Shop) -> None:
-    process = hanging(shop)
+    process = shop.hanging()
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

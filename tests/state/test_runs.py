@@ -386,6 +386,22 @@ class Shop:
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def hanging(self) -> subprocess.Popen[str]:
+        """Start a run, and come back once its second pipe hangs."""
+        process = subprocess.Popen(
+            [KINDLING, "run"],
+            cwd=self.folder,
+            env={**os.environ, "WHAT": "hang", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "hanging" in line:
+                return process
+        raise AssertionError("the run ended before its second pipe")
+
     def data(self, *arguments: str) -> Any:
         done = subprocess.run(
             [KINDLING, *arguments, "--json"], cwd=self.folder, capture_output=True, text=True, check=True
@@ -434,20 +450,7 @@ def test_a_run_that_is_killed_between_a_commit_and_its_mark_writes_it_once(shop:
 
 
 def test_the_same_job_twice_at_once_is_refused_and_a_signal_ends_a_hanging_pipe_in_time(shop: Shop) -> None:
-    process = subprocess.Popen(
-        [KINDLING, "run"],
-        cwd=shop.folder,
-        env={**os.environ, "WHAT": "hang", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if "hanging" in line:
-            break
+    process = shop.hanging()
     told = shop.call("run", status=2)
     assert "job:shop is held by job shop, run " in told
     assert "Wait with --wait" in told
