@@ -14,6 +14,8 @@ from kindling_entities import ConflictError
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.protocols import Table, Transaction
 
+PATIENCE_SECONDS = 120
+
 
 def test_a_race_that_is_always_lost_ends_in_a_conflict_error_after_the_allowed_attempts(tmp_path: Path) -> None:
     table, waits = Table("test.t", str(tmp_path / "t")), []
@@ -36,6 +38,45 @@ def test_a_race_that_is_always_lost_ends_in_a_conflict_error_after_the_allowed_a
         assert waits[1] > waits[0] > 0
     assert 2 not in loser.to_reader(loser.read(table)).read_all()["k"].to_pylist()
     loser.stop()
+
+
+def test_queries_that_keep_all_cores_busy_keep_the_server_from_nothing() -> None:
+    # In a process that can be ended: a server that answers nobody could not be stopped here either.
+    program = textwrap.dedent("""
+        import os, queue, threading, time
+        from kindling_entities.engines.embedded import EmbeddedEngine
+
+        # Minutes of work each, without a pause in it.
+        endless = "select sum((a.id * b.id) % 7) as n from range(1000000) a cross join range(100000000) b"
+        left = {f"query-{number}" for number in range(2 * os.cpu_count() + 2)}
+        engine, ended = EmbeddedEngine(), queue.Queue()
+        engine.start()
+        before = time.process_time()
+
+        def compute(label):
+            engine.activate()
+            engine.label(label)
+            try:
+                engine.session.sql(endless).collect()
+            except Exception:
+                ended.put(label)
+
+        for label in left:
+            threading.Thread(target=compute, args=(label,), daemon=True).start()
+        while time.process_time() < before + len(left):
+            time.sleep(0.05)
+        engine.activate()
+        print("answered", engine.session.sql("select 1 as n").collect()[0]["n"], flush=True)
+        while left:
+            # One whose query had not reached the server is interrupted in the next round.
+            for label in left:
+                engine.interrupt(label)
+            left.discard(ended.get())
+        engine.stop()
+        print("interrupted", flush=True)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.stdout.split() == ["answered", "1", "interrupted"], done.stderr
 
 
 def test_two_processes_that_make_one_table_both_commit(tmp_path: Path) -> None:

@@ -31,6 +31,26 @@ def _keeping_interrupts() -> Iterator[None]:
             put(signal.SIGINT, handler)
 
 
+@contextmanager
+def _enough_threads() -> Iterator[None]:
+    """Give Sail's runtime more threads than queries can keep busy, unless somebody has chosen their number.
+
+    By default there is one for each core. A query that computes without a pause keeps that many, and then the server
+    answers nobody: no other query starts, and the one that computes cannot be interrupted. Idle threads cost nothing
+    that can be measured.
+    """
+    name = "TOKIO_WORKER_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(8 * (os.cpu_count() or 1) + 32)
+    try:
+        yield
+    finally:
+        # Not for the other runtimes of this process, or those of its children.
+        del os.environ[name]
+
+
 class SailServer:
     """A Spark Connect server in this process, on a free port of the loopback interface."""
 
@@ -53,7 +73,7 @@ class SailServer:
         from pysail.spark import SparkConnectServer
         from pyspark.sql.connect.session import SparkSession
 
-        with _keeping_interrupts():
+        with _keeping_interrupts(), _enough_threads():
             server = SparkConnectServer("127.0.0.1", 0)
             server.start(background=True)
             host, port = server.listening_address
