@@ -55,7 +55,7 @@ def seconds_to_plan(size: int, shape: Shape, repeats: int) -> float:
     registry = registry_of(size, shape)
     executer = DataPipesExecuter(registry)
     ids = registry.get_pipe_ids()
-    executer.plan(ids[:1])  # imports networkx, which is no part of planning
+    executer.plan(ids[:1])  # what is imported when the first is planned is no part of it
     best = float("inf")
     for _ in range(repeats):
         gc.collect()

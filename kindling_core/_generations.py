@@ -28,7 +28,7 @@ class GenerationTracker:
         self._place = {pipe_id: index for index, ids in enumerate(plan.generations) for pipe_id in ids}
         self._open = [len(ids) for ids in plan.generations]
         self._operations: list[str | None] = [None] * len(plan.generations)
-        self._results: list[dict[str, bool]] = [{} for _ in plan.generations]
+        self._results: dict[int, dict[str, bool]] = {}
         self._told = [False] * len(plan.generations)
         self._awaited: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
@@ -74,10 +74,10 @@ class GenerationTracker:
         with self._lock:
             self._open[index] -= 1
             if succeeded is not None:
-                self._results[index][pipe_id] = succeeded
+                self._results.setdefault(index, {})[pipe_id] = succeeded
             if self._open[index] or self._operations[index] is None:
                 return
-        ended = self._results[index]
+            ended = self._results.pop(index, {})
         results = {one: ended[one] for one in self._generations[index] if one in ended}
         count = sum(results.values())
         self._emit(

@@ -169,7 +169,7 @@ class Run:
             started_seconds=started - self._clock if started is not None and attempts else None,
             attempts=attempts,
             generation=self._generation.get(pipe_id),
-            input_entity_ids=list(pipe.input_entity_ids),
+            input_entity_ids=tuple(pipe.input_entity_ids),
             output_entity_id=pipe.output_entity_id,
             version_written=written.version if written is not None else None,
             versions_read=self.versions_read.get(pipe_id, {}),

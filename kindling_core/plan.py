@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kindling_core.errors import PlanError
-from kindling_core.graph import ExecutionMode, generations_in_mode, producers_in
+from kindling_core.graph import ExecutionMode, Links, generations_in_mode, producers_in
 from kindling_core.payloads import PlanCreated
 from kindling_core.pipes import PipeMetadata
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from kindling_core.graph import Graph
 
 CACHE_LEVEL = "MEMORY_AND_DISK"
+
+
+class _GraphOnDemand:
+    """The attribute ``dependency_graph``: what is given as Links becomes a graph when somebody looks at it."""
+
+    def __get__(self, plan: Any, owner: type | None = None) -> Any:
+        if plan is None:
+            return None
+        graph = _given(plan)
+        if isinstance(graph, Links):
+            graph = graph.graph()
+            self.__set__(plan, graph)
+        return graph
+
+    def __set__(self, plan: Any, graph: Any) -> None:
+        vars(plan)["dependency_graph"] = graph
+
+
+def _given(plan: ExecutionPlan) -> Graph | Links | None:
+    """Return what the plan was made of, as it is."""
+    given: Graph | Links | None = vars(plan)["dependency_graph"]
+    return given
 
 
 @dataclass
@@ -40,7 +62,7 @@ class ExecutionPlan:
     max_parallelism: int
     mode: ExecutionMode
     cache_recommendations: dict[str, str] = field(default_factory=dict)
-    dependency_graph: Graph | None = None
+    dependency_graph: Graph | None = _GraphOnDemand()  # type: ignore[assignment]
     pipes: dict[str, PipeMetadata] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
     pinned_versions: dict[str, int] = field(default_factory=dict)
@@ -53,9 +75,15 @@ class ExecutionPlan:
         return list(self.pipes)
 
     @property
-    def producers(self) -> dict[str, list[str]]:
+    def has_graph(self) -> bool:
+        """Whether the pipes are ordered by what they read; else they run in the given order."""
+        return _given(self) is not None
+
+    @property
+    def producers(self) -> Mapping[str, tuple[str, ...]]:
         """Pipe id -> ids of the pipes of this run that it reads from; empty for a run without a graph."""
-        return producers_in(self.dependency_graph) if self.dependency_graph is not None else {}
+        given = _given(self)
+        return producers_in(given) if given is not None else {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain values that JSON can carry."""
@@ -77,7 +105,7 @@ class ExecutionPlan:
                     "generation": place.get(pipe_id),
                     "input_entity_ids": list(pipe.input_entity_ids),
                     "output_entity_id": pipe.output_entity_id,
-                    "depends_on": producers.get(pipe_id, []),
+                    "depends_on": list(producers.get(pipe_id, ())),
                     "tags": dict(pipe.tags),
                 }
                 for pipe_id, pipe in self.pipes.items()
@@ -117,7 +145,7 @@ class ExecutionStrategy(SignalEmitter):
         self.announce(plan, run_id)
         return plan
 
-    def arrange(self, graph: Graph, pipes: Sequence[PipeMetadata | str]) -> ExecutionPlan:
+    def arrange(self, graph: Graph | Links, pipes: Sequence[PipeMetadata | str]) -> ExecutionPlan:
         """Make the plan without telling anybody."""
         metadata = _metadata_by_id(graph, pipes)
         streaming = set(self.streaming_pipes(metadata))
@@ -129,7 +157,7 @@ class ExecutionStrategy(SignalEmitter):
             max_parallelism=max(map(len, generations), default=0),
             mode=self.mode,
             cache_recommendations=self._recommend(metadata, streaming),
-            dependency_graph=graph,
+            dependency_graph=graph,  # type: ignore[arg-type]
             pipes={pipe_id: metadata[pipe_id] for pipe_id in order if pipe_id in metadata},
             notes=_notes(order, producers_in(graph), metadata, streaming) if self._may_read_early(streaming) else [],
         )
@@ -212,12 +240,12 @@ def declared_streaming(pipes: Mapping[str, PipeMetadata]) -> list[str]:
     return [pipe_id for pipe_id, pipe in pipes.items() if pipe.mode == "streaming"]
 
 
-def _metadata_by_id(graph: Graph, pipes: Sequence[PipeMetadata | str]) -> dict[str, PipeMetadata]:
+def _metadata_by_id(graph: Graph | Links, pipes: Sequence[PipeMetadata | str]) -> dict[str, PipeMetadata]:
     found: dict[str, PipeMetadata] = {}
     for pipe in pipes:
         if isinstance(pipe, PipeMetadata):
             found[pipe.pipe_id] = pipe
-        elif isinstance(graph, dict):
+        elif isinstance(graph, dict | Links):
             continue  # this kind of graph carries no metadata; the generations need none
         elif pipe in graph:
             found[pipe] = graph.nodes[pipe]["metadata"]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
-@dataclass
+@dataclass(slots=True)
 class PipeReport:
     """How one pipe of a run ended.
 
@@ -39,7 +39,7 @@ class PipeReport:
     attempts: int = 0
     reason: str | None = None
     generation: int | None = None
-    input_entity_ids: list[str] = field(default_factory=list)
+    input_entity_ids: tuple[str, ...] = ()
     output_entity_id: str | None = None
     note: str | None = None
     details: dict[str, Any] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from kindling_core.errors import (
     text_of,
 )
 from kindling_core.executor import GenerationExecutor
-from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder
+from kindling_core.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan import ExecutionPlan, ExecutionStrategy, strategy_for
 from kindling_core.policy import PipePolicy, policies_of
@@ -272,7 +272,7 @@ class DataPipesExecuter(SignalEmitter):
             "deadline": None if limit is None else self._clock.now() + limit,
         }
         # Without networkx the graph is a plain dict, and the contract has such runs go one pipe at a time.
-        one_by_one = strategy is None or isinstance(plan.dependency_graph, dict)
+        one_by_one = strategy is None or not has_networkx()
         dispatcher = Dispatcher(
             1 if one_by_one else self._max_workers,
             grace_seconds=self._options.grace_seconds,

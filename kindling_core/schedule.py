@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from kindling_core._edges import Followers
 from kindling_core.graph import ExecutionMode
 from kindling_core.pipes import split_version
 from kindling_core.plan import ExecutionPlan
@@ -55,7 +56,7 @@ def schedule_of(plan: ExecutionPlan, seconds: Mapping[str, float] | None = None)
         seconds: pipe id -> what it is expected to take; those without count as the median of the others.
     """
     ids = plan.pipe_ids
-    if plan.dependency_graph is None:
+    if not plan.has_graph:
         return _in_given_order(plan)
     producers = plan.producers
     if plan.mode is ExecutionMode.BATCH:
@@ -137,9 +138,9 @@ class ReadyQueue:
         self._free.update((limits or {}).items())
         self._heaps: dict[str | None, list[tuple[float, int]]] = {None: []}
         self._waiting = [len(schedule.waits_for.get(pipe_id, ())) for pipe_id in ids]
-        self._followers = self._turned(schedule.waits_for)
+        self._followers = Followers(schedule.waits_for, self._place)
         same = schedule.needs is schedule.waits_for
-        self._dependents = self._followers if same else self._turned(schedule.needs)
+        self._dependents = self._followers if same else Followers(schedule.needs, self._place)
         # Told apart so that nothing ends twice: what was given out, and what will never be.
         self._given = [False] * len(ids)
         self._gone = [False] * len(ids)
@@ -149,14 +150,6 @@ class ReadyQueue:
         for place, count in enumerate(self._waiting):
             if not count:
                 self._push(place)
-
-    def _turned(self, edges: Mapping[str, Collection[str]]) -> dict[int, list[int]]:
-        turned: dict[int, list[int]] = {}
-        place = self._place
-        for pipe_id, before in edges.items():
-            for other in before:
-                turned.setdefault(place[other], []).append(place[pipe_id])
-        return turned
 
     def __len__(self) -> int:
         """How many pipes may start, but for the limits of their pools."""
@@ -219,7 +212,7 @@ class ReadyQueue:
         if not reached:
             reached_by = [place]
             while reached_by:
-                for other in self._dependents.get(reached_by.pop(), ()):
+                for other in self._dependents.of(reached_by.pop()):
                     if not (self._gone[other] or self._given[other]):
                         self._gone[other] = True
                         skipped.append(other)
@@ -227,7 +220,7 @@ class ReadyQueue:
             self._left -= len(skipped)
         done = [place]
         while done:
-            for other in self._followers.get(done.pop(), ()):
+            for other in self._followers.of(done.pop()):
                 self._waiting[other] -= 1
                 if self._waiting[other]:
                     continue

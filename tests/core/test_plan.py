@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +20,12 @@ from kindling_core.plan import (
     HybridExecutionStrategy,
     StreamingExecutionStrategy,
 )
+from kindling_core.runner import DataPipesExecuter
 from kindling_core.signals import BlinkerSignalProvider
+
+
+def nothing(**inputs):
+    """Stand in for a pipe; a function that pickle finds."""
 
 
 def graph_and_pipes(*declared):
@@ -38,7 +48,7 @@ def test_a_batch_plan_counts_and_orders():
     assert plan.max_parallelism == 2
     assert plan.mode is ExecutionMode.BATCH
     assert plan.dependency_graph is graph
-    assert plan.producers["end"] == ["left", "right"]
+    assert plan.producers["end"] == ("left", "right")
 
 
 def test_a_batch_plan_recommends_to_cache_what_more_than_one_pipe_reads():
@@ -122,3 +132,32 @@ def test_to_dict_is_json():
     assert told["generations"] == [["top"], ["left", "right"], ["end"]]
     assert told["pipes"][3]["depends_on"] == ["left", "right"]
     assert told["pipes"][3]["generation"] == 2
+
+
+def test_the_plan_of_a_run_makes_its_graph_when_somebody_looks_at_it():
+    registry = DataPipesRegistry()
+    for pipe_id, inputs, output in DIAMOND:
+        registry.register(PipeMetadata(pipe_id, pipe_id, list(inputs), output, {}, nothing))
+    plan = DataPipesExecuter(registry).plan(registry.get_pipe_ids())
+    graph = PipeGraphBuilder(registry).build_graph(registry.get_pipe_ids())
+    made = pickle.loads(pickle.dumps(plan)).dependency_graph
+    assert (dict(made.adjacency()), list(made)) == (dict(graph.adjacency()), list(graph))
+    assert made.nodes["left"]["metadata"].name == "left"
+    assert made.edges["top", "left"] == {"entity_id": "t"}
+    assert plan.producers == {"top": (), "left": ("top",), "right": ("top",), "end": ("left", "right")}
+    assert plan.dependency_graph is plan.dependency_graph
+    assert replace(plan, max_parallelism=9).dependency_graph is plan.dependency_graph
+
+
+def test_a_run_at_whose_plan_nobody_looks_needs_no_networkx():
+    program = textwrap.dedent("""
+        import sys
+        from kindling_core import DataPipesExecuter, DataPipesRegistry, PipeMetadata
+
+        registry = DataPipesRegistry()
+        registry.register(PipeMetadata("a", "a", [], "x", {}, lambda: 1))
+        registry.register(PipeMetadata("b", "b", ["x"], "y", {}, lambda x: x + 1))
+        print(DataPipesExecuter(registry).run_datapipes(["b", "a"]).status, "networkx" in sys.modules)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["succeeded", "False"], done.stderr

@@ -119,7 +119,7 @@ def test_the_report_says_how_each_pipe_went():
     assert [one.pipe_id for one in report.pipes] == ["top", "left", "right", "end"]
     end = report.pipe("end")
     assert (end.status, end.attempts, end.generation) == ("succeeded", 1, 2)
-    assert (end.input_entity_ids, end.output_entity_id) == (["l", "r"], "e")
+    assert (end.input_entity_ids, end.output_entity_id) == (("l", "r"), "e")
     assert end.started_seconds is not None
     assert end.started_seconds >= report.pipe("left").started_seconds
 
