@@ -24,6 +24,8 @@ ENVIRONMENTS = Path(os.environ.get("KINDLING_PEERS", HERE / ".envs"))
 # What the Delta cases do with their tables; a peer that has no such write is left out.
 WRITES = ("new", "overwrite", "append")
 HAS_NO = {("pipelines", "append")}
+# "layers" is for pipes that do nothing alone.
+SHAPES = ("chain", "fan", "layers")
 NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
 DELTA = ("hand", "kindling", "pipelines", "spark_kindling", "hand_35")
 # Cases that share the environment of another.
@@ -82,6 +84,7 @@ def measured(peer: str, script: str, arguments: Sequence[str], limit: float) -> 
 def compare(
     part: str,
     peers: Sequence[str],
+    shapes: Sequence[str],
     sizes: Sequence[int],
     rounds: int,
     limit: float,
@@ -89,7 +92,6 @@ def compare(
     kinds: Sequence[str | None] = (None,),
 ) -> list[Any]:
     """Measure every case with every peer."""
-    shapes = ("chain", "fan", "layers") if part == "noop" else ("chain", "fan")
     rows = []
     for writes, shape, size in itertools.product(kinds, shapes, sizes):
         case = {"part": part, "shape": shape, "size": size, **({"writes": writes} if writes else {})}
@@ -172,6 +174,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--delta-size", type=int, default=50)
     parser.add_argument("--writes", nargs="+", choices=WRITES, default=list(WRITES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", help="these peers alone")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that a case of no-op pipes may take")
@@ -185,9 +188,10 @@ def main() -> None:
 
     new = []
     if options.part in ("noop", "all"):
-        new += compare("noop", wanted(NOOP), options.sizes, options.rounds, options.limit, options.once)
+        new += compare("noop", wanted(NOOP), options.shapes, options.sizes, options.rounds, options.limit, options.once)
     if options.part in ("delta", "all"):
-        new += compare("delta", wanted(DELTA), [options.delta_size], options.rounds, 900, 900, options.writes)
+        shapes = [shape for shape in options.shapes if shape != "layers"]
+        new += compare("delta", wanted(DELTA), shapes, [options.delta_size], options.rounds, 900, 900, options.writes)
     again = {(one["part"], name_of(one), one["peer"]) for one in new}
     rows = [one for one in rows if (one["part"], name_of(one), one["peer"]) not in again] + new
     order = list(NAMES.values())
