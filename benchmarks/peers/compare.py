@@ -27,7 +27,7 @@ HAS_NO = {("pipelines", "append")}
 # "layers" is for pipes that do nothing alone.
 SHAPES = ("chain", "fan", "layers")
 NOOP = ("kindling", "kindling_given", "kedro", "dagster", "prefect", "spark_kindling_graph", "spark_kindling")
-DELTA = ("hand", "kindling", "pipelines", "spark_kindling", "hand_35")
+DELTA = ("hand", "kindling", "pipelines", "spark_kindling", "hand_35", "kindling_35")
 # Cases that share the environment of another.
 ENVIRONMENT_OF = {
     "kindling_given": "kindling",
@@ -37,7 +37,7 @@ ENVIRONMENT_OF = {
     "hand_35": "spark_kindling",
 }
 # Cases that run the script of another.
-SCRIPT_OF = {"hand_35": "hand"}
+SCRIPT_OF = {"hand_35": "hand", "kindling_35": "kindling"}
 NAMES = {
     "kindling": "Kindling",
     "kindling_given": "Kindling, given order",
@@ -47,7 +47,8 @@ NAMES = {
     "spark_kindling": "spark-kindling, given order",
     "spark_kindling_graph": "spark-kindling",
     "hand": "PySpark by hand",
-    "hand_35": "the same on spark-kindling's Spark:",
+    "hand_35": "PySpark by hand, on spark-kindling's Spark:",
+    "kindling_35": "Kindling, on spark-kindling's Spark:",
     "pipelines": "Spark Declarative Pipelines",
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from delta_job import CONF, ROWS, main, upstream
+from delta_job import ROWS, main, session, upstream
+from pyspark import __version__ as spark_version
 
 from kindling_core import App, Pipes, __version__
 from kindling_entities import Entities, EntityStore
+from kindling_entities.engines.spark import SparkEngine
 
 
 class Job:
@@ -17,6 +19,8 @@ class Job:
     def __init__(self, shape: str, writes: str, folder: Path) -> None:
         self._shape, self._folder = shape, folder
         self._mode = "append" if writes == "append" else "overwrite"
+        # The engine takes the session that runs.
+        session("kindling")
         self._app = self._composed("", 0)
         store = self._app.service(EntityStore)
         store.write_to_entity("t.t0", store.engine.session.range(ROWS))
@@ -28,8 +32,7 @@ class Job:
             name = f"t.{prefix}t{number}"
             entities.entity(name, write_mode=self._mode)
             pipes.pipe(name, inputs={"frame": f"t.{upstream(self._shape, number, prefix)}"}, output=name)(_same)
-        spark = {"master": "local[2]", "conf": {key: value for key, value in CONF.items() if "catalog" not in key}}
-        app = App(["entities"], {"entities": {"engine": "spark", "root": str(self._folder), "spark": spark}})
+        app = App(["entities"], {"entities": {"engine": "spark", "root": str(self._folder)}})
         app.mount(entities, pipes)
         app.start()
         return app
@@ -46,4 +49,16 @@ def _same(frame):  # type: ignore[no-untyped-def]
     return frame
 
 
-main("Kindling", __version__, "4 workers, one warm session", Job)
+def _activate(engine: SparkEngine) -> None:
+    """Do what ``SparkEngine.activate`` does, on Spark 3: the class has another name there."""
+    spark = engine.session
+    spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
+
+
+version = __version__
+if spark_version.startswith("3."):
+    # Not among the versions that the engine is for. It does all that this job needs, so that it can be compared on the
+    # Spark of a peer.
+    SparkEngine.activate = _activate  # type: ignore[method-assign]
+    version += f" on {spark_version}"
+main("Kindling", version, "4 workers, one warm session", Job)

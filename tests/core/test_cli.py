@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,21 @@ def test_ctrl_c_lets_the_running_pipe_end_and_prints_a_report(job: Path) -> None
     report = json.loads(out)
     assert report["status"] == "cancelled"
     assert [pipe["status"] for pipe in report["pipes"]] == ["succeeded", "skipped"]
+
+
+def test_ctrl_c_while_modules_are_imported_prints_no_traceback():
+    program = textwrap.dedent("""
+        import sys
+
+        class Interrupts:
+            def find_spec(self, name, path=None, target=None):
+                if name == "click":
+                    raise KeyboardInterrupt
+
+        sys.meta_path.insert(0, Interrupts())
+        from kindling_core.__main__ import main
+
+        main()
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")

@@ -184,3 +184,62 @@ def test_what_several_pipes_read_is_kept_until_the_last_has_ended(tmp_path: Path
             assert rows(app, name) == [1, 1, 2, 2]
         assert report.pipe("t.one").versions_read["t.in"] == 0
         assert report.pipe("t.one").version_written == 0
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_a_view_reads_is_kept_until_the_views_own_readers_have_ended(tmp_path: Path) -> None:
+    entities, pipes = of("in", "base", "top", "one", "two", "three"), Pipes()
+    runs: list[Any] = []
+    kept: list[list[str]] = []
+    pipes.pipe("t.base", inputs={"frame": "t.in"}, output="t.base", materialize="view")(lambda frame: frame)
+    pipes.pipe("t.top", inputs={"frame": "t.base"}, output="t.top", materialize="view")(lambda frame: frame)
+    pipes.pipe("t.one", inputs={"frame": "t.base"}, output="t.one")(lambda frame: frame)
+
+    def read(frame: Any, first: Any) -> Any:
+        kept.append(plugin._cache.kept(runs[-1]))
+        return frame
+
+    # Both wait for the only other reader of the first view.
+    for name in ("two", "three"):
+        pipes.pipe(f"t.{name}", inputs={"frame": "t.top", "first": "t.one"}, output=f"t.{name}")(read)
+    with app_of(tmp_path, entities, pipes, max_workers=1) as app:
+        plugin = app.host.manager.get_plugin("entities")
+        app.service(EntityStore).write_to_entity("t.in", pa.table({"n": [1, 2]}))
+        begin = plugin._cache.begin
+
+        def remember(plan: Any, run: Any) -> None:
+            runs.append(run)
+            begin(plan, run)
+
+        plugin._cache.begin = remember
+        assert app.run().status == "succeeded"
+        assert kept == [["t.base", "t.top"]] * 2
+        assert plugin._cache.kept(runs[-1]) == []
+        for name in ("one", "two", "three"):
+            assert rows(app, name) == [1, 2]
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_a_run_stages_is_gone_after_it(tmp_path: Path) -> None:
+    entities, pipes, staged = of("out", "view"), Pipes(), []
+    source = tmp_path / "in.csv"
+    source.write_text("n\n" + "\n".join(str(number) for number in range(200_000)))
+    entities.source("t.in", source)
+    pipes.pipe("t.view", inputs={"frame": "t.in"}, output="t.view", materialize="view")(lambda frame: frame)
+
+    def copy(frame: Any, again: Any) -> Any:
+        staged.extend(files())
+        return frame.unionByName(again)
+
+    pipes.pipe("t.out", inputs={"frame": "t.in", "again": "t.view"}, output="t.out")(copy)
+
+    def files() -> list[Path]:
+        folder = app.service(EntityStore).engine._staging._folder
+        return [] if folder is None else list(Path(folder).iterdir())
+
+    with app_of(tmp_path, entities, pipes) as app:
+        for _ in range(2):
+            assert app.run().status == "succeeded"
+            assert len(rows(app, "out")) == 400_000
+            assert files() == []
+        assert staged or KIND != "embedded"

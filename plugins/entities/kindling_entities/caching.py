@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,6 +21,8 @@ class _Shared:
         self.lock = threading.Lock()
         self.left = Counter(split_version(name)[0] for pipe in plan.pipes.values() for name in pipe.input_entity_ids)
         self.kept: dict[str, dict[Hashable, tuple[threading.Lock, list[Any], ExitStack]]] = {}
+        # Views whose pipe has ended, and which others have still to read.
+        self.lazy: dict[str, PipeMetadata] = {}
 
     def entry(self, entity_id: str, key: Hashable) -> tuple[threading.Lock, list[Any], ExitStack]:
         with self.lock:
@@ -31,10 +33,11 @@ class ReadCache:
     """Frames by what was read: never two different reads under one key.
 
     Args:
-        held: as ``Engine.held``: a context manager that yields a frame which is computed once.
+        views: the entities that are computed from their inputs whenever they are read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, views: Container[object]) -> None:
+        self._views = views
         self._runs: PerRun[_Shared] = PerRun()
 
     def begin(self, plan: ExecutionPlan, run: RunInfo) -> None:
@@ -53,6 +56,7 @@ class ReadCache:
 
         Args:
             key: everything that tells one read of this entity from another, its version first of all.
+            held: as ``Engine.held``: a context manager that yields a frame which is computed once.
         """
         shared = self._runs.get(run, "")
         if shared is None:
@@ -73,12 +77,24 @@ class ReadCache:
         shared = self._runs.get(run, "")
         if shared is None:
             return
-        for entity_id in {split_version(name)[0] for name in pipe.input_entity_ids}:
-            with shared.lock:
-                shared.left[entity_id] -= sum(split_version(name)[0] == entity_id for name in pipe.input_entity_ids)
-                done = shared.kept.pop(entity_id, {}) if shared.left[entity_id] <= 0 else {}
-            for _, _, stack in done.values():
-                stack.close()
+        done: list[tuple[threading.Lock, list[Any], ExitStack]] = []
+        ended = [pipe]
+        with shared.lock:
+            while ended:
+                one = ended.pop()
+                made = one.output_entity_id
+                if made is not None and made in self._views and shared.left[made] > 0:
+                    # It reads its inputs when it is read itself.
+                    shared.lazy[made] = one
+                    continue
+                for entity_id, times in Counter(split_version(name)[0] for name in one.input_entity_ids).items():
+                    shared.left[entity_id] -= times
+                    if shared.left[entity_id] <= 0:
+                        done += shared.kept.pop(entity_id, {}).values()
+                        if entity_id in shared.lazy:
+                            ended.append(shared.lazy.pop(entity_id))
+        for _, _, stack in done:
+            stack.close()
 
     def close(self, run: RunInfo) -> None:
         """Release everything of a run."""

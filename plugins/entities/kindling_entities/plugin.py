@@ -56,7 +56,7 @@ class EntitiesPlugin:
         self._views = Views()
         self._pinned: PerRun[Mapping[str, int]] = PerRun()
         self._written: PerRun[int] = PerRun()
-        self._cache = ReadCache()
+        self._cache = ReadCache(self._views)
         self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
         self._warns = True
         self._store: EntityStore | None = None
@@ -172,6 +172,9 @@ class EntitiesPlugin:
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
         self._cache.close(run)
+        release = getattr(self._store.engine, "release", None) if self._store is not None else None
+        if release is not None:
+            release(_label_of(run))
 
     @hookimpl
     def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
@@ -357,7 +360,11 @@ def _auto(app: App) -> Engine:
 
 def _label(pipe: PipeMetadata, run: RunInfo) -> str:
     # Spark takes no commas in what it calls a tag.
-    return f"kindling:{run.run_id}:{pipe.pipe_id}".replace(",", "_")
+    return _label_of(run) + pipe.pipe_id.replace(",", "_")
+
+
+def _label_of(run: RunInfo) -> str:
+    return f"kindling:{run.run_id}:"
 
 
 def _rows(commit: Commit) -> int | None:

@@ -187,10 +187,13 @@ class Engine(Protocol):
         """
 
     def label(self, label: str) -> None:
-        """Name what this thread does from now on, so that ``interrupt`` finds it; replaces an earlier name."""
+        """Name what this thread does from now on, for ``interrupt`` and ``release``; replaces an earlier name."""
 
     def interrupt(self, label: str) -> None:
         """Stop what is computed under this name now, on whichever thread; harmless where there is nothing."""
+
+    def release(self, prefix: str) -> None:
+        """Remove what this engine has put aside for frames made under names that begin so; they are not read again."""
 
     def held(self, frame: Any, level: str | None = None) -> AbstractContextManager[Any]:
         """A frame that is computed once and may be read several times within the ``with`` block.

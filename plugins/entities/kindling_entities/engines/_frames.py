@@ -187,37 +187,75 @@ class Watched:
 
 
 class Staging:
-    """A temporary folder for staged files, made on first use.
+    """Parquet files of this process in a temporary folder, which is made on first use; safe on any thread.
+
+    Frames read them whenever they are computed, so a file stays until whoever staged it says that this is over.
 
     Args:
-        parent: where it is made; the system's temporary folder if None.
+        parent: where the folder is made; the system's temporary folder if None.
     """
 
     def __init__(self, parent: str | None) -> None:
         self._parent = parent
         self._folder: str | None = None
         self._lock = threading.Lock()
+        self._mine = threading.local()
+        self._staged: dict[str, list[str]] = {}
 
-    def folder(self) -> str:
-        """Its path."""
+    def label(self, label: str) -> None:
+        """Name what this thread stages from now on."""
+        self._mine.label = label
+
+    def stage(self, reader: pa.RecordBatchReader) -> str:
+        """Stream a reader into a file, and return its path."""
+        path = self._write(reader)
         with self._lock:
-            if self._folder is None:
-                self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
-            return self._folder
+            self._staged.setdefault(getattr(self._mine, "label", ""), []).append(path)
+        return path
+
+    @contextlib.contextmanager
+    def staged(self, reader: pa.RecordBatchReader) -> Iterator[str]:
+        """Stream a reader into a file that stays as long as the block lasts."""
+        path = self._write(reader)
+        try:
+            yield path
+        finally:
+            _remove(path)
+
+    def release(self, prefix: str) -> None:
+        """Remove what was staged under labels that begin so."""
+        with self._lock:
+            over = [label for label in self._staged if label.startswith(prefix)]
+            paths = [path for label in over for path in self._staged.pop(label)]
+        for path in paths:
+            _remove(path)
 
     def remove(self) -> None:
-        """Remove it with what it holds; harmless when it was never made."""
+        """Remove the folder with what it holds; harmless when it was never made."""
         with self._lock:
             folder, self._folder = self._folder, None
+            self._staged.clear()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _write(self, reader: pa.RecordBatchReader) -> str:
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
+            folder = self._folder
+        handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=folder)
+        os.close(handle)
+        try:
+            with pq.ParquetWriter(path, reader.schema, compression="lz4") as out:
+                for batch in reader:
+                    out.write_batch(batch)
+        except BaseException:
+            _remove(path)
+            raise
+        return path
 
-def stage(reader: pa.RecordBatchReader, folder: str) -> str:
-    """Stream a reader into one Parquet file of the folder and return its path."""
-    handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=folder)
-    os.close(handle)
-    with pq.ParquetWriter(path, reader.schema, compression="lz4") as out:
-        for batch in reader:
-            out.write_batch(batch)
-    return path
+
+def _remove(path: str) -> None:
+    # The folder may be gone with its engine.
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -79,11 +79,16 @@ class EmbeddedEngine:
         session = self.session
         session.clearTags()
         session.addTag(label)
+        self._staging.label(label)
 
     def interrupt(self, label: str) -> None:
         """Stop what Sail computes under this name."""
         if self._server.running:
             self.session.interruptTag(label)
+
+    def release(self, prefix: str) -> None:
+        """Remove what was staged under names that begin so."""
+        self._staging.release(prefix)
 
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
         """Make a frame; small tables travel in the plan, everything else through a staged Parquet file."""
@@ -92,7 +97,7 @@ class EmbeddedEngine:
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
             return self.session.createDataFrame(data.cast(normal_schema(data.schema)))
         with _log.mapped_os_errors("Staging a frame"):
-            path = _frames.stage(_frames.to_reader(data), self._staging.folder())
+            path = self._staging.stage(_frames.to_reader(data))
         return self.session.read.parquet(path)
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
@@ -132,8 +137,11 @@ class EmbeddedEngine:
 
     @contextlib.contextmanager
     def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
-        """A frame that is computed once; kept in memory or in a staged Parquet file."""
-        yield self.from_arrow(_frames.to_reader(frame))
+        """A frame that is computed once, into a staged Parquet file."""
+        with contextlib.ExitStack() as stack:
+            with _log.mapped_os_errors("Staging a frame"):
+                path = stack.enter_context(self._staging.staged(_frames.to_reader(frame)))
+            yield self.session.read.parquet(path)
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.engines._frames import stage, to_reader
+from kindling_entities.engines._frames import Staging, to_reader
 from kindling_entities.schema import normal_schema, quote, type_name
 
 # Found in the text of the error that Spark raises for a row with a bad key.
@@ -21,15 +21,15 @@ def schema_of(frame: Any) -> pa.Schema:
     return normal_schema(to_arrow_schema(frame.schema))
 
 
-def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: str | None, limit_bytes: int) -> Any:
+def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Staging | None, limit_bytes: int) -> Any:
     """Make a Spark frame.
 
     Args:
-        staging: a folder that driver and executors share; larger data go through a Parquet file there.
+        staging: of files that driver and executors share; larger data go through one.
     """
     streamed = isinstance(data, pa.RecordBatchReader)
     if staging is not None and (streamed or data.nbytes > limit_bytes):
-        return session.read.parquet(stage(to_reader(data), staging))
+        return session.read.parquet(staging.stage(to_reader(data)))
     table = data.read_all() if streamed else data
     schema = normal_schema(table.schema)
     # The DDL keeps timestamps without a zone apart from those with one.

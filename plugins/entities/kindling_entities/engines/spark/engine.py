@@ -94,6 +94,7 @@ class SparkEngine:
 
     def label(self, label: str) -> None:
         """Tag the Spark jobs of this thread."""
+        self._staging.label(label)
         session = self.session
         if _session.is_connect(session):
             session.clearTags()
@@ -102,6 +103,10 @@ class SparkEngine:
             # Of the context and not of a session: it holds for the sessions that writes clone, too.
             session.sparkContext.clearJobTags()
             session.sparkContext.addJobTag(label)
+
+    def release(self, prefix: str) -> None:
+        """Remove what was staged under names that begin so."""
+        self._staging.release(prefix)
 
     def interrupt(self, label: str) -> None:
         """Cancel the Spark jobs with this tag."""
@@ -140,13 +145,9 @@ class SparkEngine:
         """Make a frame; large data go through a staged Parquet file where Spark shares this machine's files."""
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
-        return _frames.from_arrow(self.session, data, self._staging_folder(), self._staged_bytes)
-
-    def _staging_folder(self) -> str | None:
         where = self._remote or self._master or self.session.conf.get("spark.master", "local")
-        if not where.startswith("local"):
-            return None
-        return self._staging.folder()
+        staging = self._staging if where.startswith("local") else None
+        return _frames.from_arrow(self.session, data, staging, self._staged_bytes)
 
     def to_frame(self, frame: Any) -> Any:
         """A Spark frame of a Spark, Arrow or pandas frame."""
