@@ -295,7 +295,10 @@ class Config:
                 parent = _nested_model(model, key[1:-1])
                 message = "unknown key." + (did_you_mean(key[-1], parent.model_fields) if parent else "")
                 given = ""
-            told.append(self.redact(f"{origin}: {'.'.join(key)}: {message}{given}"))
+            # "--set execution.max_workers" names the setting itself.
+            setting = ".".join(key)
+            where = origin if origin.endswith(setting) else f"{origin}: {setting}"
+            told.append(self.redact(f"{where}: {message}{given}"))
         return "\n".join(told)
 
 

@@ -124,7 +124,8 @@ class _Index:
             )
         candidates = [*self.pipes, *self._makers, *map(_without_version, self._readers)]
         what = "matches no pipe" if any(sign in name for sign in "*?[") else "is not a pipe or an entity of this job"
-        raise SelectionError(f"{expression!r}: {name!r} {what}.{did_you_mean(name, candidates)}")
+        within = "" if expression == name else f"{expression!r}: "
+        raise SelectionError(f"{within}{name!r} {what}.{did_you_mean(name, candidates)}")
 
     def _tagged(self, wanted: str, expression: str) -> list[str]:
         name, has_value, value = wanted.partition("=")

@@ -68,7 +68,9 @@ def test_the_text_of_an_error_does_not_steer_the_terminal(job: Path, capsys: pyt
     [
         (["run", "a.frist"], "Did you mean 'a.first'"),
         (["run", "--job", "nowhere.toml"], "No job file at nowhere.toml"),
+        (["run", "a.frist"], "error: 'a.frist' is not a pipe or an entity of this job."),
         (["run", "--set", "execution.max_worker=1"], "Did you mean 'max_workers'"),
+        (["run", "--set", "execution.max_workers=0"], "error: --set execution.max_workers: Input should be"),
         (["run", "--set", "job.features=['nothing_like_it']"], "pip install kindling-nothing-like-it"),
         (["rnu"], "No such command 'rnu'"),
         (["run", "--no-such-option"], "No such option"),

@@ -493,6 +493,7 @@ def test_runs_are_listed_shown_and_compared(shop: Shop) -> None:
     assert clean["ratio"] > 0
     assert [one["status"] for one in compared["pipes"] if one["pipe_id"] == "t.report"] == [["succeeded", None]]
     assert "t.clean" in shop.call("runs", "compare", old, new)
+    assert shop.data("runs", "show")["run_id"] == new
     assert "No run 'nope' is known" in shop.call("runs", "show", "nope", status=2)
     plan = shop.data("plan", "+t.report")
     report = next(one for one in plan["pipes"] if one["pipe_id"] == "t.report")

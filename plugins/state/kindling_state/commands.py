@@ -95,12 +95,15 @@ def runs(click_context: click.Context, limit: int, all_jobs: bool) -> None:
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run_id", required=False)
 @json_option
 @job_options
 @click.pass_obj
-def show(context: CommandContext, run_id: str) -> None:
-    """Show one run: its pipes, their attempts, rows, versions and errors. The beginning of an id is enough."""
+def show(context: CommandContext, run_id: str | None) -> None:
+    """Show one run: its pipes, their attempts, rows, versions and errors.
+
+    RUN_ID: the newest run of the job unless given; the beginning of an id is enough.
+    """
     store = _store(context)
     record = find_run(store, context.app().name, run_id)
     shown = _data(store, record)
