@@ -16,8 +16,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
-from kindling_core._io import HookIO
-from kindling_core._run import RunIO, RunOptions, Seams
+from kindling_core._wiring import executer_of
 from kindling_core.cancellation import Cancellation
 from kindling_core.config import (
     Config,
@@ -32,7 +31,6 @@ from kindling_core.config import (
 )
 from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
 from kindling_core.executor import GenerationExecutor
-from kindling_core.fence import Fence
 from kindling_core.graph import ExecutionMode
 from kindling_core.modules import import_job_module
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
@@ -43,14 +41,14 @@ from kindling_core.plan import (
     StreamingExecutionStrategy,
 )
 from kindling_core.plugins import PluginHost, discover
-from kindling_core.policy import OPTIONS, OnFailure, PipePolicy, RetryPolicy, policies_of
+from kindling_core.policy import OPTIONS, PipePolicy, policies_of
 from kindling_core.report import RunReport
-from kindling_core.requests import EntityInfo, RunInfo, WriteResult
+from kindling_core.requests import EntityInfo, RunInfo
 from kindling_core.runner import DataPipesExecuter
 from kindling_core.schedule import Schedule
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.selection import select
-from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
+from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
 from kindling_core.state import RunStart
 
 Service = TypeVar("Service")
@@ -332,11 +330,11 @@ class App:
         Raises:
             SelectionError, PlanError: nothing ran.
         """
-        return self._executer(None).plan(self.select(selection), ExecutionMode(mode))
+        return executer_of(self).plan(self.select(selection), ExecutionMode(mode))
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
         """Return what waits for what in a plan, with what each pipe is expected to take."""
-        return self._executer(None).schedule(plan)
+        return executer_of(self).schedule(plan)
 
     def run(
         self,
@@ -371,7 +369,7 @@ class App:
                     root_run_id=resume.root_run_id,
                 )
             self.start()
-            return self._executer(self.signals).run_datapipes(
+            return executer_of(self, self.signals).run_datapipes(
                 pipe_ids,
                 mode=ExecutionMode(mode),
                 like=like,
@@ -389,54 +387,6 @@ class App:
         """
         self._cancellation.cancel()
 
-    def _executer(self, signals: SignalProvider | None) -> DataPipesExecuter:
-        settings = self.config.section("execution")
-        return DataPipesExecuter(
-            self.pipes,
-            signal_provider=signals,
-            max_workers=settings.max_workers,
-            options=self._run_options(),
-            seams=self._seams(),
-            io=self._io,
-            describe_entity=self.describe_entity if self.host.implements("kindling_describe_entity") else None,
-            known_entities=self._known_entities,
-        )
-
-    def _run_options(self) -> RunOptions:
-        settings = self.config.section("execution")
-        retry = RetryPolicy(**settings.retry.model_dump())
-        return RunOptions(
-            schedule=settings.schedule,
-            on_failure=OnFailure(settings.on_failure),
-            timeout_seconds=settings.timeout_seconds,
-            grace_seconds=settings.grace_seconds,
-            pipe=PipePolicy(retry=retry, timeout_seconds=settings.pipe_timeout_seconds),
-            pools=settings.pools,
-        )
-
-    def _seams(self) -> Seams:
-        """Make the seams of a run out of the hooks; one that nobody implements costs a run nothing."""
-        host = self.host
-
-        def call(hook: str, *names: str) -> Callable[..., Any] | None:
-            if not host.implements(hook):
-                return None
-            return lambda *values: host.call(hook, **dict(zip(names, values, strict=True)))
-
-        return Seams(
-            on_plan=call("kindling_plan", "plan", "run"),
-            before_run=call("kindling_before_run", "plan", "run"),
-            after_run=call("kindling_after_run", "run", "report"),
-            before_pipe=call("kindling_before_pipe", "pipe", "run"),
-            pipe_succeeded=call("kindling_pipe_succeeded", "pipe", "run", "result"),
-            after_pipe=call("kindling_after_pipe", "pipe", "run", "report"),
-            start_stream=self._start_stream if host.implements("kindling_start_stream") else None,
-            interrupt=call("kindling_interrupt_pipe", "pipe", "run"),
-            classify=call("kindling_classify_error", "error", "pipe"),
-            expected_seconds=self.expected_seconds if host.implements("kindling_expected_seconds") else None,
-            redact=self.redact,
-        )
-
     def expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
         """Return pipe id -> what it is expected to take, as far as a feature knows."""
         found: dict[str, float] = {}
@@ -448,22 +398,6 @@ class App:
         """Return what the features know of an entity, None if no active one knows it."""
         info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
         return info
-
-    def _known_entities(self) -> list[str]:
-        return [entity_id for ids in self.host.results("kindling_entity_ids") for entity_id in ids]
-
-    def _start_stream(self, pipe: PipeMetadata, run: RunInfo, fence: Fence) -> int | None:
-        result: WriteResult | None = self.host.call("kindling_start_stream", pipe=pipe, run=run, fence=fence)
-        return result.rows if result else None
-
-    def _io(self, run: RunInfo, plan: ExecutionPlan) -> RunIO:
-        options = self._run_options()
-        once = {
-            pipe_id
-            for pipe_id, policy in policies_of(plan.pipes.values(), options.pipe, options.pools).items()
-            if policy.retry.attempts > 1
-        }
-        return HookIO(self.host, run, plan, self.config.section("execution").cache, once)
 
 
 def _feature_with(owns: Callable[[Any], bool], hook: str, active: Sequence[str]) -> str | None:
