@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_core import App, Pipes, RunFailed
+from kindling_core import App, Pipes, RunFailed, WriteResult, hookimpl
 from kindling_entities import Entities, EntityStore
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
@@ -243,3 +243,25 @@ def test_what_a_run_stages_is_gone_after_it(tmp_path: Path) -> None:
             assert len(rows(app, "out")) == 400_000
             assert files() == []
         assert staged or KIND != "embedded"
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_a_run_stages_stays_for_the_queries_of_its_streaming_pipes(tmp_path: Path) -> None:
+    pipes, large = Pipes(), pa.table({"n": range(2_000_000)})
+    pipes.pipe("t.stream", mode="streaming")(lambda: None)
+
+    class Streams:
+        """Starts no more of a query than the frame that it reads beside its stream."""
+
+        frame: Any = None
+
+        @hookimpl
+        def kindling_start_stream(self) -> WriteResult:
+            self.frame = app.service(EntityStore).engine.from_arrow(large)
+            return WriteResult(None)
+
+    streams = Streams()
+    with app_of(tmp_path, of(), pipes) as app:
+        app.host.manager.register(streams)
+        assert app.run(mode="streaming").status == "succeeded"
+        assert streams.frame.count() == large.num_rows

@@ -56,6 +56,7 @@ class EntitiesPlugin:
         self._views = Views()
         self._pinned: PerRun[Mapping[str, int]] = PerRun()
         self._written: PerRun[int] = PerRun()
+        self._streams: PerRun[bool] = PerRun()
         self._cache = ReadCache(self._views)
         self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
         self._warns = True
@@ -132,6 +133,7 @@ class EntitiesPlugin:
         if self._store is None:
             return
         self._cache.begin(plan, run)
+        self._streams.keep(run, "", any(pipe.mode == "streaming" for pipe in plan.pipes.values()))
         # Looked into at each read: others may add to it until the run begins.
         self._pinned.keep(run, "", plan.pinned_versions)
         made = {pipe.output_entity_id for pipe in plan.pipes.values()}
@@ -173,7 +175,8 @@ class EntitiesPlugin:
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
         self._cache.close(run)
         release = getattr(self._store.engine, "release", None) if self._store is not None else None
-        if release is not None:
+        # The queries of streaming pipes read on when the run that started them has ended.
+        if release is not None and not self._streams.get(run, ""):
             release(_label_of(run))
 
     @hookimpl
