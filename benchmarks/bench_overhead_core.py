@@ -1,13 +1,14 @@
 """What a run costs for each pipe that does nothing: plan, threads, signals, report.
 
-Prints microseconds per pipe for chains and fans, silent and with one receiver on every signal, and asserts that
-the cost of a pipe does not grow with the size of the job.
+Prints microseconds per pipe for chains and fans, silent and with one receiver on every signal, and beside a pipe that
+takes as long as all the others; asserts that the cost of a pipe grows neither with the size of the job nor beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import threading
 from time import perf_counter
 
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
@@ -49,8 +50,36 @@ def seconds_per_pipe(size: int, shape: str, listened: bool, repeats: int) -> flo
     return best / size
 
 
+def seconds_beside(size: int, long: int, repeats: int) -> float:
+    """Return the best time of a run of independent pipes over their number, beside some that wait for all of them."""
+    ended = threading.Event()
+    given: list[int] = []
+
+    def count() -> int:
+        given.append(1)
+        if len(given) == size:
+            ended.set()
+        return 1
+
+    registry = DataPipesRegistry()
+    for number in range(long):
+        registry.register(PipeMetadata(f"long{number}", f"long{number}", [], f"layer.long{number}", {}, ended.wait))
+    for number in range(size):
+        registry.register(PipeMetadata(f"p{number}", f"p{number}", [], f"layer.e{number}", {}, count))
+    executer, ids = DataPipesExecuter(registry, signal_provider=BlinkerSignalProvider()), registry.get_pipe_ids()
+    best = float("inf")
+    for _ in range(repeats):
+        ended.clear()
+        given.clear()
+        gc.collect()
+        started = perf_counter()
+        executer.run_datapipes(ids)
+        best = min(best, perf_counter() - started)
+    return best / size
+
+
 def main() -> None:
-    """Measure, print, and fail if a pipe costs more in a larger job."""
+    """Measure, print, and fail if a pipe costs more in a larger job, or beside one that takes long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs=2, default=[50, 1_000])
     parser.add_argument("--repeats", type=int, default=7)
@@ -66,6 +95,12 @@ def main() -> None:
                 f"ratio {growth:.2f} (bound {MAX_GROWTH_PER_PIPE})"
             )
             assert growth < MAX_GROWTH_PER_PIPE, f"{shape}: a pipe costs {growth:.2f} times more in a larger job"
+    alone, beside = (seconds_beside(large, long, options.repeats) for long in (0, 1))
+    print(
+        f"independent, {large} pipes {alone * 1e6:.1f} us a pipe, beside one that takes as long as all of them "
+        f"{beside * 1e6:.1f} us   ratio {beside / alone:.2f} (bound {MAX_GROWTH_PER_PIPE})"
+    )
+    assert beside < MAX_GROWTH_PER_PIPE * alone, f"a pipe costs {beside / alone:.2f} times more beside a long one"
 
 
 if __name__ == "__main__":

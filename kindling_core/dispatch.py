@@ -13,8 +13,8 @@ from kindling_core.schedule import ReadyQueue
 
 # How often the supervisor looks whether the run was cancelled: events of other threads cannot wake it.
 LOOK_SECONDS = 0.05
-# While pipes are ready, another thread is called once none was taken for so long: threads that hand pipes of
-# microseconds to each other cost more than they bring.
+# While pipes are ready, another thread is called once none was taken for so long, and one whose pipe took less leaves
+# the next to the others: threads that hand pipes of microseconds to each other cost more than they bring.
 BUSY_SECONDS = 0.001
 # What is committing once the grace is over has so much longer, and so have receivers that are being told.
 LAST_SECONDS = 1.0
@@ -91,6 +91,7 @@ class Dispatcher:
             self._settling = 0
             self._watching = False
             self._last_taken = monotonic()
+            self._taken = 0
         interrupts: list[KeyboardInterrupt] = []
         hurry = waited = False
         try:
@@ -316,8 +317,10 @@ class Dispatcher:
             self._threads += 1
 
     def _labour(self) -> None:
-        while (attempt := self._next()) is not None:
+        taken, began = 0, 0.0
+        while (attempt := self._next(taken, began)) is not None:
             result, error = None, None
+            taken, began = attempt.taken, attempt.began
             work = self._work
             try:
                 result = self._context.copy().run(work.perform, attempt)
@@ -335,31 +338,42 @@ class Dispatcher:
             # The frames of an error would keep alive what the pipe had read.
             del attempt, result, error
 
-    def _next(self) -> Attempt | None:
+    def _next(self, taken: int, began: float) -> Attempt | None:
+        """Return what this thread is to do, once there is something.
+
+        Args:
+            taken, began: which of the attempts of a run it had before, and when that was; 0 is none.
+        """
         with self._lock:
+            others = taken and taken != self._taken and self._threads - self._idle > 1
+            leave = others and monotonic() - began < BUSY_SECONDS
             while True:
                 queue = self._queue
                 if queue is not None and self._cancel.is_set():
                     queue.stop()
                     self._changed.notify()
-                pipe_id = queue.take() if queue is not None else None
+                pipe_id = queue.take() if queue is not None and not leave else None
                 if pipe_id is not None:
                     break
                 if self._closed:
                     self._threads -= 1
                     return None
                 self._idle += 1
+                if leave and not self._watching:
+                    self._changed.notify()
                 self._ready.wait()
                 self._idle -= 1
+                leave = False
             number = self._numbers.get(pipe_id, 0) + 1
-            attempt = Attempt(pipe_id, number, queue=queue)
+            self._taken += 1
+            self._last_taken = monotonic()
+            attempt = Attempt(pipe_id, number, queue=queue, taken=self._taken, began=self._last_taken)
             seconds = self._work.timeout_seconds(pipe_id)
             if number > 1 or seconds is not None:
                 self._numbers[pipe_id] = number
                 if seconds is not None:
                     attempt.allowed_seconds, attempt.deadline = seconds, self._clock.now() + seconds
             self._running[pipe_id] = attempt
-            self._last_taken = monotonic()
             return attempt
 
     # On either
