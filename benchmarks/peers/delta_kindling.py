@@ -52,7 +52,7 @@ def _same(frame):  # type: ignore[no-untyped-def]
 def _activate(engine: SparkEngine) -> None:
     """Do what ``SparkEngine.activate`` does, on Spark 3: the class has another name there."""
     spark = engine.session
-    spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
+    getattr(spark._jvm, "org.apache.spark.sql.SparkSession").setActiveSession(spark._jsparkSession)
 
 
 version = __version__

@@ -90,7 +90,9 @@ class SparkEngine:
         if _session.is_connect(session):
             type(session)._active_session.session = session
         else:
-            session._jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session._jsparkSession)
+            # By its whole name: part by part each would be a question to the JVM.
+            static = getattr(session._jvm, "org.apache.spark.sql.classic.SparkSession")
+            static.setActiveSession(session._jsparkSession)
 
     def label(self, label: str) -> None:
         """Tag the Spark jobs of this thread."""
