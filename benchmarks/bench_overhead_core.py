@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import threading
+from collections.abc import Callable
 from time import perf_counter
 
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
@@ -39,15 +40,21 @@ def seconds_per_pipe(size: int, shape: str, listened: bool, repeats: int) -> flo
         for name in executer.get_emitted_signals():
             provider.create_signal(name).connect(receive)
     ids = registry.get_pipe_ids()
-    executer.run_datapipes(ids)
+    best = least_seconds(lambda: executer.run_datapipes(ids), repeats)
+    provider.close()
+    return best / size
+
+
+def least_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Return the best time of some runs after a first one."""
+    run()
     best = float("inf")
     for _ in range(repeats):
         gc.collect()
         started = perf_counter()
-        executer.run_datapipes(ids)
+        run()
         best = min(best, perf_counter() - started)
-    provider.close()
-    return best / size
+    return best
 
 
 def seconds_beside(size: int, long: int, repeats: int) -> float:
@@ -67,15 +74,13 @@ def seconds_beside(size: int, long: int, repeats: int) -> float:
     for number in range(size):
         registry.register(PipeMetadata(f"p{number}", f"p{number}", [], f"layer.e{number}", {}, count))
     executer, ids = DataPipesExecuter(registry, signal_provider=BlinkerSignalProvider()), registry.get_pipe_ids()
-    best = float("inf")
-    for _ in range(repeats):
+
+    def run() -> None:
         ended.clear()
         given.clear()
-        gc.collect()
-        started = perf_counter()
         executer.run_datapipes(ids)
-        best = min(best, perf_counter() - started)
-    return best / size
+
+    return least_seconds(run, repeats) / size
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ class Attempt:
         settled: it has ended, and its ending counts.
         abandoned: it was left behind, and its ending does not count.
         queue: that gave it out.
-        taken, began: which of the queue's attempts it is, from 1, and when it was taken, by ``time.monotonic``.
+        began: when it was taken, by ``time.monotonic``.
         ended, quiet: once it is interrupted: set when it has ended, and when nobody interrupts it any more.
     """
 
@@ -51,7 +51,6 @@ class Attempt:
     settled: bool = False
     abandoned: bool = False
     queue: ReadyQueue | None = None
-    taken: int = 0
     began: float = 0.0
     ended: threading.Event | None = None
     quiet: threading.Event | None = None

@@ -91,7 +91,6 @@ class Dispatcher:
             self._settling = 0
             self._watching = False
             self._last_taken = monotonic()
-            self._taken = 0
         interrupts: list[KeyboardInterrupt] = []
         hurry = waited = False
         try:
@@ -317,10 +316,10 @@ class Dispatcher:
             self._threads += 1
 
     def _labour(self) -> None:
-        taken, began = 0, 0.0
-        while (attempt := self._next(taken, began)) is not None:
+        began = 0.0
+        while (attempt := self._next(began)) is not None:
             result, error = None, None
-            taken, began = attempt.taken, attempt.began
+            began = attempt.began
             work = self._work
             try:
                 result = self._context.copy().run(work.perform, attempt)
@@ -338,14 +337,14 @@ class Dispatcher:
             # The frames of an error would keep alive what the pipe had read.
             del attempt, result, error
 
-    def _next(self, taken: int, began: float) -> Attempt | None:
+    def _next(self, began: float) -> Attempt | None:
         """Return what this thread is to do, once there is something.
 
         Args:
-            taken, began: which of the attempts of a run it had before, and when that was; 0 is none.
+            began: when it took its attempt before this; 0 is none.
         """
         with self._lock:
-            others = taken and taken != self._taken and self._threads - self._idle > 1
+            others = began != self._last_taken and self._threads - self._idle > 1
             leave = others and monotonic() - began < BUSY_SECONDS
             while True:
                 queue = self._queue
@@ -365,9 +364,8 @@ class Dispatcher:
                 self._idle -= 1
                 leave = False
             number = self._numbers.get(pipe_id, 0) + 1
-            self._taken += 1
             self._last_taken = monotonic()
-            attempt = Attempt(pipe_id, number, queue=queue, taken=self._taken, began=self._last_taken)
+            attempt = Attempt(pipe_id, number, queue=queue, began=self._last_taken)
             seconds = self._work.timeout_seconds(pipe_id)
             if number > 1 or seconds is not None:
                 self._numbers[pipe_id] = number
