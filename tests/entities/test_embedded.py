@@ -43,15 +43,16 @@ def test_a_race_that_is_always_lost_ends_in_a_conflict_error_after_the_allowed_a
 def test_queries_that_keep_all_cores_busy_keep_the_server_from_nothing() -> None:
     # In a process that can be ended: a server that answers nobody could not be stopped here either.
     program = textwrap.dedent("""
-        import os, queue, threading, time
+        import os, queue, signal, threading
         from kindling_entities.engines.embedded import EmbeddedEngine
 
         # Minutes of work each, without a pause in it.
         endless = "select sum((a.id * b.id) % 7) as n from range(1000000) a cross join range(100000000) b"
         left = {f"query-{number}" for number in range(2 * os.cpu_count() + 2)}
         engine, ended = EmbeddedEngine(), queue.Queue()
+        # Blocked before any thread is made, so that no thread takes it but the one that waits for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
         engine.start()
-        before = time.process_time()
 
         def compute(label):
             engine.activate()
@@ -63,8 +64,9 @@ def test_queries_that_keep_all_cores_busy_keep_the_server_from_nothing() -> None
 
         for label in left:
             threading.Thread(target=compute, args=(label,), daemon=True).start()
-        while time.process_time() < before + len(left):
-            time.sleep(0.05)
+        # Sent once this process has computed for a second a query.
+        signal.setitimer(signal.ITIMER_PROF, len(left))
+        signal.sigwait([signal.SIGPROF])
         engine.activate()
         print("answered", engine.session.sql("select 1 as n").collect()[0]["n"], flush=True)
         while left:

@@ -19,7 +19,7 @@ JOB = """
     features = ["entities"]
 """
 PIPES = """
-    import os, time
+    import sys
     import pyarrow as pa
     from kindling_core import Pipes
     from kindling_entities import Entities
@@ -36,8 +36,8 @@ PIPES = """
     def second(frame):
         assert frame.count() == 1
         print("computed", flush=True)
-        # Ends within the grace, and then still writes.
-        time.sleep(1)
+        # Goes on once the run is being stopped, ends within the grace, and then still writes.
+        sys.stdin.readline()
         return frame
 
     @pipes.pipe("t.third", inputs={"frame": "t.second"}, output="t.third")
@@ -53,15 +53,23 @@ def test_a_signal_while_the_engine_runs_ends_the_run_with_a_whole_report(tmp_pat
     child = subprocess.Popen(
         [sys.executable, "-c", "from kindling_core.cli import main; main()", "run", "--json"],
         cwd=tmp_path,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         assert child.stdout is not None
+        assert child.stderr is not None
         assert child.stdout.readline() == "computed\n"
         child.send_signal(number)
-        out, err = child.communicate(timeout=PATIENCE_SECONDS)
+        told = []
+        for line in child.stderr:
+            told.append(line)
+            if "Stopping" in line:
+                break
+        out, rest = child.communicate("go on\n", timeout=PATIENCE_SECONDS)
+        err = "".join(told) + rest
     finally:
         child.kill()
     assert child.returncode == 1, err

@@ -325,7 +325,7 @@ root = "./lake"
 """
 
 MODULE = """
-import os, signal, sys, time
+import os, signal, sys, threading
 import pyarrow as pa
 from kindling_core import Pipes
 from kindling_entities import Entities
@@ -346,7 +346,7 @@ def clean(frame):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         print("hanging", flush=True)
-        time.sleep(600)
+        threading.Event().wait()
     return frame
 
 @pipes.pipe("t.report", inputs={"frame": "t.clean", "again": "t.in"}, output="t.report")
