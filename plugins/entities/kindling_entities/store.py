@@ -232,10 +232,12 @@ class EntityStore:
 
     def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
-        from kindling_entities.checking import QUARANTINE_KEY
+        from kindling_entities.checking import QUARANTINE_KEY, not_yet_kept
 
         if not everything:
             if rows is not None:
+                if self.check_entity_exists(name):
+                    rows = not_yet_kept(rows, self.read_entity(name))
                 self._write(name, rows.dropDuplicates([QUARANTINE_KEY]), "merge", transaction)
         elif rows is not None:
             self._write(name, rows, "overwrite", transaction)
