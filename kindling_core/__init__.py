@@ -85,6 +85,7 @@ _HOMES = {
         "RunTimeout",
         "SelectionError",
         "SignalError",
+        "UnfinishedRun",
         "UnknownPipeError",
     ),
     "executor": ("GenerationExecutor",),

@@ -31,6 +31,7 @@ from kindling_core.config import (
 )
 from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
 from kindling_core.executor import GenerationExecutor
+from kindling_core.fingerprint import Fingerprint, Fingerprints
 from kindling_core.graph import ExecutionMode
 from kindling_core.modules import import_job_module
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
@@ -137,6 +138,8 @@ class App:
         self._started = False
         self._closed = False
         self._cancellation = Cancellation()
+        self._fingerprints: dict[str, Fingerprint] = {}
+        self._fingerprint_maker = Fingerprints()
 
         self.config = Config(layers, environ)
         job = self.config.resolve("job", JobSection)
@@ -342,6 +345,7 @@ class App:
         mode: ExecutionMode | str = ExecutionMode.BATCH,
         *,
         wait: bool = False,
+        afresh: bool = False,
         resume: RunStart | None = None,
         cancelled: threading.Event | None = None,
     ) -> RunReport:
@@ -349,16 +353,18 @@ class App:
 
         Args:
             wait: for a run that is in the way, where a feature keeps runs apart.
+            afresh: start anew although an earlier run of the job was not finished, where a feature remembers runs.
             resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
             cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too.
 
         Raises:
             SelectionError, PlanError: nothing ran.
+            UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         cancelled = cancelled or threading.Event()
         with self.cancelling(cancelled):
-            like = RunInfo("", "", selection=tuple(selection), wait=wait, cancelled=cancelled)
+            like = RunInfo("", "", selection=tuple(selection), wait=wait, afresh=afresh, cancelled=cancelled)
             pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
             if resume is not None:
                 mode = resume.mode
@@ -392,6 +398,23 @@ class App:
         found: dict[str, float] = {}
         for contributed in self.host.results("kindling_expected_seconds", app=self, pipe_ids=pipe_ids):
             found.update(contributed)
+        return found
+
+    def fingerprint(self, pipe: PipeMetadata) -> Fingerprint:
+        """Return the fingerprint of a pipe as it was when it was first asked for.
+
+        What a pipe closes over may change while it runs, and is not what it was declared with then.
+        """
+        if pipe.pipe_id not in self._fingerprints:
+            self._fingerprints[pipe.pipe_id] = self._fingerprint_maker.of(pipe)
+        return self._fingerprints[pipe.pipe_id]
+
+    def depends_on(self, entity_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
+        """Return what the features tell of what rows of entities depend on: entity id -> name -> text."""
+        found: dict[str, Mapping[str, str]] = {}
+        for contributed in self.host.results("kindling_depends_on", entity_ids=entity_ids):
+            for entity_id, told in contributed.items():
+                found[entity_id] = {**found.get(entity_id, {}), **told}
         return found
 
     def describe_entity(self, entity_id: str) -> EntityInfo | None:

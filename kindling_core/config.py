@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -31,8 +31,13 @@ ENVIRONMENT_PREFIX = "KINDLING_"
 
 
 class Section(BaseModel):
-    """Base of a section's model: unknown keys are errors, values do not change."""
+    """Base of a section's model: unknown keys are errors, values do not change.
 
+    Attributes:
+        affects_rows: whether what a run writes may depend on it; a run is not resumed with other values of those.
+    """
+
+    affects_rows: ClassVar[bool] = True
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -47,6 +52,7 @@ class JobSection(Section):
 class SignalsSection(Section):
     """``[signals]``."""
 
+    affects_rows: ClassVar[bool] = False
     strict: bool = Field(False, description="raise when a receiver fails or a signal is misused")
 
 
@@ -63,6 +69,7 @@ class RetrySection(Section):
 class ExecutionSection(Section):
     """``[execution]``."""
 
+    affects_rows: ClassVar[bool] = False
     max_workers: int = Field(4, ge=1, description="pipes that run at the same time")
     schedule: Literal["ready", "generation"] = Field(
         "ready", description="a pipe starts once its last producer has ended, or once its generation may"
@@ -240,6 +247,19 @@ class Config:
                 masked = isinstance(value, SecretStr) or is_secret_name(key[-1]) or (given is not None and given.secret)
                 shown = MASK if masked and value is not None else self._shown(value)
                 found.append(Setting(".".join(key), shown, given.origin if given else "default"))
+        return found
+
+    def dependencies(self) -> list[tuple[str, str, bool]]:
+        """What rows may depend on: each setting, its value as text, and whether that is secret; not masked."""
+        found = []
+        for name, section in self._sections.items():
+            if not getattr(section, "affects_rows", True):
+                continue
+            for key, value in _leaves(section.model_dump(), (name,)):
+                given = self._value_at(key)
+                secret = isinstance(value, SecretStr) or is_secret_name(key[-1]) or (given is not None and given.secret)
+                text = value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
+                found.append((".".join(key), text, secret))
         return found
 
     def _shown(self, value: Any) -> Any:

@@ -64,6 +64,18 @@ class PlanError(KindlingError):
     """The pipes cannot be put into an order that could run. Raised before anything ran."""
 
 
+class UnfinishedRun(PlanError):
+    """An earlier run of the job has still to be finished, and what it appended would be appended again.
+
+    Attributes:
+        run_ids: the runs that are in the way.
+    """
+
+    def __init__(self, message: str, run_ids: Sequence[str] = ()) -> None:
+        self.run_ids = list(run_ids)
+        super().__init__(message)
+
+
 class CycleError(PlanError):
     """Pipes depend on each other in a circle."""
 

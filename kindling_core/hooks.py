@@ -84,6 +84,17 @@ def kindling_describe_entity(entity_id: str) -> EntityInfo | None:
 
 
 @hookspec
+def kindling_depends_on(entity_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """Called as a run begins or is resumed. Return what rows of your entities depend on: entity id -> name -> text."""
+    return {}
+
+
+@hookspec(firstresult=True)
+def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
+    """Called about an unfinished run. Return the newest transaction id with this ending, "" if none. First result."""
+
+
+@hookspec
 def kindling_plan(plan: ExecutionPlan, run: RunInfo) -> None:
     """Called with each plan before it runs. Raise PlanError to refuse it."""
 

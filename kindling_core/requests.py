@@ -25,6 +25,7 @@ class RunInfo:
         resumes: the run that this one continues.
         root_run_id: the run that was asked for first; its own id unless it resumes another.
         wait: wait for a run that is in the way, instead of refusing this one.
+        afresh: start anew, whatever an earlier run of the job has left.
         cancelled: set once this run has to end; whatever waits before it begins waits on this, and who sets it cancels
             the run.
     """
@@ -36,11 +37,17 @@ class RunInfo:
     resumes: str | None = None
     root_run_id: str = ""
     wait: bool = False
+    afresh: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.root_run_id:
             object.__setattr__(self, "root_run_id", self.run_id)
+
+    def go_on_with(self, run_id: str, root_run_id: str) -> None:
+        """Make this the continuation of another run; for who keeps runs, before anything of it has begun."""
+        object.__setattr__(self, "resumes", run_id)
+        object.__setattr__(self, "root_run_id", root_run_id)
 
     def transaction(self, pipe_id: str) -> tuple[str, int]:
         """Return what makes the write of a pipe happen once, whichever attempt or resumed run gets to it."""

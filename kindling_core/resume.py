@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kindling_core.dependencies import Change, changes, told_of
 from kindling_core.errors import PlanError, did_you_mean
-from kindling_core.fingerprint import fingerprint
 from kindling_core.report import RunReport
-from kindling_core.state import RunRecord, RunStart, StateStore
+from kindling_core.state import RunRecord, RunStart, StateStore, Unfinished
 
 if TYPE_CHECKING:
     from kindling_core.app import App
@@ -48,13 +49,14 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
 
     Args:
         run_id: its id, or the beginning of it; the newest run of the job if None.
-        force: also if pipes have changed since.
+        force: also if what it depends on has changed since, or another run has taken its place.
 
     Raises:
-        PlanError: there is no such run, it succeeded, it still runs, or its pipes have changed.
+        PlanError: there is no such run, it succeeded, it still runs, or something has changed; see ``changes``.
     """
     record = find_run(store, app.name, run_id)
     start = record.start
+    root = start.root_run_id
     if start.job != app.name:
         raise PlanError(f"Run {start.run_id} is of the job {start.job!r}, not of {app.name!r}.")
     if record.end is None and store.holders([run_lease(start.run_id)]):
@@ -63,9 +65,13 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     if record.status == "succeeded" or all(pipe_id in done for pipe_id in start.pipe_ids):
         others = sorted({done[pipe_id].run_id for pipe_id in start.pipe_ids if pipe_id in done} - {start.run_id})
         resumed = f", resumed by {', '.join(others)}" if others else ""
+        waiting = [one.run_id for one in store.unfinished(app.name)] if run_id is None else []
+        older = f" Run {waiting[0]} is unfinished: `kindling resume {waiting[0]}`." if waiting else ""
         raise PlanError(
-            f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`."
+            f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`.{older}"
         )
+    if not force:
+        _refuse_superseded(record, next((one for one in store.unfinished(app.name) if one.root_run_id == root), None))
     known = set(app.pipes.get_pipe_ids())
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:
@@ -73,18 +79,32 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
             f"Run {start.run_id} cannot be resumed: the job has no pipe {', '.join(map(repr, gone))} any more. "
             f"Start a new one with `kindling run`."
         )
-    changed = [
-        pipe_id
-        for pipe_id in start.pipe_ids
-        if start.fingerprints.get(pipe_id) not in (None, fingerprint(app.pipes.get_pipe_definition(pipe_id)))
-    ]
-    if changed and not force:
+    found = changes(app, start, done) if not force else []
+    if found:
         raise PlanError(
-            f"Run {start.run_id} is not resumed: {', '.join(map(repr, changed))} changed since it started. "
-            f"Resume with --force to go on with the pipes as they are now; what has succeeded stays as it is. "
-            f"Or start a new run with `kindling run`."
+            f"Run {start.run_id} is not resumed: {_changed(found)} Resume with --force to go on with what is there "
+            f"now; what has succeeded stays as it is. Or start anew with `kindling run --afresh`. "
+            f"What changed: {told_of(found)[1]}."
         )
     return start
+
+
+def _changed(found: Sequence[Change]) -> str:
+    return f"{told_of(found)[0]} changed since it started."
+
+
+def _refuse_superseded(record: RunRecord, unfinished: Unfinished | None) -> None:
+    """Refuse to continue a run that another has taken the place of, wholly or in some of its pipes."""
+    run_id = record.start.run_id
+    advice = "Use `kindling run`, or resume it with --force all the same."
+    if record.superseded_by is not None:
+        raise PlanError(f"Run {run_id} is not resumed: run {record.superseded_by} has taken its place. {advice}")
+    if unfinished is None:
+        return
+    again = [one for one in record.start.pipe_ids if one in unfinished.since and one not in unfinished.succeeded]
+    if again:
+        told = ", ".join(f"{one!r} (in run {unfinished.since[one]})" for one in again)
+        raise PlanError(f"Run {run_id} is not resumed: it would run {told} again, which succeeded since. {advice}")
 
 
 def resume_run(

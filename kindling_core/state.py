@@ -79,6 +79,7 @@ class RunStart:
         pinned_versions: entity id -> the version that every pipe of the run reads.
         job_hash: of the job file; None where there is none.
         started_at: UTC, ISO 8601 with offset.
+        depends_on: what else its rows come from, as ``dependencies`` has it: name -> text, secrets as digests.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ class RunStart:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     pinned_versions: Mapping[str, int] = field(default_factory=dict)
     job_hash: str | None = None
+    depends_on: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,45 @@ class RunRecord:
 
     Attributes:
         status: that of its end; "running" while it has none.
+        superseded_by: the run that took its place, so that it is not offered to be continued; None if none did.
     """
 
     start: RunStart
     end: RunEnd | None = None
+    superseded_by: str | None = None
 
     @property
     def status(self) -> str:
         return self.end.status if self.end is not None else "running"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that did not come to its end, with what was done of it.
+
+    Attributes:
+        record: the run, or the newest of those that continued it.
+        succeeded: pipe id -> its success in this run or in one that continued it.
+        since: pipe id -> a later run, not of these, in which the pipe has succeeded.
+    """
+
+    record: RunRecord
+    succeeded: Mapping[str, Success] = field(default_factory=dict)
+    since: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        return self.record.start.run_id
+
+    @property
+    def root_run_id(self) -> str:
+        return self.record.start.root_run_id
+
+    @property
+    def left(self) -> list[str]:
+        """The pipes that have succeeded neither in it nor since."""
+        done = self.succeeded.keys() | self.since.keys()
+        return [pipe_id for pipe_id in self.record.start.pipe_ids if pipe_id not in done]
 
 
 @runtime_checkable
@@ -235,6 +268,18 @@ class StateStore(Protocol):
     def succeeded(self, root_run_id: str) -> dict[str, Success]:
         """Return what has succeeded of a run and all that continued it, by pipe id."""
 
+    def unfinished(self, job: str, of_last: int = 1000) -> list[Unfinished]:
+        """Return the runs of a job that have not succeeded and were not superseded, the newest first.
+
+        Those that still run are among them, and those whose pipes have all succeeded since.
+
+        Args:
+            of_last: look at so many of the newest runs.
+        """
+
+    def supersede(self, root_run_ids: Collection[str], by_run_id: str) -> None:
+        """Write down that a run took the place of others, each with all that continued it."""
+
     # Runs, as history has them
 
     def record(self, attempts: Sequence[AttemptRecord], ends: Sequence[RunEnd] = ()) -> None:
@@ -244,7 +289,7 @@ class StateStore(Protocol):
         """Return a run."""
 
     def runs(self, job: str | None = None, limit: int | None = 50) -> list[RunRecord]:
-        """Return runs, the newest first."""
+        """Return runs, the newest first: the one that was written down last, whatever the clocks said."""
 
     def attempts(self, run_id: str) -> list[AttemptRecord]:
         """Return the attempts of a run in the order in which they were recorded first."""

@@ -46,6 +46,7 @@ def run_options(function: Function) -> Function:
 @click.command()
 @SELECTION
 @MODE
+@click.option("--afresh", is_flag=True, help="Start anew although an earlier run of the job was not finished.")
 @run_options
 @json_option
 @job_options
@@ -54,6 +55,7 @@ def run(
     context: CommandContext,
     selection: tuple[str, ...],
     mode: str,
+    afresh: bool,
     wait: bool,
     picture: Path | None,
     with_traceback: bool,
@@ -68,7 +70,7 @@ def run(
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
     def start(cancelled: threading.Event) -> RunReport:
-        return app.run(selection, mode, wait=wait, cancelled=cancelled)
+        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled)
 
     run_and_report(context, app, start, picture, with_traceback, mode)
 

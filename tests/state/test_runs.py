@@ -89,7 +89,7 @@ def test_changed_pipes_are_refused_unless_forced(tmp_path: Path) -> None:
     ran: list[str] = []
     changed = Pipes()
     for name in ("a", "c"):
-        changed.pipe(name)(next(pipe.execute for pipe in steps(set(), ran) if pipe.pipe_id == name))
+        changed.pipe(name)(next(pipe.execute for pipe in steps({"b"}, []) if pipe.pipe_id == name))
 
     @changed.pipe("b")
     def other() -> None:

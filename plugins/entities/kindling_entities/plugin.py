@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +16,7 @@ from kindling_entities import hooks
 from kindling_entities.caching import ReadCache
 from kindling_entities.catalog import Catalog
 from kindling_entities.config import EntitiesConfig
+from kindling_entities.declarations import declared, with_files
 from kindling_entities.entity import Entities
 from kindling_entities.errors import passes
 from kindling_entities.expectations import summary
@@ -111,6 +112,23 @@ class EntitiesPlugin:
             versioned=entity.provider == "delta" and entity_id not in self._views,
             read_once=entity_id in self._views or reads_eagerly(entity.provider, self._contributed),
         )
+
+    @hookimpl
+    def kindling_depends_on(self, entity_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        mine = {name: self._manager.get_entity_definition(name) for name in entity_ids if name in self._manager}
+        found = {name: declared(entity) for name, entity in mine.items()}
+        if self._store is not None:
+            # Tables are read by their versions; of files nobody keeps those that were read.
+            files = [name for name, entity in mine.items() if entity.read_only and self._store.has_files(name)]
+            for name, version in self._store.get_entity_versions(files).items():
+                found[name] = with_files(found[name], version)
+        return found
+
+    @hookimpl
+    def kindling_newest_transaction(self, entity_id: str, ending: str) -> str | None:
+        if self._store is None or entity_id not in self._manager or entity_id in self._views:
+            return None
+        return self._store.newest_transaction(entity_id, ending)
 
     @hookimpl
     def kindling_start(self, app: App) -> None:

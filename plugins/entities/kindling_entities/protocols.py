@@ -254,6 +254,9 @@ class Engine(Protocol):
 
     def exists(self, table: Table) -> bool: ...
 
+    def newest_transaction(self, table: Table, ending: str) -> str:
+        """The newest transaction id with this ending that the table has, "" if there is none."""
+
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
 

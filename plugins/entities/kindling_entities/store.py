@@ -302,6 +302,17 @@ class EntityStore:
         entity, location, provider = self._find(entity_id)
         return provider.exists(entity, location)
 
+    def has_files(self, entity_id: str) -> bool:
+        """Whether an entity lies in plain files, of which only those exist that are there now."""
+        return bool(getattr(self._find(entity_id)[2], "versions_tell_files", False))
+
+    def newest_transaction(self, entity_id: str, ending: str) -> str | None:
+        """Return the newest transaction id with this ending, "" if there is none, None where that cannot be told."""
+        entity, location, provider = self._find(entity_id)
+        find = getattr(provider, "newest_transaction", None)
+        found: str | None = None if find is None else find(entity, location, ending)
+        return found
+
     def get_entity_version(self, entity_id: str) -> int:
         """Return the newest version.
 

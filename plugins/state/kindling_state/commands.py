@@ -50,6 +50,7 @@ def _data(store: StateStore, record: RunRecord) -> dict[str, Any]:
         "failed_count": end.failed_count if end else None,
         "skipped_count": end.skipped_count if end else None,
         "resumes": start.resumes,
+        "superseded_by": record.superseded_by,
         "root_run_id": start.root_run_id,
         "selection": list(start.selection),
         "overrides": list(start.overrides),
@@ -230,7 +231,7 @@ def _seconds(value: float | None) -> str:
 
 @click.command()
 @click.argument("run_id", required=False)
-@click.option("--force", is_flag=True, help="Also if pipes have changed since the run started.")
+@click.option("--force", is_flag=True, help="Also if what the run depends on has changed since it started.")
 @run_options
 @json_option
 @job_options
@@ -243,8 +244,8 @@ def resume(
     RUN_ID: the newest run of the job unless given; the beginning of an id is enough. The run keeps its selection, its
     --set settings, and the versions of what it reads and does not write.
     """
-    store = _store(context)
-    start = resumable(context.app(), store, run_id, force=force)
+    # The job is composed as it was before it is compared with what it was.
+    start = find_run(_store(context), context.app().name, run_id).start
     given = {override.partition("=")[0] for override in context.overrides}
     missing = [one for one in start.overrides if one.partition("=")[0] not in given]
     secret = [one.partition("=")[0] for one in missing if one.endswith(f"={MASK}")]
@@ -256,6 +257,7 @@ def resume(
     if missing:
         context.compose_again([*missing, *context.overrides])
     app = context.app()
+    start = resumable(app, _store(context), run_id, force=force)
 
     def go_on(cancelled: threading.Event) -> RunReport:
         return app.run(wait=wait, resume=start, cancelled=cancelled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class StateConfig(Section):
     """``[state]``."""
 
+    affects_rows: ClassVar[bool] = False
+
     url: str | None = Field(
         None, description="postgresql://USER:PASSWORD@HOST/DATABASE, or sqlite:///FILE; default: a file beside the lake"
     )
@@ -25,6 +27,11 @@ class StateConfig(Section):
     )
     lease_seconds: float = Field(
         30.0, gt=1, le=604_800, description="how long a lease outlives a process that was not seen to end"
+    )
+    unfinished: Literal["refuse", "resume", "ignore"] = Field(
+        "refuse",
+        description="what a run does about an earlier one that was not finished: refuse to append again what that one "
+        "has appended, resume it, or ignore it and start anew",
     )
     poll_seconds: float = Field(
         1.0, gt=0, le=3600, description="how often a run with --wait looks whether it may start"

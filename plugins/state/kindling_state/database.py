@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from kindling_core.state import StateError
+from kindling_state.errors import StateRemoved
 from kindling_state.migrations import STEPS, known_version, migrate
 
 BUSY_SECONDS = 30
@@ -132,9 +133,9 @@ class Database:
     def _check_file(self) -> None:
         """Refuse to write what nobody would find: SQLite goes on with a file that was removed under it."""
         if self._found_file() != self._file:
-            raise StateError(
+            raise StateRemoved(
                 f"The file of the state, {self.place}, was removed or replaced while it was in use. Nothing is written "
-                f"to it any more. Put it back, or run again."
+                f"to it any more."
             )
 
     def make_folder(self) -> None:

@@ -12,6 +12,10 @@ class LeaseHeld(PlanError):
     """Another run holds what this one needs; nothing ran."""
 
 
+class StateRemoved(StateError):
+    """The file of the state is not there any more, or is another one."""
+
+
 class LeaseLost(StateError):
     """The lease of a run expired or was taken while it ran; it may not write any more."""
 

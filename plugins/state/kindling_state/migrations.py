@@ -32,7 +32,24 @@ def _versions_of_marks(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE {MARKS.name} ADD COLUMN {column.name} {kind}"))
 
 
-STEPS: Sequence[Callable[[Connection], None]] = (_runs, _leases_and_records, _versions_of_marks)
+def _order_of_runs(connection: Connection) -> None:
+    known = {column["name"] for column in inspect(connection).get_columns(RUNS.name)}
+    for column in (RUNS.c.depends_on, RUNS.c.place, RUNS.c.superseded_by):
+        if column.name not in known:
+            kind = column.type.compile(connection.dialect)
+            default = {"depends_on": " NOT NULL DEFAULT '{}'", "place": " NOT NULL DEFAULT 0"}.get(column.name, "")
+            connection.execute(text(f"ALTER TABLE {RUNS.name} ADD COLUMN {column.name} {kind}{default}"))
+    # SQLite numbers the rows of a table as they come; elsewhere the ids tell, as they did before.
+    number = "rowid" if connection.dialect.name == "sqlite" else _NUMBER_BY_ID
+    connection.execute(text(f"UPDATE {RUNS.name} SET place = {number} WHERE place = 0"))
+    connection.execute(text("DROP INDEX IF EXISTS kindling_runs_by_job"))
+    for name, columns in (("kindling_runs_by_place", "place"), ("kindling_runs_by_job_and_place", "job, place")):
+        connection.execute(text(f"CREATE INDEX IF NOT EXISTS {name} ON {RUNS.name} ({columns})"))
+
+
+_NUMBER_BY_ID = f"(SELECT count(*) FROM {RUNS.name} AS other WHERE other.run_id <= {RUNS.name}.run_id)"
+
+STEPS: Sequence[Callable[[Connection], None]] = (_runs, _leases_and_records, _versions_of_marks, _order_of_runs)
 
 
 def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:

@@ -10,15 +10,16 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from kindling_core.dependencies import dependencies
 from kindling_core.errors import ConfigError
-from kindling_core.fingerprint import fingerprints
 from kindling_core.hooks import hookimpl
 from kindling_core.requests import RunInfo, WriteRequest, WriteResult
 from kindling_core.state import RunStart, StateError, StateStore, Success
 from kindling_state.config import StateConfig, url_of
-from kindling_state.errors import LeaseHeld, LeaseLost
+from kindling_state.errors import LeaseHeld, LeaseLost, StateRemoved
 from kindling_state.history import History
 from kindling_state.leases import Hold, lease_names, owner_of, refusal
+from kindling_state.unfinished import Choice, appends, choose
 
 if TYPE_CHECKING:
     import click
@@ -48,6 +49,7 @@ class StatePlugin:
         self._history: History | None = None
         self._holds: dict[str, Hold] = {}
         self._done: dict[str, dict[str, Success]] = {}
+        self._appended: dict[str, dict[str, str]] = {}
         self._runs: weakref.WeakValueDictionary[str, RunInfo] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
@@ -124,6 +126,15 @@ class StatePlugin:
         waited = self._take(hold, run, settings.poll_seconds)
         self._holds[run.run_id] = hold
         self._runs[run.run_id] = run
+        choice = Choice()
+        if run.resumes is None:
+            choice = choose(app, store, run, plan.pipes, settings.unfinished)
+        if choice.go_on_with is not None:
+            start = choice.go_on_with
+            run.go_on_with(start.run_id, start.root_run_id)
+            plan.pinned_versions.clear()
+            plan.pinned_versions.update(start.pinned_versions)
+            app.host.call("kindling_plan", plan=plan, run=run)
         if run.resumes is not None:
             # Asked for only now: whoever was in the way may have been the one to finish the run.
             done = self._done[run.run_id] = store.succeeded(run.root_run_id)
@@ -145,11 +156,14 @@ class StatePlugin:
                 selection=list(run.selection),
                 pipe_ids=list(run.pipe_ids),
                 overrides=list(app.overrides),
-                fingerprints=fingerprints(plan.pipes.values()),
+                fingerprints={pipe_id: app.fingerprint(pipe).digest for pipe_id, pipe in plan.pipes.items()},
                 pinned_versions=dict(plan.pinned_versions),
                 job_hash=_hash_of(app),
+                depends_on=dependencies(app, list(plan.pipes.values())),
             )
         )
+        if choice.supersedes:
+            store.supersede(choice.supersedes, run.run_id)
         hold.keep()
 
     def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> bool:
@@ -176,8 +190,16 @@ class StatePlugin:
             if report is not None:
                 hold.check()
         finally:
+            self._release(hold, run)
+
+    def _release(self, hold: Hold, run: RunInfo) -> None:
+        try:
             # Whoever cancels is not kept waiting for a database that does not answer.
             hold.release(RELEASE_SECONDS if self._is_stopped(run.run_id) else None)
+        except StateRemoved as error:
+            raise StateRemoved(f"{error} {self._advice(run)}") from error
+        finally:
+            self._appended.pop(run.run_id, None)
 
     def _is_stopped(self, run_id: str) -> bool:
         """Whether a run was told to end, so that nobody has time for it."""
@@ -193,16 +215,19 @@ class StatePlugin:
     @hookimpl(wrapper=True)
     def kindling_write(self, request: WriteRequest) -> Generator[None, WriteResult | None, WriteResult | None]:
         self._check(request.run)
-        if request.transaction is None and self._appends(request):
+        repeats = self._appends(request)
+        if request.transaction is None and repeats:
             # A run that is killed between this commit and its mark finds the commit again when it is resumed.
             request.transaction = request.run.transaction(request.pipe.pipe_id)
-        return (yield)
+        result = yield
+        if repeats:
+            self._appended.setdefault(request.run.run_id, {})[request.pipe.pipe_id] = request.entity_id
+        return result
 
     def _appends(self, request: WriteRequest) -> bool:
         if request.mode is not None or self._app is None:
             return request.mode == "append"
-        info = self._app.host.call("kindling_describe_entity", entity_id=request.entity_id)
-        return info is not None and info.write_mode == "append"
+        return appends(self._app, request.pipe)
 
     @hookimpl
     def kindling_pipe_succeeded(self, pipe: PipeMetadata, run: RunInfo, result: WriteResult) -> None:
@@ -210,11 +235,26 @@ class StatePlugin:
             return
         try:
             self._store.mark_succeeded(run.root_run_id, pipe.pipe_id, run.run_id, result.version)
+        except StateRemoved as error:
+            raise StateRemoved(f"{error} {self._advice(run)}") from error
         except StateError as error:
             raise StateError(
                 f"Pipe {pipe.pipe_id!r} has written its output, but that could not be noted: {error} A resumed run "
                 f"runs the pipe again, and doubles nothing."
             ) from error
+
+    def _advice(self, run: RunInfo) -> str:
+        """Say what can be done without doubling a row, once the state of a run is gone."""
+        back = f"Put it back and run `kindling resume {run.run_id}`."
+        appended = self._appended.get(run.run_id)
+        if not appended:
+            return f"{back} If it is lost, `kindling run` doubles nothing: this run has appended to no table."
+        tables = ", ".join(f"{entity_id} (pipe {pipe_id!r})" for pipe_id, entity_id in sorted(appended.items()))
+        others = " ".join(f"'!{pipe_id}'" for pipe_id in sorted(appended))
+        return (
+            f"{back} If it is lost, do not run everything again: this run has appended to {tables}, and would append "
+            f"the same rows once more. Run the rest with `kindling run {others}`."
+        )
 
     def _check(self, run: RunInfo) -> None:
         hold = self._holds.get(run.run_id)

@@ -35,6 +35,7 @@ from kindling_core.state import (
     StateConflict,
     StateError,
     Success,
+    Unfinished,
 )
 from kindling_state.database import Database
 from kindling_state.processes import is_dead
@@ -42,6 +43,7 @@ from kindling_state.tables import ATTEMPTS, LEASES, MARKS, RECORDS, RUNS
 
 # SQLite takes 32,766 variables in a statement, and a plan of fewer is quicker made.
 _CHUNK = 500
+_BY_PLACE = (RUNS.c.place.desc(), RUNS.c.run_id.desc())
 _START = [column.name for column in RUNS.columns if column.name in RunStart.__dataclass_fields__]
 _END = [column.name for column in RUNS.columns if column.name in RunEnd.__dataclass_fields__]
 
@@ -223,7 +225,8 @@ class SqlStateStore:
         values = {name: _plain(getattr(start, name)) for name in _START}
         try:
             with self.database.writing(f"writing down run {start.run_id}") as connection:
-                connection.execute(RUNS.insert().values(**values))
+                place = select(func.coalesce(func.max(RUNS.c.place), 0) + 1).scalar_subquery()
+                connection.execute(RUNS.insert().values(**values, place=place))
         except StateError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise StateError(f"Run {start.run_id} is written down already; an id is used once.") from error
@@ -241,6 +244,53 @@ class SqlStateStore:
         with self.database.reading(f"reading what succeeded in run {root_run_id}") as connection:
             rows = connection.execute(query).all() if connection is not None else []
         return {row.pipe_id: Success(row.run_id, row.version_written) for row in rows}
+
+    def unfinished(self, job: str, of_last: int = 1000) -> list[Unfinished]:
+        newest = (
+            select(RUNS.c.run_id, RUNS.c.root_run_id, RUNS.c.status, RUNS.c.superseded_by, RUNS.c.place)
+            .where(RUNS.c.job == job)
+            .order_by(*_BY_PLACE)
+            .limit(of_last)
+        )
+        with self.database.reading(f"looking for unfinished runs of {job!r}") as connection:
+            rows = connection.execute(newest).all() if connection is not None else []
+            over = {row.root_run_id for row in rows if row.status == "succeeded" or row.superseded_by is not None}
+            # A run and all that continued it have one root; the newest of them comes first.
+            newest_of = {row.root_run_id: row for row in reversed(rows) if row.root_run_id not in over}
+            if connection is None or not newest_of:
+                return []
+            began = {row.root_run_id: row.place for row in rows if row.root_run_id in newest_of}
+            marks = self._marks_since(connection, job, min(began.values()))
+            starts = {
+                row.run_id: _run(row)
+                for chunk in _chunks([row.run_id for row in newest_of.values()])
+                for row in connection.execute(select(RUNS).where(RUNS.c.run_id.in_(chunk)))
+            }
+        found = []
+        for root, row in newest_of.items():
+            mine = {one.pipe_id: Success(one.run_id, one.version_written) for one in marks if one.root_run_id == root}
+            later = [one for one in marks if one.root_run_id != root and one.place > row.place]
+            since = {one.pipe_id: one.run_id for one in sorted(later, key=lambda one: one.place)}
+            one = Unfinished(starts[row.run_id], mine, since)
+            if any(pipe_id not in mine for pipe_id in one.record.start.pipe_ids):
+                found.append((row.place, one))
+        return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+    @staticmethod
+    def _marks_since(connection: Connection, job: str, place: int) -> Sequence[Row[Any]]:
+        """What has succeeded in the runs of a job from one on, with the place of the run in which it did."""
+        query = (
+            select(MARKS, RUNS.c.place)
+            .join(RUNS, RUNS.c.run_id == MARKS.c.run_id)
+            .where(RUNS.c.job == job, RUNS.c.place >= place)
+        )
+        return connection.execute(query).all()
+
+    def supersede(self, root_run_ids: Collection[str], by_run_id: str) -> None:
+        with self.database.writing("marking runs as superseded") as connection:
+            for chunk in _chunks(sorted(set(root_run_ids))):
+                mine = RUNS.c.root_run_id.in_(chunk), RUNS.c.superseded_by.is_(None)
+                connection.execute(update(RUNS).where(*mine).values(superseded_by=by_run_id))
 
     # Runs, as history has them
 
@@ -267,7 +317,7 @@ class SqlStateStore:
         return None if row is None else _run(row)
 
     def runs(self, job: str | None = None, limit: int | None = 50) -> list[RunRecord]:
-        query = select(RUNS).order_by(RUNS.c.run_id.desc())
+        query = select(RUNS).order_by(*_BY_PLACE)
         query = query if job is None else query.where(RUNS.c.job == job)
         with self.database.reading("reading runs") as connection:
             rows = connection.execute(query.limit(limit)).all() if connection is not None else []
@@ -292,8 +342,8 @@ class SqlStateStore:
     def _newest_seconds(
         self, job: str, pipe_ids: Collection[str], of_last: int, of_runs: int
     ) -> dict[str, list[float]]:
-        newest = select(RUNS.c.run_id).where(RUNS.c.job == job).order_by(RUNS.c.run_id.desc()).limit(of_runs).subquery()
-        place = func.row_number().over(partition_by=ATTEMPTS.c.pipe_id, order_by=ATTEMPTS.c.run_id.desc())
+        newest = select(RUNS.c.run_id).where(RUNS.c.job == job).order_by(*_BY_PLACE).limit(of_runs).subquery()
+        place = func.row_number().over(partition_by=ATTEMPTS.c.pipe_id, order_by=ATTEMPTS.c.id.desc())
         numbered = (
             select(ATTEMPTS.c.pipe_id, ATTEMPTS.c.duration_seconds, place.label("place"))
             .where(
@@ -343,6 +393,5 @@ def _lease(row: Row[Any]) -> Lease:
 
 def _run(row: Row[Any]) -> RunRecord:
     start = RunStart(**{name: getattr(row, name) for name in _START})
-    if row.status is None:
-        return RunRecord(start)
-    return RunRecord(start, RunEnd(**{name: getattr(row, name) for name in _END}))
+    end = None if row.status is None else RunEnd(**{name: getattr(row, name) for name in _END})
+    return RunRecord(start, end, row.superseded_by)

@@ -40,6 +40,10 @@ RUNS = Table(
     Column("fingerprints", JSON, nullable=False),
     Column("pinned_versions", JSON, nullable=False),
     Column("job_hash", String(64)),
+    Column("depends_on", JSON, nullable=False, server_default="{}"),
+    # The order in which runs were written down; clocks may be set back.
+    Column("place", BigInteger, nullable=False, server_default="0"),
+    Column("superseded_by", String(64)),
     Column("status", String(16)),
     Column("ended_at", String(40)),
     Column("duration_seconds", Float),
@@ -48,7 +52,8 @@ RUNS = Table(
     Column("skipped_count", Integer),
     Column("error", Text),
     Column("error_type", Text),
-    Index("kindling_runs_by_job", "job", "run_id"),
+    Index("kindling_runs_by_place", "place"),
+    Index("kindling_runs_by_job_and_place", "job", "place"),
 )
 
 ATTEMPTS = Table(

@@ -127,6 +127,11 @@ class DeltaProvider:
         """Tell whether there is a table."""
         return self._engine.exists(self.table(entity, location))
 
+    def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
+        """The newest transaction id with this ending, "" if there is none, None where the engine cannot tell."""
+        find = getattr(self._engine, "newest_transaction", None)
+        return None if find is None else str(find(self.table(entity, location), ending))
+
     def describe(self, entity: EntityDefinition, location: str) -> TableInfo | None:
         """The table as it stands, None if there is none."""
         return self._engine.describe(self.table(entity, location))

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
+from kindling_entities.engines._transactions import newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
@@ -195,6 +196,10 @@ class EmbeddedEngine:
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
         return _log.newest_version(table.location) is not None
+
+    def newest_transaction(self, table: Table, ending: str) -> str:
+        """The newest transaction id with this ending, "" if there is none."""
+        return newest_transaction(table, ending)
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from kindling_entities.engines import _log as files
+from kindling_entities.engines._transactions import newest_transaction as find_transaction
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
@@ -64,6 +67,23 @@ def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo |
         size_bytes=detail["sizeInBytes"],
         files=detail["numFiles"],
     )
+
+
+def newest_transaction(session: Any, table: Table, ending: str) -> str:
+    """The newest transaction id with this ending, "" if there is none."""
+    if is_local(table):
+        return find_transaction(table, ending)
+    if _sql_version(session, table) is None:
+        return ""
+    with mapped_errors(table, "Reading the log of"):
+        place = str(session.sql(f"describe detail {identifier(table)}").collect()[0]["location"])
+        if place.startswith("file:"):
+            return find_transaction(replace(table, name=None, location=unquote(urlsplit(place).path)), ending)
+        log = session.read.text(f"{place.rstrip('/')}/_delta_log/*.json").selectExpr(
+            "get_json_object(value, '$.txn.appId') as id", "_metadata.file_name as file"
+        )
+        rows = log.where(log["id"].endswith(ending)).orderBy(log["file"].desc()).limit(1).collect()
+    return str(rows[0]["id"]) if rows else ""
 
 
 def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:

@@ -253,6 +253,10 @@ class SparkEngine:
         """Tell whether the table has a commit."""
         return _log.newest_version(self.session, table) is not None
 
+    def newest_transaction(self, table: Table, ending: str) -> str:
+        """The newest transaction id with this ending, "" if there is none."""
+        return _log.newest_transaction(self.session, table, ending)
+
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
         state = _log.describe(self.session, table, figures=False)

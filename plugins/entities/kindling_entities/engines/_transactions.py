@@ -1,0 +1,34 @@
+"""Finds the transaction ids in the log of a Delta table (Delta protocol, "Transaction Identifiers")."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from kindling_entities.engines._log import newest_version, open_if_exists
+from kindling_entities.protocols import Table
+
+# So far back the log is read; a commit that is further back than that is not the newest of anybody who still matters.
+_MOST_COMMITS = 1000
+_SIGN = '"txn"'
+
+
+def newest_transaction(table: Table, ending: str) -> str:
+    """Return the newest transaction id with this ending of a table on this machine, "" if there is none."""
+    newest = newest_version(table.location)
+    opened = open_if_exists(table) if newest is not None else None
+    if newest is None or opened is None:
+        return ""
+    if opened.transaction_version(ending) is not None:
+        return ending
+    for version in range(newest, max(-1, newest - _MOST_COMMITS), -1):
+        try:
+            with open(os.path.join(table.location, "_delta_log", f"{version:020d}.json"), encoding="utf8") as lines:
+                found = [json.loads(line)["txn"]["appId"] for line in lines if line.startswith("{" + _SIGN)]
+        except FileNotFoundError:
+            # What is older was cleaned up after a checkpoint.
+            break
+        for app_id in found:
+            if str(app_id).endswith(ending):
+                return str(app_id)
+    return ""

@@ -1,0 +1,178 @@
+"""What a new run means to those of its job that were not finished: refuse, continue one, or start anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kindling_core.dependencies import changes, told_of
+from kindling_core.errors import UnfinishedRun
+from kindling_core.pipes import PipeMetadata
+from kindling_core.requests import RunInfo
+from kindling_core.resume import run_lease
+from kindling_core.state import RunStart, StateStore, Unfinished
+
+if TYPE_CHECKING:
+    from kindling_core.app import App
+
+_log = logging.getLogger("kindling.state")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run is to do.
+
+    Attributes:
+        go_on_with: the run that it continues; None starts anew.
+        supersedes: the first runs of those that it takes the place of.
+    """
+
+    go_on_with: RunStart | None = None
+    supersedes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """An unfinished run, and what of it a new run would do again.
+
+    Attributes:
+        repeats: pipe id -> the entity that it has appended to, of the pipes that the new run has, too.
+    """
+
+    run: Unfinished
+    repeats: Mapping[str, str]
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        tables = ", ".join(dict.fromkeys(self.repeats.values()))
+        status = "died" if self.run.record.end is None else self.run.record.status
+        if not self.repeats:
+            return f"Run {self.run.run_id} {status} and was not finished"
+        return f"Run {self.run.run_id} {status} after it had appended to {tables}, and was not finished"
+
+
+def choose(app: App, store: StateStore, run: RunInfo, pipes: Mapping[str, PipeMetadata], policy: str) -> Choice:
+    """Decide what a run does about those that were not finished; call it with the leases of the run held.
+
+    Args:
+        policy: "refuse", "resume" or "ignore".
+
+    Raises:
+        UnfinishedRun: it would append again what an earlier run has appended.
+    """
+    known = [one for one in store.unfinished(app.name) if one.run_id != run.run_id]
+    for one in known:
+        if not one.left and one.since:
+            # Later runs did what it had left, so that nobody has to look at it again.
+            store.supersede([one.root_run_id], max(one.since.values()))
+    alive = store.holders([run_lease(one.run_id) for one in known if one.left])
+    running = {lease.name for lease in alive}
+    open_runs = [one for one in known if one.left and run_lease(one.run_id) not in running]
+    if not open_runs:
+        if not run.afresh and policy != "ignore" and not known and not store.runs(app.name, limit=1):
+            _refuse_unknown(app, store, pipes)
+        return Choice()
+    ways = [InTheWay(one, _repeats(app, one, pipes)) for one in open_runs]
+    blocking = [way for way in ways if way.repeats]
+    touched = [way for way in ways if way.repeats or any(pipe_id in pipes for pipe_id in way.run.left)]
+    if run.afresh or policy == "ignore":
+        if blocking:
+            _log.warning("%s. This run starts anew, and appends again.", ". ".join(way.told for way in blocking))
+        return Choice(supersedes=[way.run.root_run_id for way in touched])
+    why = ""
+    if policy == "resume" and touched:
+        newest = (blocking or touched)[0]
+        why = _unlike(app, newest.run, run, pipes)
+        if not why and len(blocking) <= 1:
+            _log.warning("%s. This run continues it.", newest.told)
+            return Choice(newest.run.record.start)
+    if blocking:
+        raise UnfinishedRun(_refusal(blocking, why), [way.run.run_id for way in blocking])
+    for way in ways[:1]:
+        more = f" ({len(ways) - 1} more)" if len(ways) > 1 else ""
+        _log.warning("%s%s. This run repeats nothing that it appended, and starts anew. %s", way.told, more, why)
+    return Choice()
+
+
+def _repeats(app: App, one: Unfinished, pipes: Mapping[str, PipeMetadata]) -> dict[str, str]:
+    """Return pipe id -> entity of what this run appended, no run has appended since, and these pipes would again."""
+    found: dict[str, str] = {}
+    for pipe_id in one.record.start.pipe_ids:
+        pipe = pipes.get(pipe_id)
+        if pipe is None or pipe_id in one.since or not appends(app, pipe):
+            continue
+        entity_id = str(pipe.output_entity_id)
+        # A run that was killed between a commit and its mark: the table knows.
+        if pipe_id in one.succeeded or newest_transaction(app, entity_id, f"{one.root_run_id}/{pipe_id}"):
+            found[pipe_id] = entity_id
+    return found
+
+
+def appends(app: App, pipe: PipeMetadata) -> bool:
+    """Whether running a pipe twice writes its rows twice."""
+    info = app.describe_entity(pipe.output_entity_id) if pipe.output_entity_id is not None else None
+    return info is not None and info.write_mode == "append" and pipe.mode == "batch"
+
+
+def newest_transaction(app: App, entity_id: str, ending: str) -> str | None:
+    """Return the newest transaction of an entity with this ending; None or "" where none is known."""
+    found: str | None = app.host.call("kindling_newest_transaction", entity_id=entity_id, ending=ending)
+    return found
+
+
+def _unlike(app: App, one: Unfinished, run: RunInfo, pipes: Mapping[str, PipeMetadata]) -> str:
+    """Say why a run cannot be the continuation of another; empty if it can."""
+    start = one.record.start
+    missing = sorted(set(start.pipe_ids) - set(pipes))
+    further = sorted(set(pipes) - set(start.pipe_ids))
+    if missing or further:
+        parts = [f"without {', '.join(missing)}"] if missing else []
+        parts += [f"with {', '.join(further)} besides"] if further else []
+        return f"It is not continued, because this run has another selection: {', '.join(parts)}."
+    if start.mode != run.mode:
+        return f"It is not continued, because it has the mode {start.mode!r}."
+    again = [pipe_id for pipe_id in start.pipe_ids if pipe_id in one.since and pipe_id not in one.succeeded]
+    if again:
+        return f"It is not continued, because {', '.join(map(repr, again))} succeeded since in another run."
+    found = changes(app, start, one.succeeded)
+    return f"It is not continued, because something changed since it started: {told_of(found)[1]}." if found else ""
+
+
+def _refusal(blocking: Sequence[InTheWay], why: str) -> str:
+    told = ". ".join(way.told for way in blocking)
+    pipes = ", ".join(dict.fromkeys(pipe_id for way in blocking for pipe_id in way.repeats))
+    resume = " and ".join(f"`kindling resume {way.run.run_id}`" for way in blocking)
+    continues = "continues" if len(blocking) == 1 else "continue"
+    return (
+        f"{told}; a new run would append again with {pipes}. {why}{' ' if why else ''}{resume} {continues}, "
+        f"`kindling run --afresh` starts anew (App.run(afresh=True)). See the setting state.unfinished."
+    )
+
+
+def _refuse_unknown(app: App, store: StateStore, pipes: Mapping[str, PipeMetadata]) -> None:
+    """Refuse to append to tables that know more runs of the job than the store, which knows none."""
+    found: dict[str, list[PipeMetadata]] = {}
+    for pipe in pipes.values():
+        if not appends(app, pipe):
+            continue
+        transaction = newest_transaction(app, str(pipe.output_entity_id), f"/{pipe.pipe_id}")
+        run_id, _, pipe_id = (transaction or "").partition("/")
+        if run_id and pipe_id == pipe.pipe_id and store.run(run_id) is None:
+            found.setdefault(run_id, []).append(pipe)
+    if not found:
+        return
+    told = "; ".join(
+        f"run {run_id} was the last to append to {', '.join(sorted({str(one.output_entity_id) for one in wrote}))}"
+        for run_id, wrote in sorted(found.items(), reverse=True)
+    )
+    names = [f"'!{one.pipe_id}'" for wrote in found.values() for one in wrote]
+    raise UnfinishedRun(
+        f"The state knows no run of the job {app.name!r}, but its tables do: {told}. Whether that run came to its end "
+        f"is not known, and a new one would append again. Put the state back and run again. "
+        f"Without it, look at the tables: if the rows of that run are all to stay, run the rest with `kindling run "
+        f"{' '.join(names)}`; if new rows are to be appended, `kindling run --afresh`.",
+        list(found),
+    )
