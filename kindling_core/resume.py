@@ -62,16 +62,20 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     if record.end is None and store.holders([run_lease(start.run_id)]):
         raise PlanError(f"Run {start.run_id} is still running (process {start.pid}). Wait for it, or end it first.")
     done = store.succeeded(start.root_run_id)
-    if record.status == "succeeded" or all(pipe_id in done for pipe_id in start.pipe_ids):
+    waiting = {one.root_run_id: one for one in store.unfinished(app.name)}
+    mine = waiting.get(root)
+    finished = all(pipe_id in done for pipe_id in start.pipe_ids)
+    # One that died between its last pipe and its end has its end written down by being resumed.
+    if record.status == "succeeded" or (finished and (mine is None or mine.record.end is not None)):
         others = sorted({done[pipe_id].run_id for pipe_id in start.pipe_ids if pipe_id in done} - {start.run_id})
         resumed = f", resumed by {', '.join(others)}" if others else ""
-        waiting = [one.run_id for one in store.unfinished(app.name)] if run_id is None else []
-        older = f" Run {waiting[0]} is unfinished: `kindling resume {waiting[0]}`." if waiting else ""
+        other = next((one.run_id for one in waiting.values()), None) if run_id is None else None
+        older = f" Run {other} was not finished: `kindling resume {other}`." if other is not None else ""
         raise PlanError(
             f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`.{older}"
         )
     if not force:
-        _refuse_superseded(record, next((one for one in store.unfinished(app.name) if one.root_run_id == root), None))
+        _refuse_settled(record, mine)
     known = set(app.pipes.get_pipe_ids())
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:
@@ -93,12 +97,12 @@ def _changed(found: Sequence[Change]) -> str:
     return f"{told_of(found)[0]} changed since it started."
 
 
-def _refuse_superseded(record: RunRecord, unfinished: Unfinished | None) -> None:
+def _refuse_settled(record: RunRecord, unfinished: Unfinished | None) -> None:
     """Refuse to continue a run that another has taken the place of, wholly or in some of its pipes."""
     run_id = record.start.run_id
     advice = "Use `kindling run`, or resume it with --force all the same."
-    if record.superseded_by is not None:
-        raise PlanError(f"Run {run_id} is not resumed: run {record.superseded_by} has taken its place. {advice}")
+    if record.settled_by is not None:
+        raise PlanError(f"Run {run_id} is not resumed: run {record.settled_by} has taken its place. {advice}")
     if unfinished is None:
         return
     again = [one for one in record.start.pipe_ids if one in unfinished.since and one not in unfinished.succeeded]

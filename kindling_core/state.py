@@ -166,12 +166,12 @@ class RunRecord:
 
     Attributes:
         status: that of its end; "running" while it has none.
-        superseded_by: the run that took its place, so that it is not offered to be continued; None if none did.
+        settled_by: the run that finished it or took its place; None while somebody may still have to continue it.
     """
 
     start: RunStart
     end: RunEnd | None = None
-    superseded_by: str | None = None
+    settled_by: str | None = None
 
     @property
     def status(self) -> str:
@@ -269,16 +269,16 @@ class StateStore(Protocol):
         """Return what has succeeded of a run and all that continued it, by pipe id."""
 
     def unfinished(self, job: str, of_last: int = 1000) -> list[Unfinished]:
-        """Return the runs of a job that have not succeeded and were not superseded, the newest first.
+        """Return the runs of a job that did not come to a good end and are not settled, the newest first.
 
-        Those that still run are among them, and those whose pipes have all succeeded since.
+        Those that still run are among them, and those that died when all their pipes had succeeded.
 
         Args:
             of_last: look at so many of the newest runs.
         """
 
-    def supersede(self, root_run_ids: Collection[str], by_run_id: str) -> None:
-        """Write down that a run took the place of others, each with all that continued it."""
+    def settle(self, root_run_ids: Collection[str], by_run_id: str) -> None:
+        """Write down that a run finished others or took their place, each with all that continued it."""
 
     # Runs, as history has them
 

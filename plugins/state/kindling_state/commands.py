@@ -50,7 +50,7 @@ def _data(store: StateStore, record: RunRecord) -> dict[str, Any]:
         "failed_count": end.failed_count if end else None,
         "skipped_count": end.skipped_count if end else None,
         "resumes": start.resumes,
-        "superseded_by": record.superseded_by,
+        "settled_by": record.settled_by,
         "root_run_id": start.root_run_id,
         "selection": list(start.selection),
         "overrides": list(start.overrides),

@@ -34,7 +34,7 @@ def _versions_of_marks(connection: Connection) -> None:
 
 def _order_of_runs(connection: Connection) -> None:
     known = {column["name"] for column in inspect(connection).get_columns(RUNS.name)}
-    for column in (RUNS.c.depends_on, RUNS.c.place, RUNS.c.superseded_by):
+    for column in (RUNS.c.depends_on, RUNS.c.place, RUNS.c.settled_by):
         if column.name not in known:
             kind = column.type.compile(connection.dialect)
             default = {"depends_on": " NOT NULL DEFAULT '{}'", "place": " NOT NULL DEFAULT 0"}.get(column.name, "")

@@ -163,7 +163,7 @@ class StatePlugin:
             )
         )
         if choice.supersedes:
-            store.supersede(choice.supersedes, run.run_id)
+            store.settle(choice.supersedes, run.run_id)
         hold.keep()
 
     def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> bool:
@@ -189,6 +189,8 @@ class StatePlugin:
             # A run that lost its lease has failed, whatever its pipes did in the end.
             if report is not None:
                 hold.check()
+                if report.status == "succeeded" and self._store is not None:
+                    self._store.settle([run.root_run_id], run.run_id)
         finally:
             self._release(hold, run)
 

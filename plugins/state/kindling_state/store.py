@@ -247,14 +247,14 @@ class SqlStateStore:
 
     def unfinished(self, job: str, of_last: int = 1000) -> list[Unfinished]:
         newest = (
-            select(RUNS.c.run_id, RUNS.c.root_run_id, RUNS.c.status, RUNS.c.superseded_by, RUNS.c.place)
+            select(RUNS.c.run_id, RUNS.c.root_run_id, RUNS.c.status, RUNS.c.settled_by, RUNS.c.place)
             .where(RUNS.c.job == job)
             .order_by(*_BY_PLACE)
             .limit(of_last)
         )
         with self.database.reading(f"looking for unfinished runs of {job!r}") as connection:
             rows = connection.execute(newest).all() if connection is not None else []
-            over = {row.root_run_id for row in rows if row.status == "succeeded" or row.superseded_by is not None}
+            over = {row.root_run_id for row in rows if row.status == "succeeded" or row.settled_by is not None}
             # A run and all that continued it have one root; the newest of them comes first.
             newest_of = {row.root_run_id: row for row in reversed(rows) if row.root_run_id not in over}
             if connection is None or not newest_of:
@@ -271,9 +271,7 @@ class SqlStateStore:
             mine = {one.pipe_id: Success(one.run_id, one.version_written) for one in marks if one.root_run_id == root}
             later = [one for one in marks if one.root_run_id != root and one.place > row.place]
             since = {one.pipe_id: one.run_id for one in sorted(later, key=lambda one: one.place)}
-            one = Unfinished(starts[row.run_id], mine, since)
-            if any(pipe_id not in mine for pipe_id in one.record.start.pipe_ids):
-                found.append((row.place, one))
+            found.append((row.place, Unfinished(starts[row.run_id], mine, since)))
         return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     @staticmethod
@@ -286,11 +284,11 @@ class SqlStateStore:
         )
         return connection.execute(query).all()
 
-    def supersede(self, root_run_ids: Collection[str], by_run_id: str) -> None:
-        with self.database.writing("marking runs as superseded") as connection:
+    def settle(self, root_run_ids: Collection[str], by_run_id: str) -> None:
+        with self.database.writing("marking runs as settled") as connection:
             for chunk in _chunks(sorted(set(root_run_ids))):
-                mine = RUNS.c.root_run_id.in_(chunk), RUNS.c.superseded_by.is_(None)
-                connection.execute(update(RUNS).where(*mine).values(superseded_by=by_run_id))
+                mine = RUNS.c.root_run_id.in_(chunk), RUNS.c.settled_by.is_(None)
+                connection.execute(update(RUNS).where(*mine).values(settled_by=by_run_id))
 
     # Runs, as history has them
 
@@ -394,4 +392,4 @@ def _lease(row: Row[Any]) -> Lease:
 def _run(row: Row[Any]) -> RunRecord:
     start = RunStart(**{name: getattr(row, name) for name in _START})
     end = None if row.status is None else RunEnd(**{name: getattr(row, name) for name in _END})
-    return RunRecord(start, end, row.superseded_by)
+    return RunRecord(start, end, row.settled_by)

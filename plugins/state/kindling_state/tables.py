@@ -43,7 +43,7 @@ RUNS = Table(
     Column("depends_on", JSON, nullable=False, server_default="{}"),
     # The order in which runs were written down; clocks may be set back.
     Column("place", BigInteger, nullable=False, server_default="0"),
-    Column("superseded_by", String(64)),
+    Column("settled_by", String(64)),
     Column("status", String(16)),
     Column("ended_at", String(40)),
     Column("duration_seconds", Float),

@@ -49,9 +49,9 @@ class InTheWay:
         """For people."""
         tables = ", ".join(dict.fromkeys(self.repeats.values()))
         status = "died" if self.run.record.end is None else self.run.record.status
-        if not self.repeats:
-            return f"Run {self.run.run_id} {status} and was not finished"
-        return f"Run {self.run.run_id} {status} after it had appended to {tables}, and was not finished"
+        what = f"after it had appended to {tables}, and" if self.repeats else "and"
+        left = "was not finished" if self.run.left else "had only its end left to be written down"
+        return f"Run {self.run.run_id} {status} {what} {left}"
 
 
 def choose(app: App, store: StateStore, run: RunInfo, pipes: Mapping[str, PipeMetadata], policy: str) -> Choice:
@@ -65,19 +65,18 @@ def choose(app: App, store: StateStore, run: RunInfo, pipes: Mapping[str, PipeMe
     """
     known = [one for one in store.unfinished(app.name) if one.run_id != run.run_id]
     for one in known:
-        if not one.left and one.since:
+        if _is_settled(one):
             # Later runs did what it had left, so that nobody has to look at it again.
-            store.supersede([one.root_run_id], max(one.since.values()))
-    alive = store.holders([run_lease(one.run_id) for one in known if one.left])
-    running = {lease.name for lease in alive}
-    open_runs = [one for one in known if one.left and run_lease(one.run_id) not in running]
+            store.settle([one.root_run_id], max(one.since.values()))
+    running = {lease.name for lease in store.holders([run_lease(one.run_id) for one in known])}
+    open_runs = [one for one in known if not _is_settled(one) and run_lease(one.run_id) not in running]
     if not open_runs:
         if not run.afresh and policy != "ignore" and not known and not store.runs(app.name, limit=1):
             _refuse_unknown(app, store, pipes)
         return Choice()
     ways = [InTheWay(one, _repeats(app, one, pipes)) for one in open_runs]
     blocking = [way for way in ways if way.repeats]
-    touched = [way for way in ways if way.repeats or any(pipe_id in pipes for pipe_id in way.run.left)]
+    touched = [way for way in ways if any(pipe_id in pipes for pipe_id in way.run.record.start.pipe_ids)]
     if run.afresh or policy == "ignore":
         if blocking:
             _log.warning("%s. This run starts anew, and appends again.", ". ".join(way.told for way in blocking))
@@ -91,10 +90,17 @@ def choose(app: App, store: StateStore, run: RunInfo, pipes: Mapping[str, PipeMe
             return Choice(newest.run.record.start)
     if blocking:
         raise UnfinishedRun(_refusal(blocking, why), [way.run.run_id for way in blocking])
-    for way in ways[:1]:
-        more = f" ({len(ways) - 1} more)" if len(ways) > 1 else ""
+    done = [way for way in ways if not way.run.left and set(way.run.record.start.pipe_ids) <= set(pipes)]
+    left = [way for way in ways if way.run.left]
+    for way in left[:1]:
+        more = f" ({len(left) - 1} more)" if len(left) > 1 else ""
         _log.warning("%s%s. This run repeats nothing that it appended, and starts anew. %s", way.told, more, why)
-    return Choice()
+    return Choice(supersedes=[way.run.root_run_id for way in done])
+
+
+def _is_settled(one: Unfinished) -> bool:
+    """Whether later runs did all that this one had left."""
+    return not one.left and any(pipe_id not in one.succeeded for pipe_id in one.record.start.pipe_ids)
 
 
 def _repeats(app: App, one: Unfinished, pipes: Mapping[str, PipeMetadata]) -> dict[str, str]:
