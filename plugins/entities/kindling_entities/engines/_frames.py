@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.engines._places import Places
 from kindling_entities.errors import EntityError
 from kindling_entities.schema import cast_batch, cast_reader, normal_schema
 
@@ -200,17 +201,30 @@ class Staging:
         self._folder: str | None = None
         self._lock = threading.Lock()
         self._mine = threading.local()
+        self.places = Places(parent)
         self._staged: dict[str, list[str]] = {}
 
     def label(self, label: str) -> None:
         """Name what this thread stages from now on."""
         self._mine.label = label
 
+    @property
+    def current_label(self) -> str:
+        """The name under which this thread stages."""
+        return str(getattr(self._mine, "label", ""))
+
+    def folder(self) -> str:
+        """The folder, under a plain name; made on first use."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
+            return self.places.plain(self._folder)
+
     def stage(self, reader: pa.RecordBatchReader) -> str:
         """Stream a reader into a file, and return its path."""
         path = self._write(reader)
         with self._lock:
-            self._staged.setdefault(getattr(self._mine, "label", ""), []).append(path)
+            self._staged.setdefault(self.current_label, []).append(path)
         return path
 
     @contextlib.contextmanager
@@ -237,13 +251,10 @@ class Staging:
             self._staged.clear()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        self.places.remove()
 
     def _write(self, reader: pa.RecordBatchReader) -> str:
-        with self._lock:
-            if self._folder is None:
-                self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
-            folder = self._folder
-        handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=folder)
+        handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=self.folder())
         os.close(handle)
         try:
             with pq.ParquetWriter(path, reader.schema, compression="lz4") as out:

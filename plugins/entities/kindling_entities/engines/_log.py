@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import repeat
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
 
@@ -82,7 +83,7 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
             raise storage_error(table, doing, error) from error
         if opening and isinstance(error, (DeltaError, ValueError, OSError)):
             raise CorruptTableError(
-                f"The log of {table.entity_id!r} at {table.location}/_delta_log cannot be read: "
+                f"The log of {table.entity_id!r} at {table.place}/_delta_log cannot be read: "
                 f"{first_line(error)}. Restore the file, or move the folder away and run the pipe again."
             ) from error
         if isinstance(error, SchemaMismatchError):
@@ -171,8 +172,19 @@ def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
         files = pa.table(opened.get_add_actions(flatten=True))
     # A writer that keeps no statistics leaves the count of a file empty.
     counts = files["num_records"].to_pylist() if "num_records" in files.column_names else [None] * files.num_rows
-    rows = None if None in counts else sum(counts)
+    rows = None if None in counts else sum(counts) - _deleted_rows(table, opened)
     return replace(info, rows=rows, size_bytes=sum(files["size_bytes"].to_pylist()), files=files.num_rows)
+
+
+def _deleted_rows(table: Table, opened: DeltaTable) -> int:
+    """How many rows the deletion vectors of a version leave out; its files count them."""
+    if "deletionVectors" not in (opened.protocol().reader_features or ()):
+        return 0
+    with mapped_errors(table, "Reading deletion vectors of"):
+        return sum(
+            int(pc.sum(pc.invert(pc.list_flatten(batch["selection_vector"]))).as_py() or 0)
+            for batch in map(pa.record_batch, opened.deletion_vectors())
+        )
 
 
 def small_files(opened: DeltaTable, policy: MaintenancePolicy) -> int:

@@ -14,7 +14,9 @@ from deltalake import Transaction as DeltaTransaction
 from kindling_entities.engines._frames import Source, Watched, to_reader
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
 from kindling_entities.engines._retry import RaceLost, Retry
+from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._predicates import partition_predicate
+from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Table, Transaction
 from kindling_entities.refusals import (
@@ -40,7 +42,9 @@ class DeltaWriter:
         spool_bytes: int,
         temp_dir: str | None,
         retry: Retry,
+        far: FarTimestamps,
     ) -> None:
+        self._far = far
         self._spool_bytes = spool_bytes
         self._temp_dir = temp_dir
         self._retry = retry
@@ -126,6 +130,7 @@ class DeltaWriter:
                 # Only the columns of the source: what it lacks keeps its value in matched rows.
                 given = pa.schema([f for f in target if f.name in source.schema.names])
                 before = opened.version()
+                self._far.refuse(table, opened, "Merging into")
                 with mapped_errors(table, "Merging into"):
                     figures = (
                         opened.merge(
@@ -134,8 +139,9 @@ class DeltaWriter:
                             source_alias="s",
                             target_alias="t",
                             merge_schema=bool(change),
-                            # Statistics of the source prune target files, but need it in memory.
-                            streamed_exec=source.spilled,
+                            # Statistics of the source prune target files, but need it in memory; and those of the
+                            # target must tell its keys.
+                            streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
                             commit_properties=_properties(transaction, retry=False),
                         )
                         .when_matched_update_all()

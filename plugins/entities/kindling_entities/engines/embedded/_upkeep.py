@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from kindling_entities.engines._log import mapped_errors, open_table, small_files
 from kindling_entities.engines._retry import Retry
+from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
 
 
-def maintain(table: Table, policy: MaintenancePolicy, retry: Retry, *, dry_run: bool) -> Upkeep:
+def maintain(table: Table, policy: MaintenancePolicy, retry: Retry, far: FarTimestamps, *, dry_run: bool) -> Upkeep:
     """Maintain one table; a lost race is tried again."""
-    return retry.run(table, lambda: _once(table, policy, dry_run))
+    return retry.run(table, lambda: _once(table, policy, far, dry_run))
 
 
-def _once(table: Table, policy: MaintenancePolicy, dry_run: bool) -> Upkeep:
+def _once(table: Table, policy: MaintenancePolicy, far: FarTimestamps, dry_run: bool) -> Upkeep:
     opened = open_table(table)
     compacted, written = small_files(opened, policy), None
     target = policy.target_file_bytes
+    if compacted:
+        far.refuse(table, opened, "Compacting")
     if not dry_run and policy.rewrites:
         with mapped_errors(table, "Compacting"):
             figures = (

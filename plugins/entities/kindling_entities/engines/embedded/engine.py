@@ -15,9 +15,11 @@ from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._transactions import newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
+from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
+from kindling_entities.engines.embedded._snapshots import Snapshots, misread, sound, sound_columns
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
@@ -51,7 +53,10 @@ class EmbeddedEngine:
         self._staging = _frames.Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
         self._told_overflows: set[str] = set()
-        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry)
+        self._places = self._staging.places
+        self._snapshots = Snapshots(self._staging)
+        self._far = FarTimestamps()
+        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry, self._far)
 
     @property
     def session(self) -> Any:
@@ -68,6 +73,7 @@ class EmbeddedEngine:
         """End the session and the server and remove staged files; harmless when never started."""
         with self._lock:
             self._server.stop()
+        self._snapshots.forget()
         self._staging.remove()
 
     def activate(self) -> None:
@@ -90,6 +96,7 @@ class EmbeddedEngine:
     def release(self, prefix: str) -> None:
         """Remove what was staged under names that begin so."""
         self._staging.release(prefix)
+        self._snapshots.release(prefix)
 
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
         """Make a frame; small tables travel in the plan, everything else through a staged Parquet file."""
@@ -97,9 +104,14 @@ class EmbeddedEngine:
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
             return self.session.createDataFrame(data.cast(normal_schema(data.schema)))
+        reader = _frames.to_reader(data)
         with _log.mapped_os_errors("Staging a frame"):
-            path = self._staging.stage(_frames.to_reader(data))
-        return self.session.read.parquet(path)
+            path = self._staging.stage(reader)
+        return sound(self.session.read.parquet(path), reader.schema)
+
+    def read_parquet(self, paths: Sequence[str], schema: pa.Schema) -> Any:
+        """A lazy frame of Parquet files that have this schema."""
+        return sound(self.session.read.parquet(*map(self._places.plain, paths)), schema)
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
         """Stream a Spark, Arrow or pandas frame as record batches with normal types."""
@@ -140,18 +152,26 @@ class EmbeddedEngine:
     def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
         """A frame that is computed once, into a staged Parquet file."""
         with contextlib.ExitStack() as stack:
+            reader = _frames.to_reader(frame)
             with _log.mapped_os_errors("Staging a frame"):
-                path = stack.enter_context(self._staging.staged(_frames.to_reader(frame)))
-            yield self.session.read.parquet(path)
+                path = stack.enter_context(self._staging.staged(reader))
+            yield sound(self.session.read.parquet(path), reader.schema)
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
+        table = self._places.reach(table)
         opened = _log.open_table(table, version)
-        names = list(columns) if columns is not None else [f.name for f in opened.schema().fields]
-        partitioned = bool(opened.metadata().partition_columns)
-        frame = self.session.read.format("delta").option("versionAsOf", opened.version()).load(table.location)
-        # Sail puts partition columns last; a plan without them needs no reordering.
-        return frame.select(*map(quote, names)) if partitioned or columns is not None else frame
+        schema, pinned, metadata = _log.arrow_schema(opened), opened.version(), opened.metadata()
+        names = list(columns) if columns is not None else schema.names
+        reader = self.session.read.format("delta")
+        if not any(misread(field.type) for field in schema):
+            frame = reader.option("versionAsOf", pinned).load(table.location)
+            # Sail puts partition columns last; a plan without them needs no reordering.
+            return frame.select(*map(quote, names)) if metadata.partition_columns or columns is not None else frame
+        with _log.mapped_errors(table, "Reading", opening=True):
+            frame = reader.load(self._snapshots.of(table.location, str(metadata.id), pinned))
+        # Only names that the table has: others are for Sail to refuse.
+        return frame.selectExpr(*sound_columns(schema, names))
 
     def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
         """The rows of a version; a merge of what is computed from them is refused once the table has moved on."""
@@ -159,23 +179,27 @@ class EmbeddedEngine:
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
+        table = self._places.reach(table)
         opened = _log.open_table(table)
         refuse_no_change_feed(table, opened.metadata().configuration)
+        self._far.refuse_changes(table, opened, start_version, end_version)
         with _log.mapped_errors(table, "Reading changes"):
             changes = opened.load_cdf(starting_version=start_version + 1, ending_version=end_version)
             return self.from_arrow(pa.RecordBatchReader.from_stream(changes))
 
     def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
         """Add the rows of a frame; streamed, never held whole."""
-        return self._writer.append(table, frame, transaction)
+        with self._places.writing(table) as reached:
+            return self._writer.append(reached, frame, transaction)
 
     def overwrite(
         self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
     ) -> Commit:
         """Replace the table, or with scope "partitions" only those the frame has rows for."""
-        if scope == "partitions":
-            return self._writer.overwrite_partitions(table, frame, transaction)
-        return self._writer.overwrite(table, frame, transaction)
+        with self._places.writing(table) as reached:
+            if scope == "partitions":
+                return self._writer.overwrite_partitions(reached, frame, transaction)
+            return self._writer.overwrite(reached, frame, transaction)
 
     def merge(
         self,
@@ -187,11 +211,13 @@ class EmbeddedEngine:
         expected_version: int | None = None,
     ) -> Commit:
         """Update rows whose keys match and insert the others."""
-        return self._writer.merge(table, frame, list(keys), transaction, expected_version)
+        with self._places.writing(table) as reached:
+            return self._writer.merge(reached, frame, list(keys), transaction, expected_version)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
-        return self._writer.ensure(table, schema)
+        with self._places.writing(table) as reached:
+            return self._writer.ensure(reached, schema)
 
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
@@ -203,15 +229,15 @@ class EmbeddedEngine:
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
-        return _log.arrow_schema(_log.open_table(table))
+        return _log.arrow_schema(_log.open_table(self._places.reach(table)))
 
     def describe(self, table: Table, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none."""
-        return _log.describe(table, figures=figures)
+        return _log.describe(self._places.reach(table), figures=figures)
 
     def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
         """Compact, order and vacuum a table; rows stay the same."""
-        return _upkeep.maintain(table, policy, self._retry, dry_run=dry_run)
+        return _upkeep.maintain(self._places.reach(table), policy, self._retry, self._far, dry_run=dry_run)
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table from the names of its log files, or its own error."""

@@ -1,0 +1,176 @@
+"""Snapshots for Sail: the log of one version, without the statistics that Sail's Delta reader misreads.
+
+A column whose least and greatest value in a file are equal is not read from the file: Sail takes the value from the
+log, and skips files by these values. In the log decimals are JSON numbers, which delta-rs writes with 17 digits, and
+NaN is not counted: decimals come back rounded, and NaN as a number. So Sail gets a log of its own, in a temporary
+folder, that names the same files without the least and greatest values of such columns. What Sail knows besides
+(partition values, deletion vectors, column mapping, schemas that grew) holds as before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from kindling_entities.engines._frames import Staging
+from kindling_entities.engines.embedded._actions import Actions, read_actions
+from kindling_entities.schema import quote
+
+# A double tells decimals of up to 15 digits apart.
+_EXACT_DIGITS = 15
+# What a reader must know; the rest of a table's properties is for writers.
+_READERS_PROPERTIES = ("delta.columnMapping.mode", "delta.columnMapping.maxColumnId", "delta.enableTypeWidening")
+
+
+def misread(kind: pa.DataType) -> bool:
+    """Whether statistics of this type, or of a part of it, come to Sail as other values."""
+    if pa.types.is_floating(kind):
+        return True
+    if pa.types.is_decimal(kind):
+        return bool(kind.precision > _EXACT_DIGITS)
+    if pa.types.is_struct(kind):
+        return any(misread(field.type) for field in kind)
+    return False
+
+
+def sound_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    """The expressions that read these columns from Parquet files whose statistics leave NaN out.
+
+    Sail skips row groups by the statistics in a file's footer, and answers ``max`` from them. It does so for plain
+    columns alone.
+    """
+    floats = {field.name.lower() for field in schema if pa.types.is_floating(field.type)}
+    return [
+        f"if(isnan({quote(name)}), {quote(name)} + {quote(name)}, {quote(name)}) as {quote(name)}"
+        if name.lower() in floats
+        else quote(name)
+        for name in names
+    ]
+
+
+def sound(frame: Any, schema: pa.Schema) -> Any:
+    """A frame over Parquet files, with NaN where they have it."""
+    if not any(pa.types.is_floating(field.type) for field in schema):
+        return frame
+    return frame.selectExpr(*sound_columns(schema, schema.names))
+
+
+class Snapshots:
+    """The snapshots of one engine; each stays until every label under which it was read is released."""
+
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, str, int], str] = {}
+        self._users: dict[tuple[str, str, int], set[str]] = {}
+
+    def of(self, location: str, table_id: str, version: int) -> str:
+        """The folder of a version's snapshot; made on first use.
+
+        Args:
+            table_id: tells the table from another at the same place.
+
+        Raises:
+            OSError, ValueError: the table's log cannot be read.
+        """
+        key = (location, table_id, version)
+        with self._lock:
+            self._users.setdefault(key, set()).add(self._staging.current_label)
+            path = self._made.get(key)
+            if path is None:
+                path = os.path.join(self._staging.folder(), f"snapshot-{uuid.uuid4().hex}")
+                _write(path, location, read_actions(location, version))
+                self._made[key] = path
+        return path
+
+    def release(self, prefix: str) -> None:
+        """Remove what was read under labels that begin so, and under no others."""
+        over = []
+        with self._lock:
+            for key, labels in list(self._users.items()):
+                labels -= {label for label in labels if label.startswith(prefix)}
+                if not labels:
+                    del self._users[key]
+                    if key in self._made:
+                        over.append(self._made.pop(key))
+        for path in over:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Forget all; the folder goes with the staged files."""
+        with self._lock:
+            self._made.clear()
+            self._users.clear()
+
+
+def _write(path: str, location: str, actions: Actions) -> None:
+    log = os.path.join(path, "_delta_log")
+    os.makedirs(log)
+    os.symlink(os.path.abspath(location), os.path.join(path, "data"))
+    schema = json.loads(actions.metadata["schemaString"])
+    names = _misread_names(schema)
+    metadata = dict(actions.metadata)
+    given = metadata.get("configuration") or {}
+    metadata["configuration"] = {name: given[name] for name in _READERS_PROPERTIES if name in given}
+    with open(os.path.join(log, f"{0:020d}.json"), "w", encoding="utf8") as out:
+        for action in ({"protocol": actions.protocol}, {"metaData": metadata}):
+            out.write(json.dumps(action) + "\n")
+        for add in actions.adds.values():
+            out.write(json.dumps({"add": _moved(add, names)}) + "\n")
+
+
+def _moved(add: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    moved = dict(add)
+    if not _absolute(add["path"]):
+        moved["path"] = f"data/{add['path']}"
+    vector = add.get("deletionVector")
+    if vector and vector["storageType"] == "u":
+        # The folder comes before the 20 characters of the name.
+        prefix, name = vector["pathOrInlineDv"][:-20], vector["pathOrInlineDv"][-20:]
+        moved["deletionVector"] = {**vector, "pathOrInlineDv": f"data/{prefix}{name}" if prefix else f"data{name}"}
+    if add.get("stats"):
+        stats = json.loads(add["stats"])
+        for which in ("minValues", "maxValues"):
+            if isinstance(stats.get(which), dict):
+                stats[which] = _without(stats[which], names)
+        moved["stats"] = json.dumps(stats)
+    return moved
+
+
+def _absolute(path: str) -> bool:
+    return path.startswith("/") or ":/" in path.split("?", 1)[0].split("#", 1)[0][:16]
+
+
+def _without(values: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        if name not in names:
+            kept[name] = value
+        elif names[name] is not None and isinstance(value, dict):
+            kept[name] = _without(value, names[name])
+    return kept
+
+
+def _misread_names(struct: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a schema in the log that are misread, as statistics name them; structs give their own."""
+    found: dict[str, Any] = {}
+    for column in struct["fields"]:
+        name = (column.get("metadata") or {}).get("delta.columnMapping.physicalName", column["name"])
+        kind = column["type"]
+        if isinstance(kind, dict):
+            if kind.get("type") == "struct":
+                found[name] = _misread_names(kind)
+        elif kind in ("float", "double") or (kind.startswith("decimal(") and _digits(kind) > _EXACT_DIGITS):
+            found[name] = None
+    return found
+
+
+def _digits(decimal: str) -> int:
+    return int(decimal[len("decimal(") :].split(",")[0].strip())
