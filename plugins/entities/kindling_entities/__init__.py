@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from kindling_entities.entity import Entities as Entities
     from kindling_entities.entity import EntityDefinition as EntityDefinition
     from kindling_entities.errors import ConflictError as ConflictError
+    from kindling_entities.errors import ConstraintError as ConstraintError
     from kindling_entities.errors import CorruptTableError as CorruptTableError
+    from kindling_entities.errors import DataError as DataError
     from kindling_entities.errors import EntityDefinitionError as EntityDefinitionError
     from kindling_entities.errors import EntityError as EntityError
     from kindling_entities.errors import EntityNotFoundError as EntityNotFoundError
@@ -49,7 +51,9 @@ _HOMES = {
     "entity": ("Entities", "EntityDefinition"),
     "errors": (
         "ConflictError",
+        "ConstraintError",
         "CorruptTableError",
+        "DataError",
         "EntityDefinitionError",
         "EntityError",
         "EntityNotFoundError",

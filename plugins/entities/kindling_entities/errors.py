@@ -39,6 +39,14 @@ class SchemaError(EntityError):
     """The columns of a frame do not fit the entity."""
 
 
+class DataError(EntityError):
+    """A value of a frame cannot be kept as it is; the message names column and value, and nothing was written."""
+
+
+class ConstraintError(DataError):
+    """Rows break a rule that the table itself has, such as a CHECK constraint; nothing was written."""
+
+
 class MergeKeyError(EntityError):
     """A merge source lacks a key column, or holds null or duplicate keys."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from kindling_entities.errors import SchemaError
+from kindling_entities.errors import DataError, SchemaError
 
 _SIMPLE: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -203,6 +203,7 @@ def normal_type(kind: pa.DataType) -> pa.DataType:
     if t.is_map(kind):
         return pa.map_(normal_type(kind.key_type), normal_type(kind.item_type))
     if t.is_struct(kind):
+        refuse_same_names([f.name for f in kind], "Fields")
         return pa.struct([pa.field(f.name, normal_type(f.type)) for f in kind])
     if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
         return pa.list_(normal_type(kind.value_type))
@@ -223,20 +224,29 @@ def normal_schema(schema: pa.Schema) -> pa.Schema:
     Raises:
         SchemaError: a name occurs twice, or a type cannot be kept.
     """
-    seen: dict[str, str] = {}
+    refuse_same_names(schema.names)
     fields = []
     for column in schema:
-        if column.name.lower() in seen:
-            raise SchemaError(
-                f"Columns {seen[column.name.lower()]!r} and {column.name!r} are one name to a table, "
-                "which ignores case. Rename one of them."
-            )
-        seen[column.name.lower()] = column.name
         try:
             fields.append(pa.field(column.name, normal_type(column.type)))
         except SchemaError as error:
             raise SchemaError(f"Column {column.name!r}: {error}") from None
     return pa.schema(fields)
+
+
+def refuse_same_names(names: Iterable[str], what: str = "Columns") -> None:
+    """Refuse names that differ by case alone.
+
+    Raises:
+        SchemaError: names both.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other is not name:
+            raise SchemaError(
+                f"{what} {other!r} and {name!r} are one name to a table, which ignores case. Rename one of them."
+            )
 
 
 def compare(old: pa.Schema, new: pa.Schema) -> SchemaChange:
@@ -309,7 +319,11 @@ def fit(actual: pa.Schema, declared: pa.Schema, what: str) -> pa.Schema:
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Cast a batch to a schema by column name; a column that it lacks becomes null."""
+    """Cast a batch to a schema by column name; a column that it lacks becomes null.
+
+    Raises:
+        DataError: a value would not stay the same; names column and value.
+    """
     if batch.schema.equals(schema):
         return batch
     arrays = []
@@ -319,10 +333,53 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             arrays.append(pa.nulls(batch.num_rows, column.type))
         else:
             array = batch.column(index)
-            # Nanoseconds lose what a table cannot hold anyway; every other cast here is lossless.
-            safe = not pa.types.is_timestamp(array.type)
-            arrays.append(array if array.type == column.type else array.cast(column.type, safe=safe))
+            arrays.append(array if array.type == column.type else _cast(array, column))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast a table as ``cast_batch`` does."""
+    if table.schema.equals(schema):
+        return table
+    return pa.Table.from_batches([cast_batch(batch, schema) for batch in table.to_batches()], schema)
+
+
+def _cast(array: pa.Array, column: pa.Field) -> pa.Array:
+    try:
+        return array.cast(column.type)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"Column {column.name!r}: {_lost(array, column.type)} of type {array.type} cannot be kept as "
+            f"{type_name(column.type)} ({str(error).splitlines()[0]}). Cast or round it in the pipe."
+        ) from None
+    except pa.ArrowNotImplementedError:
+        raise SchemaError(
+            f"Column {column.name!r}: type {array.type} cannot be kept as {type_name(column.type)}. "
+            "Cast it in the pipe."
+        ) from None
+
+
+def _lost(array: pa.Array, kind: pa.DataType) -> str:
+    """The first value that a cast loses, found by halves."""
+    while len(array) > 1:
+        half = array[: len(array) // 2]
+        try:
+            half.cast(kind)
+        except pa.ArrowInvalid:
+            array = half
+        else:
+            array = array[len(half) :]
+    return shown(array[0])
+
+
+def shown(value: pa.Scalar) -> str:
+    """A value for people; at most 80 characters of it."""
+    try:
+        text = str(value.as_py()) if pa.types.is_temporal(value.type) else repr(value.as_py())
+    except (ValueError, OverflowError, pa.ArrowException):
+        # Python has no such date or time.
+        text = str(value.value) if pa.types.is_temporal(value.type) else "a value"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def cast_reader(reader: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchReader:

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kindling_entities.engines._places import Places
-from kindling_entities.errors import EntityError
-from kindling_entities.schema import cast_batch, cast_reader, normal_schema
+from kindling_entities.engines._retry import first_line
+from kindling_entities.errors import EntityError, SchemaError
+from kindling_entities.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
 
 
 def to_reader(frame: Any) -> pa.RecordBatchReader:
@@ -71,7 +72,7 @@ def _raw_reader(frame: Any) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(frame.schema, [frame])
     module, name = type(frame).__module__, type(frame).__name__
     if name == "DataFrame" and module.split(".")[0] == "pandas":
-        return pa.Table.from_pandas(frame, preserve_index=False).to_reader()
+        return _from_pandas(frame).to_reader()
     if name == "DataFrame" and module.startswith("pyspark.sql.connect"):
         return _connect_reader(frame)
     if name == "DataFrame" and hasattr(frame, "toArrow"):
@@ -80,6 +81,27 @@ def _raw_reader(frame: Any) -> pa.RecordBatchReader:
         f"{module}.{name} is not a frame. Return a Spark DataFrame, a pyarrow Table, RecordBatch or "
         "RecordBatchReader, or a pandas DataFrame."
     )
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    refuse_same_names(map(str, frame.columns))
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        culprit = next((name for name in frame.columns if not _converts(frame, name)), None)
+        where = "" if culprit is None else f"Column {str(culprit)!r} of type {frame[culprit].dtype}: "
+        raise SchemaError(
+            f"{where}the pandas frame cannot become a table ({first_line(error)}). "
+            "Give the column one type in the pipe."
+        ) from None
+
+
+def _converts(frame: Any, name: Any) -> bool:
+    try:
+        pa.Table.from_pandas(frame[[name]], preserve_index=False)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _connect_reader(frame: Any) -> pa.RecordBatchReader:
@@ -166,9 +188,18 @@ class Watched:
     """A reader that counts rows and remembers the failure of its source.
 
     delta-rs turns an exception of the source into an error text of its own; the original must be kept.
+
+    Args:
+        check: raises for a batch that must not be written.
     """
 
-    def __init__(self, reader: pa.RecordBatchReader, schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        reader: pa.RecordBatchReader,
+        schema: pa.Schema,
+        check: Callable[[pa.RecordBatch], None] | None = None,
+    ) -> None:
+        self._check = check
         self.rows = 0
         self.error: BaseException | None = None
         self._source = reader
@@ -181,7 +212,10 @@ class Watched:
         try:
             for batch in self._source:
                 self.rows += batch.num_rows
-                yield cast_batch(batch, self._schema)
+                ready = cast_batch(batch, self._schema)
+                if self._check is not None:
+                    self._check(ready)
+                yield ready
         except Exception as error:
             self.error = error
             raise

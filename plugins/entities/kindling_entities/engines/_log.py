@@ -14,11 +14,12 @@ from itertools import repeat
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import (
     CorruptTableError,
+    DataError,
     EntityError,
     EntityNotFoundError,
     SchemaError,
@@ -37,16 +38,27 @@ _STORAGE = re.compile(
 )
 _STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
 _FEATURES = re.compile(r"[Uu]nsupported table features|writer features? .* not supported")
-_CONFLICT = re.compile(
-    r"conflict|version already exists|max commit attempts|failed to commit transaction|already exists|"
-    r"concurrent",
-    re.IGNORECASE,
+_APPEND_ONLY = re.compile(r"append-only|delta\.appendOnly", re.IGNORECASE)
+# The words of delta-rs for a race (crates/core, kernel/transaction and errors.rs); everything else would fail again.
+_RACE = re.compile(
+    r"a concurrent transaction|concurrent transactions? (?:added|deleted|failed)|"
+    r"(?:metadata|protocol) changed since last commit|existing table version|version already exists|"
+    r"maximum commit attempts|delta transaction failed, version|already exists at|"
+    r"^failed to commit transaction: \d+\s*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
 def not_found(table: Table) -> EntityNotFoundError:
     return EntityNotFoundError(
         f"Table of {table.entity_id!r} does not exist at {table.place}. Run the pipe that writes it first."
+    )
+
+
+def append_only(table: Table) -> UnsupportedError:
+    return UnsupportedError(
+        f"{table.entity_id!r} at {table.place} has the property delta.appendOnly=true: rows can be added, "
+        'and none changed or removed. Nothing was written. Use write_mode="append", or set the property to "false".'
     )
 
 
@@ -72,6 +84,10 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
     """Turn errors of delta-rs into those of the plugin; a lost race into ``RaceLost``."""
     try:
         yield
+    except DataError as error:
+        if repr(table.entity_id) in str(error):
+            raise
+        raise type(error)(f"{doing} {table.entity_id!r}: {error}") from error
     except (EntityError, RaceLost):
         raise
     except TableNotFoundError as error:
@@ -93,7 +109,9 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
                 f"{doing} {table.entity_id!r} at {table.place}: the table has features of Delta Lake that the embedded "
                 f'engine cannot write ({first_line(error)}). Use engine = "spark" for this job.'
             ) from error
-        if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _CONFLICT.search(text)):
+        if isinstance(error, DeltaError) and _APPEND_ONLY.search(text):
+            raise append_only(table) from error
+        if isinstance(error, DeltaError) and _RACE.search(text):
             raise RaceLost(text) from error
         if isinstance(error, DeltaError):
             raise EntityError(f"{doing} {table.entity_id!r} at {table.place}: {first_line(error)}.") from error

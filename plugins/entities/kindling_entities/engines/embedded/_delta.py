@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from deltalake import Transaction as DeltaTransaction
 
 from kindling_entities.engines._frames import Source, Watched, to_reader
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
+from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._predicates import partition_predicate
+from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Table, Transaction
@@ -31,7 +34,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.schema import SchemaChange, compare, normal_schema
+from kindling_entities.schema import SchemaChange, compare, normal_schema, quote
 
 
 class DeltaWriter:
@@ -131,23 +134,33 @@ class DeltaWriter:
                 given = pa.schema([f for f in target if f.name in source.schema.names])
                 before = opened.version()
                 self._far.refuse(table, opened, "Merging into")
-                with mapped_errors(table, "Merging into"):
-                    figures = (
-                        opened.merge(
-                            source.reader(given),
-                            " AND ".join(f"t.`{k}` = s.`{k}`" for k in keys),
-                            source_alias="s",
-                            target_alias="t",
-                            merge_schema=bool(change),
-                            # Statistics of the source prune target files, but need it in memory; and those of the
-                            # target must tell its keys.
-                            streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
-                            commit_properties=_properties(transaction, retry=False),
+                check = checker(table, given, _partitions(opened))
+                if check is not None:
+                    check(source.table([name for name in _partitions(opened) if name in given.names]))
+                marker = uuid.uuid4().hex
+                try:
+                    with mapped_errors(table, "Merging into"):
+                        figures = (
+                            opened.merge(
+                                source.reader(given),
+                                " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in keys),
+                                source_alias="s",
+                                target_alias="t",
+                                merge_schema=bool(change),
+                                # Statistics of the source prune target files, but need it in memory; and those of the
+                                # target must tell its keys.
+                                streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
+                                commit_properties=_properties(transaction, marker, retry=False),
+                            )
+                            .when_matched_update_all()
+                            .when_not_matched_insert_all()
+                            .execute()
                         )
-                        .when_matched_update_all()
-                        .when_not_matched_insert_all()
-                        .execute()
-                    )
+                except Exception as error:
+                    after = settled(table, marker, before, error)
+                    if after is None:
+                        raise
+                    return Commit(after.version(), before, schema_change=change or None)
                 return Commit(
                     opened.version(),
                     before,
@@ -193,7 +206,9 @@ class DeltaWriter:
             }
         elif change and "schema_mode" not in extra:
             extra["schema_mode"] = "merge"
-        watched = Watched(source.open(), target)
+        named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
+        watched = Watched(source.open(), target, checker(table, target, named or ()))
+        marker = uuid.uuid4().hex
         # Only a plain append commutes with whatever was committed meanwhile.
         commutes = mode == "append" and transaction is None and not change
         try:
@@ -202,19 +217,24 @@ class DeltaWriter:
                     opened if opened is not None else table.location,
                     watched.reader(),
                     mode=mode,  # type: ignore[call-overload]
-                    commit_properties=_properties(transaction, retry=commutes),
+                    commit_properties=_properties(transaction, marker, retry=commutes),
                     **extra,
                 )
-        except BaseException:
+        except BaseException as error:
             if watched.error is not None:
                 with mapped_errors(table, "Computing rows for"):
                     raise watched.error from None
-            raise
+            after = settled(table, marker, before, error) if isinstance(error, Exception) else None
+            if after is None:
+                raise
+            opened, created = after, opened is None
+        else:
+            created = opened is None
         return Commit(
             0 if opened is None else opened.version(),
             before,
             rows_written=watched.rows,
-            created=opened is None,
+            created=created,
             schema_change=change or None,
         )
 
@@ -273,8 +293,9 @@ class _Readable:
         self.open = opener
 
 
-def _properties(transaction: Transaction | None, *, retry: bool) -> CommitProperties:
+def _properties(transaction: Transaction | None, marker: str, *, retry: bool) -> CommitProperties:
     return CommitProperties(
+        custom_metadata={MARKER: marker},
         max_commit_retries=None if retry else 0,
         app_transactions=(
             [DeltaTransaction(app_id=transaction.app_id, version=transaction.version)] if transaction else None
@@ -282,8 +303,12 @@ def _properties(transaction: Transaction | None, *, retry: bool) -> CommitProper
     )
 
 
+def _partitions(opened: DeltaTable) -> list[str]:
+    return list(opened.metadata().partition_columns)
+
+
 def _repartitioned(table: Table, opened: DeltaTable) -> bool:
-    return list(opened.metadata().partition_columns) != list(table.partition_columns)
+    return _partitions(opened) != list(table.partition_columns)
 
 
 def _distinct(source: Source, names: list[str]) -> pa.Table:

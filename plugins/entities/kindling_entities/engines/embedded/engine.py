@@ -23,7 +23,7 @@ from kindling_entities.engines.embedded._snapshots import Snapshots, misread, so
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
-from kindling_entities.schema import cast_reader, normal_schema, quote
+from kindling_entities.schema import cast_reader, cast_table, normal_schema, quote
 
 
 class EmbeddedEngine:
@@ -103,7 +103,7 @@ class EmbeddedEngine:
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
-            return self.session.createDataFrame(data.cast(normal_schema(data.schema)))
+            return self.session.createDataFrame(cast_table(data, normal_schema(data.schema)))
         reader = _frames.to_reader(data)
         with _log.mapped_os_errors("Staging a frame"):
             path = self._staging.stage(reader)

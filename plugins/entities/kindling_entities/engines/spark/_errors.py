@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from kindling_entities.engines._log import not_found, storage_error
 from kindling_entities.engines._retry import RaceLost, first_line
+from kindling_entities.engines.spark import _partitions
 from kindling_entities.engines.spark._frames import BAD_KEY
 from kindling_entities.errors import (
     CatalogError,
@@ -64,6 +65,9 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = f"{_condition(error)} {error}"
+        value = _partitions.refused(table, text)
+        if value is not None:
+            raise value from error
         if BAD_KEY in text:
             raise MergeKeyError(f"{table.entity_id!r}: {BAD_KEY}") from error
         if table.name is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.engines._frames import Staging, to_reader
-from kindling_entities.schema import normal_schema, quote, type_name
+from kindling_entities.schema import cast_table, normal_schema, quote, type_name
 
 # Found in the text of the error that Spark raises for a row with a bad key.
 BAD_KEY = "kindling: merge key is null or not unique"
@@ -33,7 +33,7 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Sta
     table = data.read_all() if streamed else data
     schema = normal_schema(table.schema)
     # The DDL keeps timestamps without a zone apart from those with one.
-    return session.createDataFrame(table.cast(schema), schema=ddl(schema))
+    return session.createDataFrame(cast_table(table, schema), schema=ddl(schema))
 
 
 def ddl(schema: pa.Schema) -> str:

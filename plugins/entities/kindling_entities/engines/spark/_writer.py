@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kindling_entities.engines._retry import RaceLost, Retry
-from kindling_entities.engines.spark import _frames, _log
+from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
 from kindling_entities.evolution import apply_policy, evolved
@@ -121,6 +121,7 @@ class SparkWriter:
         given = pa.schema([field for field in target if field.name in schema.names])
         refuse_untyped(table, given)
         ready = _frames.guarded(_frames.cast(source, schema, given), given, keys)
+        ready = _partitions.guarded(ready, table, given, state.partition_columns)
         view, marker = f"kindling_{uuid.uuid4().hex}", _new_marker()
         with mapped_errors(table, "Merging into"):
             ready.createOrReplaceTempView(view)
@@ -219,6 +220,9 @@ class SparkWriter:
             options["mergeSchema"] = "true"
         with mapped_errors(table, "Writing"):
             ready = _frames.cast(source, schema, target)
+            kept = state is not None and "overwriteSchema" not in options
+            named = state.partition_columns if state is not None and kept else table.partition_columns
+            ready = _partitions.guarded(ready, table, target, named)
             # A frame's writer replaces a named table as a whole, definition and all, whichever way it is to overwrite.
             redefined = "overwriteSchema" in options and bool(table.partition_columns)
             if table.name and state is not None and not redefined:

@@ -1,0 +1,72 @@
+"""What became of a commit that ended with an error: delta-rs may raise after it has committed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+from deltalake import DeltaTable
+
+from kindling_entities.engines._log import newest_version, open_table
+from kindling_entities.errors import CorruptTableError
+from kindling_entities.protocols import Table
+
+MARKER = "kindling.write"
+
+_log = logging.getLogger("kindling.entities")
+
+
+def settled(table: Table, marker: str, before: int | None, error: BaseException) -> DeltaTable | None:
+    """Find the commit that carries a marker, and open the table at it.
+
+    A commit after which nobody can read the table is taken back, unless another one follows it.
+
+    Args:
+        before: the version that the write began from, None where there was no table.
+
+    Returns:
+        None where nothing was committed: the error stands.
+
+    Raises:
+        CorruptTableError: the commit was made, the table cannot be read, and another commit follows.
+    """
+    version = _version_of(table.location, marker, before)
+    if version is None:
+        return None
+    try:
+        opened = open_table(table, version)
+    except CorruptTableError as broken:
+        if newest_version(table.location) != version:
+            raise CorruptTableError(
+                f"Version {version} of {table.entity_id!r} at {table.place} was committed and cannot be read, and "
+                f"others have committed since ({broken}). Restore the table to version {version - 1}."
+            ) from error
+        os.unlink(_path(table.location, version))
+        return None
+    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, error)
+    return opened
+
+
+def _version_of(location: str, marker: str, before: int | None) -> int | None:
+    newest = newest_version(location)
+    for version in range(-1 if newest is None else newest, -1 if before is None else before, -1):
+        try:
+            with open(_path(location, version), encoding="utf8") as lines:
+                if any(marker in json.dumps(_info(line)) for line in lines if '"commitInfo"' in line):
+                    return version
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _info(line: str) -> Any:
+    try:
+        return json.loads(line).get("commitInfo")
+    except ValueError:
+        return None
+
+
+def _path(location: str, version: int) -> str:
+    return os.path.join(location, "_delta_log", f"{version:020d}.json")
