@@ -13,6 +13,7 @@ from kindling_core.errors import did_you_mean
 from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.expectations import QUARANTINE_SUFFIX, Expectation
 from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.names import no_column, no_partition, same_but_for_case
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
@@ -92,7 +93,7 @@ class EntityDefinition:
     def _names(self, name: str) -> tuple[str, ...]:
         value = getattr(self, name)
         names = (value,) if isinstance(value, str) else tuple(value)
-        if len(set(names)) != len(names):
+        if same_but_for_case(names) is not None:
             raise self.wrong(f"{name} names a column twice: {', '.join(names)}")
         return names
 
@@ -110,6 +111,7 @@ class EntityDefinition:
             raise self.wrong(f"overwrite_scope 'partitions' does not go with write_mode {self.write_mode!r}")
         if self.cluster_by and self.partition_columns:
             raise self.wrong("a table has either partition_columns or cluster_by. Leave one out")
+        self._check_names()
         self._check_history()
         self._check_expectations()
         try:
@@ -122,6 +124,17 @@ class EntityDefinition:
             for name in (*self.keys, *self.partition_columns, *self.cluster_by, *policy.order_by):
                 if name not in self.columns:
                     raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+
+    def _check_names(self) -> None:
+        same = same_but_for_case(self.columns)
+        if same is not None:
+            raise self.wrong(
+                f"columns {same[0]!r} and {same[1]!r} are one name to a table, which ignores case. Rename one"
+            )
+        for name in (*self.columns, *self.keys, *self.partition_columns, *self.cluster_by):
+            why = no_column(name) or (no_partition(name) if name in self.partition_columns else None)
+            if why is not None:
+                raise self.wrong(f"column {name!r}: {why}")
 
     def _check_history(self) -> None:
         if self.scd not in (None, 1, 2):

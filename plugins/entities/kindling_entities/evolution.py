@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -20,6 +21,7 @@ def evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, Sc
         SchemaError: a column does not widen to the table's type, or the policy refuses the change.
     """
     change = compare(old, new)
+    refuse_other_case(table.entity_id, old, change.added)
     narrowed = {
         name: types for name, types in change.changed.items() if not widens(new.field(name).type, old.field(name).type)
     }
@@ -31,6 +33,21 @@ def evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, Sc
     change = SchemaChange(added=change.added)
     apply_policy(table, change)
     return pa.schema([*old, *(new.field(name) for name in change.added)]), change
+
+
+def refuse_other_case(entity_id: str, old: pa.Schema, added: Iterable[str]) -> None:
+    """Refuse new columns that the table has already, written in other case.
+
+    Raises:
+        SchemaError: names both.
+    """
+    stored = {name.lower(): name for name in old.names}
+    for name in added:
+        if name.lower() in stored:
+            raise SchemaError(
+                f"Column {name!r} of the frame for {entity_id!r} is {stored[name.lower()]!r} in the table, which "
+                "ignores case. Nothing was written. Rename it in the pipe."
+            )
 
 
 def apply_policy(table: Table, change: SchemaChange) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from kindling_entities.errors import DataError, SchemaError
+from kindling_entities.names import same_but_for_case
 
 _SIMPLE: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -235,18 +236,19 @@ def normal_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def refuse_same_names(names: Iterable[str], what: str = "Columns") -> None:
-    """Refuse names that differ by case alone.
+    """Refuse names that differ by case alone, and empty ones.
 
     Raises:
         SchemaError: names both.
     """
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.lower(), name)
-        if other is not name:
-            raise SchemaError(
-                f"{what} {other!r} and {name!r} are one name to a table, which ignores case. Rename one of them."
-            )
+    names = list(names)
+    if "" in names:
+        raise SchemaError(f"Column {names.index('') + 1} of {len(names)} has no name. Give it one in the pipe.")
+    same = same_but_for_case(names)
+    if same is not None:
+        raise SchemaError(
+            f"{what} {same[0]!r} and {same[1]!r} are one name to a table, which ignores case. Rename one of them."
+        )
 
 
 def compare(old: pa.Schema, new: pa.Schema) -> SchemaChange:

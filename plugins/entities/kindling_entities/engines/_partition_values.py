@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kindling_entities.errors import DataError, UnsupportedError
+from kindling_entities.names import no_partition
 from kindling_entities.protocols import Table
 from kindling_entities.schema import shown, type_name
 
@@ -45,6 +46,9 @@ def refuse_types(table: Table, schema: pa.Schema, names: Iterable[str]) -> None:
         index = schema.get_field_index(name)
         if index < 0:
             continue
+        why = no_partition(name)
+        if why is not None:
+            raise UnsupportedError(f"{table.entity_id!r}: partition column {name!r}: {why}. Rename it.")
         kind = schema.field(index).type
         if pa.types.is_binary(kind) or pa.types.is_nested(kind):
             raise UnsupportedError(

@@ -11,6 +11,7 @@ import pyarrow as pa
 from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityNotFoundError, MergeKeyError, SchemaError, UnsupportedError
+from kindling_entities.evolution import refuse_other_case
 from kindling_entities.protocols import Commit, Engine, Transaction
 from kindling_entities.providers._fit import declared_reader
 
@@ -95,7 +96,9 @@ def _missing(entity_id: str) -> EntityNotFoundError:
 
 
 def _joined(entity: EntityDefinition, old: pa.Table, new: pa.Table) -> pa.Table:
-    changed = schemas.compare(old.schema, new.schema).changed
+    change = schemas.compare(old.schema, new.schema)
+    refuse_other_case(entity.entity_id, old.schema, change.added)
+    changed = change.changed
     if changed:
         told = ", ".join(f"{name} is {was}, the frame has {now}" for name, (was, now) in changed.items())
         raise SchemaError(f"Entity {entity.entity_id!r}: {told}. Cast it in the pipe.")

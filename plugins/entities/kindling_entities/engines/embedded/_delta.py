@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
+from deltalake.table import TableMerger
 
 from kindling_entities.engines._frames import Source, Watched, to_reader
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
@@ -140,22 +141,18 @@ class DeltaWriter:
                 marker = uuid.uuid4().hex
                 try:
                     with mapped_errors(table, "Merging into"):
-                        figures = (
-                            opened.merge(
-                                source.reader(given),
-                                " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in keys),
-                                source_alias="s",
-                                target_alias="t",
-                                merge_schema=bool(change),
-                                # Statistics of the source prune target files, but need it in memory; and those of the
-                                # target must tell its keys.
-                                streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
-                                commit_properties=_properties(transaction, marker, retry=False),
-                            )
-                            .when_matched_update_all()
-                            .when_not_matched_insert_all()
-                            .execute()
+                        merger = opened.merge(
+                            source.reader(given),
+                            " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in keys),
+                            source_alias="s",
+                            target_alias="t",
+                            merge_schema=bool(change),
+                            # Statistics of the source prune target files, but need it in memory; and those of the
+                            # target must tell its keys.
+                            streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
+                            commit_properties=_properties(transaction, marker, retry=False),
                         )
+                        figures = _all_columns(merger, given.names).execute()
                 except Exception as error:
                     after = settled(table, marker, before, error)
                     if after is None:
@@ -303,6 +300,14 @@ def _properties(transaction: Transaction | None, marker: str, *, retry: bool) ->
     )
 
 
+def _all_columns(merger: TableMerger, names: list[str]) -> TableMerger:
+    if not any("`" in name for name in names):
+        return merger.when_matched_update_all().when_not_matched_insert_all()
+    # delta-rs does not escape a backtick in the assignments that it makes itself.
+    assigned = {quote(name): f"s.{quote(name)}" for name in names}
+    return merger.when_matched_update(updates=assigned).when_not_matched_insert(updates=assigned)
+
+
 def _partitions(opened: DeltaTable) -> list[str]:
     return list(opened.metadata().partition_columns)
 
@@ -312,9 +317,15 @@ def _repartitioned(table: Table, opened: DeltaTable) -> bool:
 
 
 def _distinct(source: Source, names: list[str]) -> pa.Table:
-    parts = [pa.Table.from_batches([batch]).group_by(names).aggregate([]) for batch in source.batches(names)]
+    numbers = list(map(str, range(len(names))))
     schema = pa.schema([source.schema.field(n) for n in names])
-    return pa.concat_tables([schema.empty_table(), *parts]).group_by(names).aggregate([]).select(names)
+
+    # By number, since a grouping takes a name that begins with a point or a bracket for a path.
+    def grouped(part: pa.Table) -> pa.Table:
+        return part.rename_columns(numbers).group_by(numbers).aggregate([]).select(numbers)
+
+    parts = [grouped(pa.Table.from_batches([batch])) for batch in source.batches(names)]
+    return grouped(pa.concat_tables([schema.empty_table().rename_columns(numbers), *parts])).rename_columns(names)
 
 
 def check_keys(table: Table, source: Source, keys: list[str]) -> None:
@@ -329,8 +340,9 @@ def check_keys(table: Table, source: Source, keys: list[str]) -> None:
         nulls = columns.column(key).null_count
         if nulls:
             raise null_key(table, key, nulls)
-    counted = columns.group_by(keys).aggregate([([], "count_all")])
+    numbers = list(map(str, range(len(keys))))
+    counted = columns.rename_columns(numbers).group_by(numbers).aggregate([([], "count_all")])
     if counted.num_rows == columns.num_rows:
         return
-    twice = counted.filter(pc.greater(counted.column("count_all"), 1))
+    twice = counted.filter(pc.greater(counted.column("count_all"), 1)).select(numbers).rename_columns(keys)
     raise repeated_keys(table, keys, twice.num_rows, twice.slice(0, SHOWN_KEYS).to_pylist())

@@ -270,12 +270,15 @@ class SparkWriter:
 
 def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:
     """Find out which keys stopped a merge; a pass of its own, made only after the failure."""
+    from pyspark.sql.functions import expr
+
     columns = [quote(key) for key in keys]
     for key, column in zip(keys, columns, strict=True):
         nulls = source.filter(f"{column} is null").count()
         if nulls:
             return null_key(table, key, nulls)
-    twice = source.groupBy(*columns).count().filter("`count` > 1").drop("count")
+    counted = source.groupBy(*columns).agg(expr("count(1) as __kindling_rows"))
+    twice = counted.filter("__kindling_rows > 1").drop("__kindling_rows")
     rows = twice.limit(SHOWN_KEYS).collect()
     return repeated_keys(table, keys, twice.count(), rows) if rows else None
 
