@@ -22,6 +22,7 @@ from kindling_entities.errors import passes
 from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
+from kindling_entities.places import check_places
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
@@ -141,9 +142,24 @@ class EntitiesPlugin:
         self._store = EntityStore(
             self._manager, engine, settings.root, app.base_dir, self._contributed, catalog, self._views
         )
+        self._check_places(self._store)
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
+
+    def _check_places(self, store: EntityStore) -> None:
+        """Refuse entities that share files. Where a third party's storage keeps its rows is its own affair."""
+        kinds = {"delta", "parquet", "csv", "json"} - set(self._contributed)
+        definitions = map(self._manager.get_entity_definition, self._manager.get_entity_ids())
+        check_places(
+            definitions,
+            store.root,
+            store.base_dir,
+            lambda entity: (
+                store.kind(entity) in kinds
+                and (entity.path is not None or store.catalog is None or not store.catalog.names(entity))
+            ),
+        )
 
     @hookimpl
     def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
