@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindling_core.checks import Check
+from kindling_entities.protocols import Table
 
 if TYPE_CHECKING:
     from kindling_core.app import App
+    from kindling_entities.manager import DataEntityManager
+    from kindling_entities.views import Views
 
 _LOW_DISK_BYTES = 1024**3
 _OLDEST_JAVA = 17
 
 
-def check(app: App | None) -> Iterable[Check]:
-    """Return findings about the engines' packages and, with an App, about its engine and root."""
+def check(app: App | None, manager: DataEntityManager, views: Views) -> Iterable[Check]:
+    """Return findings about the engines' packages and, with an App, about its engine, root and tables."""
     settings = None if app is None else app.config.section("entities")
     spark = settings is not None and settings.engine == "spark"
     elsewhere = settings is not None and (settings.spark.remote or "").startswith("sc://")
@@ -46,7 +49,30 @@ def check(app: App | None) -> Iterable[Check]:
         found.append(_jars())
     if app is not None and settings is not None and "://" not in settings.root:
         found.extend(_root(app.base_dir / Path(settings.root).expanduser()))
+    if app is not None and settings is not None and _version("deltalake") and _version("pyarrow"):
+        found.extend(_tables(app, manager, views))
     return found
+
+
+def _tables(app: App, manager: DataEntityManager, views: Views) -> Iterable[Check]:
+    from kindling_entities.engines._damage import damage
+
+    settings = app.config.section("entities")
+    root = settings.root if "://" in settings.root else app.base_dir / Path(settings.root).expanduser()
+    sound = 0
+    for entity_id in manager.get_entity_ids():
+        entity = manager.get_entity_definition(entity_id)
+        in_catalog = settings.catalog is not None and entity.path is None and not entity.read_only
+        location = entity.resolve(root, app.base_dir)
+        if entity.provider != "delta" or entity_id in views or in_catalog or "://" in location:
+            continue
+        told = damage(Table(entity_id, location))
+        sound += not told
+        for message in told:
+            lost = os.path.isdir(os.path.join(location, "_delta_log"))
+            yield Check("error" if lost else "warning", entity_id, message)
+    if sound:
+        yield Check("ok", "tables", f"{sound} that are sound, or not written yet")
 
 
 def _version(name: str) -> str | None:

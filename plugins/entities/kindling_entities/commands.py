@@ -8,6 +8,7 @@ import click
 
 from kindling_core.cli import CommandContext
 from kindling_core.cli._context import job_options, json_option
+from kindling_entities.errors import CorruptTableError
 from kindling_entities.store import EntityStore
 
 
@@ -29,6 +30,7 @@ def entities(context: CommandContext) -> None:
     tables = set(store.tables())
     data = [_row(store, entity_id, versions[entity_id], entity_id in tables) for entity_id in ids]
     columns = ["entity_id", "provider", "mode", "keys", "exists", "version", "rows", "size_bytes", "columns", "drift"]
+    columns += ["damage"] if any(row["damage"] for row in data) else []
     shown = [[len(row[name]) if name == "columns" else row[name] for name in columns] for row in data]
     context.emit(data, context.table(columns, shown))
 
@@ -38,8 +40,15 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
     from kindling_entities.schema import type_name
 
     entity = store.manager.get_entity_definition(entity_id)
-    exists = store.check_entity_exists(entity_id)
-    actual = store.describe(entity_id) if exists else None
+    damaged = store.damage(entity_id)
+    readable = isinstance(version, int) or not damaged
+    exists = store.check_entity_exists(entity_id) if readable else True
+    actual = None
+    if exists and readable:
+        try:
+            actual = store.describe(entity_id)
+        except CorruptTableError as error:
+            damaged = damaged or [str(error)]
     drift = compare(entity, actual) if is_table and actual is not None else None
     return {
         "entity_id": entity_id,
@@ -53,6 +62,7 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
         "columns": {one.name: type_name(one.type) for one in actual.schema} if actual else dict(entity.columns),
         "drift": [*drift.steps, *drift.conflicts] if drift else [],
         "location": store.location(entity_id),
+        "damage": damaged,
     }
 
 

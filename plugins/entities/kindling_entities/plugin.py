@@ -330,7 +330,7 @@ class EntitiesPlugin:
     def kindling_checks(self, app: App | None) -> Iterable[Check]:
         from kindling_entities.checks import check
 
-        return check(app)
+        return check(app, self._manager, self._views)
 
 
 def _providers(app: App) -> dict[str, Callable[[Engine], StorageProvider]]:

@@ -371,6 +371,17 @@ class EntityStore:
         entity, location, provider = self._find(entity_id)
         return provider.describe(entity, location) if isinstance(provider, DeltaProvider) else None
 
+    def damage(self, entity_id: str) -> list[str]:
+        """Return what is wrong with the files of a Delta table on this machine; empty for any other storage."""
+        from kindling_entities.engines._damage import damage
+        from kindling_entities.providers.delta import DeltaProvider
+
+        entity, location, provider = self._find(entity_id)
+        if not isinstance(provider, DeltaProvider):
+            return []
+        table = provider.table(entity, location)
+        return damage(table) if table.name is None and "://" not in table.location else []
+
     def drift(self, entity_id: str) -> Drift:
         """Return how a Delta table differs from its declaration."""
         entity, location, provider = self._delta(entity_id)

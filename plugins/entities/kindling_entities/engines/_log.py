@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
+from kindling_entities.engines._damage import log_files, refuse_empty_commits, refuse_lost_log
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import (
     CorruptTableError,
@@ -30,7 +31,6 @@ from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, TableInfo
 from kindling_entities.schema import normal_schema
 
-_COMMIT_FILE = re.compile(r"^(\d{20})\.json$")
 # A third-party writer's errors arrive as text; these words are those of the operating system.
 _STORAGE = re.compile(
     r"no space left|os error (?:5|13|28|30|122)\b|read-only file system|permission denied|quota exceeded|StorageFull",
@@ -38,6 +38,7 @@ _STORAGE = re.compile(
 )
 _STORAGE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO}
 _FEATURES = re.compile(r"[Uu]nsupported table features|writer features? .* not supported")
+_NO_FILE = re.compile(r"Failed to fetch metadata for file ([^\s:]+)")
 _APPEND_ONLY = re.compile(r"append-only|delta\.appendOnly", re.IGNORECASE)
 # The words of delta-rs for a race (crates/core, kernel/transaction and errors.rs); everything else would fail again.
 _RACE = re.compile(
@@ -102,6 +103,12 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
                 f"The log of {table.entity_id!r} at {table.place}/_delta_log cannot be read: "
                 f"{first_line(error)}. Restore the file, or move the folder away and run the pipe again."
             ) from error
+        lost = _NO_FILE.search(text)
+        if lost is not None:
+            raise CorruptTableError(
+                f"{doing} {table.entity_id!r}: the data file /{lost[1].lstrip('/')} is lost or damaged "
+                f"({first_line(error)}). Restore it, or move the folder away and run the pipe that writes it again."
+            ) from error
         if isinstance(error, SchemaMismatchError):
             raise SchemaError(f"{doing} {table.entity_id!r}: {first_line(error)}.") from error
         if _FEATURES.search(text):
@@ -127,7 +134,9 @@ def open_table(table: Table, version: int | None = None) -> DeltaTable:
     """
     try:
         with mapped_errors(table, "Opening", opening=True):
-            return DeltaTable(table.location, version=version)
+            opened = DeltaTable(table.location, version=version)
+        refuse_empty_commits(table, version)
+        return opened
     except CorruptTableError:
         if version is None:
             raise
@@ -143,6 +152,7 @@ def open_if_exists(table: Table) -> DeltaTable | None:
     try:
         return open_table(table)
     except EntityNotFoundError:
+        refuse_lost_log(table)
         return None
 
 
@@ -152,12 +162,7 @@ def arrow_schema(opened: DeltaTable) -> pa.Schema:
 
 def newest_version(location: str) -> int | None:
     """The newest version by the names of the log's files, None if there is no table."""
-    try:
-        with os.scandir(os.path.join(location, "_delta_log")) as entries:
-            commits = [int(m.group(1)) for e in entries if (m := _COMMIT_FILE.match(e.name))]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return max(commits, default=None)
+    return log_files(location).newest
 
 
 def newest_versions(tables: Iterable[Table]) -> dict[str, int | Exception]:

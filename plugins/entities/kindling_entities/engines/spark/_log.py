@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kindling_entities.engines import _log as files
+from kindling_entities.engines._damage import refuse_empty_commits
 from kindling_entities.engines._transactions import newest_transaction as find_transaction
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
@@ -31,6 +32,7 @@ def identifier(table: Table) -> str:
 def newest_version(session: Any, table: Table) -> int | None:
     """The newest version, None if there is no table."""
     if is_local(table):
+        refuse_empty_commits(table)
         return files.newest_version(table.location)
     return _sql_version(session, table)
 
