@@ -17,7 +17,7 @@ from kindling_entities.expectations import expect_or_quarantine
 from kindling_entities.row_hash import frame_schema, row_hash, row_text
 
 UTC = timezone.utc
-PAIR = pa.struct([("a b", pa.string()), ("b", pa.string())])
+PAIR = pa.struct([("a", pa.string()), ("b", pa.string())])
 DEEP = pa.list_(pa.struct([("x", pa.int64()), ("y", pa.list_(pa.map_(pa.string(), pa.binary())))]))
 
 CASES: list[tuple[pa.DataType, list[tuple[Any, str]]]] = [
@@ -96,9 +96,9 @@ CASES: list[tuple[pa.DataType, list[tuple[Any, str]]]] = [
         PAIR,
         [
             (None, "n"),
-            ({"a b": None, "b": None}, "(n,n)"),
-            ({"a b": "1, 2", "b": "3"}, "(4:1, 2,1:3)"),
-            ({"a b": "1", "b": "2, 3"}, "(1:1,4:2, 3)"),
+            ({"a": None, "b": None}, "(n,n)"),
+            ({"a": "1, 2", "b": "3"}, "(4:1, 2,1:3)"),
+            ({"a": "1", "b": "2, 3"}, "(1:1,4:2, 3)"),
         ],
     ),
     (

@@ -14,10 +14,12 @@ from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.expectations import QUARANTINE_SUFFIX, Expectation
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.names import no_column, no_partition, same_but_for_case
+from kindling_entities.reserved import taken
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
 SCHEMA_POLICIES = ("evolve", "warn", "fail")
+MISSING_ROWS = ("keep", "delete", "close")
 
 # An id becomes a path below the root, so it must not climb out of it.
 _ENTITY_ID = re.compile(r"[A-Za-z0-9_][\w\-]*(\.[A-Za-z0-9_][\w\-]*)*")
@@ -42,8 +44,11 @@ class EntityDefinition:
             logs, "fail" raises before anything is written.
         scd: 2 keeps a history (``valid_from``, ``valid_to``, ``is_current``, ``row_hash``); 1 is a plain merge.
         track: columns whose change begins a new row of the history; default: all but keys and sequence.
-        sequence_by: column that orders the changes of a key; default: the time of the write.
-        delete_when: SQL over the frame's columns; a row for which it holds closes its key's history.
+        sequence_by: column that orders the changes of a key, so that an older one never replaces a newer; default:
+            the time of the write.
+        delete_when: SQL over the frame's columns; a row for which it holds deletes its key, or closes its history.
+        missing_rows: what becomes of rows whose key a frame lacks: "keep"; of a full snapshot "delete" (a merge), or
+            "close" (a history).
         surrogate_key: column to add that identifies a row of the history.
         path: where it lies; relative to the job file. Default: the root, then the parts of the id.
         read_only: a source; writing to it is refused.
@@ -66,6 +71,7 @@ class EntityDefinition:
     track: tuple[str, ...] = ()
     sequence_by: str | None = None
     delete_when: str | None = None
+    missing_rows: str = "keep"
     surrogate_key: str | None = None
     path: str | None = None
     read_only: bool = False
@@ -139,16 +145,52 @@ class EntityDefinition:
     def _check_history(self) -> None:
         if self.scd not in (None, 1, 2):
             raise self.wrong(f"scd is {self.scd!r}; 1 (the newest values) or 2 (a history) can be kept")
+        self._one_of("missing_rows", MISSING_ROWS)
         if self.scd != 2:
-            for name in ("track", "sequence_by", "delete_when", "surrogate_key"):
+            for name in ("track", "surrogate_key"):
                 if getattr(self, name):
                     raise self.wrong(f"{name} belongs to a history; declare scd=2")
-            return
-        if self.provider != "delta":
+            if self.write_mode != "merge":
+                for name in ("sequence_by", "delete_when"):
+                    if getattr(self, name):
+                        raise self.wrong(
+                            f"{name} belongs to a merge; declare write_mode='merge', or scd=2 for a history"
+                        )
+        elif self.provider != "delta":
             raise self.wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
+        self._check_missing_rows()
+        if not self.ordered and self.scd != 2:
+            return
         for name in (*self.track, *([self.sequence_by] if self.sequence_by else [])):
             if self.columns and name not in self.columns:
                 raise self.wrong(f"{name!r} is not one of its columns.{did_you_mean(name, self.columns)}")
+        if self.sequence_by in self.keys:
+            raise self.wrong(
+                f"sequence_by {self.sequence_by!r} is one of its keys, so that no row would replace another"
+            )
+        reserved = taken([*self.columns, *self.keys], self)
+        if reserved:
+            raise self.wrong(f"column(s) {', '.join(map(repr, reserved))} are made by its merges. Rename them")
+
+    def _check_missing_rows(self) -> None:
+        if self.missing_rows == "keep":
+            return
+        if self.missing_rows == "close" and self.scd != 2:
+            raise self.wrong("missing_rows 'close' belongs to a history; declare scd=2, or use 'delete'")
+        if self.missing_rows == "delete" and self.scd == 2:
+            raise self.wrong("missing_rows 'delete' would lose the history; use 'close'")
+        if self.missing_rows == "delete" and self.write_mode != "merge":
+            raise self.wrong(f"missing_rows 'delete' does not go with write_mode {self.write_mode!r}; use 'merge'")
+        if self.missing_rows == "delete" and self.sequence_by:
+            raise self.wrong(
+                "missing_rows 'delete' does not go with sequence_by: a row that is missing tells no moment, so an "
+                "older snapshot that arrives later would bring rows back. Leave one out, or keep a history with scd=2"
+            )
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a merge does more than to update and insert."""
+        return bool(self.sequence_by or self.delete_when) or self.missing_rows != "keep"
 
     def _check_expectations(self) -> None:
         if self.expectations and self.read_only:

@@ -63,6 +63,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class MergeRules:
+    """Conditions under which a merge changes rows, evaluated within the merge itself.
+
+    SQL that every engine reads, over ``t`` (the row of the table) and ``s`` (that of the source). Where a deletion
+    and an update both hold, the row is deleted.
+
+    Attributes:
+        update_when: which matched rows are updated; None: all.
+        delete_when: which matched rows are deleted; None: none.
+        insert_flag: column of the source that is true in rows that are inserted where none matches; None: all.
+        delete_missing: rows of the table that no row of the source matches are deleted.
+        helpers: columns of the source that the conditions read and that are not stored.
+    """
+
+    update_when: str | None = None
+    delete_when: str | None = None
+    insert_flag: str | None = None
+    delete_missing: bool = False
+    helpers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Commit:
     """What one write did.
 
@@ -209,17 +231,6 @@ class Engine(Protocol):
             EntityNotFoundError: no such table or version.
         """
 
-    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
-        """The stored rows that the source of a merge is computed from.
-
-        Args:
-            version: of the table as it was described.
-
-        Returns:
-            A frame, and what to give ``merge`` as ``expected_version``: None where the merge itself reads the rows, in
-            the snapshot that it merges into.
-        """
-
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``."""
 
@@ -238,11 +249,13 @@ class Engine(Protocol):
         transaction: Transaction | None = None,
         *,
         expected_version: int | None = None,
+        rules: MergeRules | None = None,
     ) -> Commit:
-        """Update rows whose keys match and insert the others.
+        """Update rows whose keys match and insert the others, or what the rules say.
 
         Args:
-            expected_version: the version that the frame was computed from; -1 means no table.
+            expected_version: the version that the frame was computed from; -1 means no table. A commit of another
+                writer in the moment before the merge may go unseen: then the version of the commit tells of it.
 
         Raises:
             VersionMoved: the table is at another version than expected; nothing was written.

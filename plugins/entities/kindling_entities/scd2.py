@@ -1,28 +1,52 @@
-"""Slowly changing dimensions, type 2: the rows of a history that a batch of changes adds or alters.
+"""Slowly changing dimensions, type 2: the rows of a history that a batch of changes adds, alters or takes away.
 
 The history of a key is a timeline of events (rows and deletes) ordered by a sequence column. For the keys that a
-batch names, the timeline is laid out anew from the stored rows and the batch, so late and out-of-order changes
-fall into their place and a batch that was applied before changes nothing. Only rows that differ are written,
-by one merge on the keys and ``valid_from``; no stored row is ever removed.
+batch names, the timeline is laid out anew from the stored rows, the events that left no trace in them, and the
+batch. So the order and the batches in which changes arrive make no difference, and a batch that was applied before
+changes nothing.
 
-Written with SQL expressions alone, so that every engine runs it.
+An event leaves no trace if the state before it is the same: a row that repeats the values before it, a delete of
+what is not there. It can matter later, when another event falls in before it, so it is kept in a table of its own
+(see ``providers/_events.py``). Where both tables tell of one moment, the history is right.
+
+Written with SQL expressions alone, so that every engine runs it. Columns are called by number within, so that no name
+of a user's column can be in the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from kindling_entities.arrivals import common_types, typed
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import MergeKeyError, SchemaError
-from kindling_entities.refusals import SHOWN_KEYS, refuse_missing_keys
+from kindling_entities.errors import SchemaError
+from kindling_entities.protocols import MergeRules
+from kindling_entities.refusals import refuse_missing_keys
+from kindling_entities.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO, taken
+from kindling_entities.row_hash import row_hash, short_row_hash, value_text
 from kindling_entities.schema import quote, type_name
 
-VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH = "valid_from", "valid_to", "is_current", "row_hash"
-COLUMNS = (VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH)
+DELETED = f"{OWN_PREFIX}deleted"
+_ACTION, _SEEN_HASH, _SEEN_TO = f"{OWN_PREFIX}action", f"{OWN_PREFIX}seen_hash", f"{OWN_PREFIX}seen_to"
+_INSERTS, _ARRIVED = f"{OWN_PREFIX}inserts", f"{OWN_PREFIX}arrived"
+
+# A row that another writer changed since it was read stays what it is; the timeline is then laid out anew.
+# Each comparison in brackets: without them delta-rs takes the "and" for a part of the second.
+_UNCHANGED = (
+    f"(t.`{ROW_HASH}` is not distinct from s.`{_SEEN_HASH}`) and (t.`{VALID_TO}` is not distinct from s.`{_SEEN_TO}`)"
+)
+RULES = MergeRules(
+    update_when=f"s.`{_ACTION}` = 'update' and {_UNCHANGED}",
+    delete_when=f"s.`{_ACTION}` = 'delete' and {_UNCHANGED}",
+    insert_flag=_INSERTS,
+    helpers=(_ACTION, _INSERTS, _SEEN_HASH, _SEEN_TO),
+)
+# An event that the history told of until now is known here already, or is right as it is.
+EVENT_RULES = MergeRules(update_when=f"s.`{_ARRIVED}`", helpers=(_ARRIVED,))
 
 
 @dataclass(frozen=True)
@@ -32,22 +56,40 @@ class History:
     Attributes:
         keys: of the thing that the rows describe.
         tracked: columns whose change begins a new row.
-        columns: all columns of the frame, in order.
-        sequence: SQL that orders the changes of a key and becomes ``valid_from``.
-        sequence_type: its type, as SQL has it.
+        kinds: all columns of the frame in order, with the types in which they are compared.
+        sequence_by: column that orders the changes of a key and becomes ``valid_from``; None: the time of the write.
+        now: the time of the write, UTC, ISO 8601.
         delete_when: SQL that says that a row closes its key's history; None where nothing is deleted.
         surrogate_key: column that identifies a row of the history, None if there is none.
-        binary: columns that hold bytes.
+        close_missing: close the current rows whose keys the frame lacks.
     """
 
     keys: tuple[str, ...]
     tracked: tuple[str, ...]
-    columns: tuple[str, ...]
-    sequence: str
-    sequence_type: str
+    kinds: Mapping[str, pa.DataType]
+    sequence_by: str | None
+    now: str
     delete_when: str | None
     surrogate_key: str | None
-    binary: frozenset[str] = frozenset()
+    close_missing: bool
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Column -> what it is called within."""
+        return {name: f"c{index}" for index, name in enumerate(self.kinds)}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The types by the names within."""
+        return pa.schema([pa.field(self.names[name], kind) for name, kind in self.kinds.items()])
+
+    @property
+    def key_names(self) -> list[str]:
+        return [self.names[key] for key in self.keys]
+
+    @property
+    def sequence_type(self) -> str:
+        return type_name(self.kinds[self.sequence_by]) if self.sequence_by else "timestamp"
 
 
 def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, now: str) -> History:
@@ -63,7 +105,7 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
         MergeKeyError: a key column is missing.
     """
     what = f"the frame for {entity.entity_id!r}"
-    reserved = [name for name in (*COLUMNS, entity.surrogate_key) if name in frame.names]
+    reserved = taken(frame.names, entity)
     if reserved:
         raise SchemaError(f"Column(s) {', '.join(map(repr, reserved))} of {what} are made by scd=2. Rename them.")
     refuse_missing_keys(entity.entity_id, entity.keys, frame)
@@ -73,156 +115,204 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
     if lost:
         raise SchemaError(f"Column(s) {', '.join(map(repr, lost))} missing in {what}; a history needs every column.")
     skipped = {*entity.keys, entity.sequence_by}
-    tracked = entity.track or tuple(name for name in frame.names if name not in skipped)
-    if entity.sequence_by:
-        sequence, kind = quote(entity.sequence_by), type_name(frame.field(entity.sequence_by).type)
-    else:
-        sequence, kind = f"cast('{now}' as timestamp)", "timestamp"
     return History(
         entity.keys,
-        tracked,
-        tuple(frame.names),
-        sequence,
-        kind,
+        entity.track or tuple(name for name in frame.names if name not in skipped),
+        common_types(frame, table),
+        entity.sequence_by,
+        now,
         entity.delete_when,
         entity.surrogate_key,
-        frozenset(column.name for column in frame if type_name(column.type) == "binary"),
+        entity.missing_rows == "close",
     )
 
 
-def changes(entity_id: str, history: History, source: Any, table: Any | None) -> Any:
-    """Return the rows to merge on (keys, ``valid_from``).
+@dataclass(frozen=True)
+class Rows:
+    """Stored rows, and the schema of their table."""
+
+    frame: Any
+    schema: pa.Schema
+
+
+def layout(history: History, arrived: Any, table: Rows | None, events: Rows | None) -> Any:
+    """Lay out the timelines of the keys that come in; what ``history_rows`` and ``event_rows`` are taken from.
 
     Args:
-        source: the changes; read more than once, so it must give the same rows each time.
+        arrived: the changes, as ``arrivals.arrived`` made them.
         table: the stored history, None if there is none.
-
-    Raises:
-        MergeKeyError: a key or sequence is null, or two rows have the same key and sequence; names them.
+        events: those that left no trace, None if there are none.
     """
-    keys = ", ".join(map(quote, history.keys))
-    deleted = f"coalesce({history.delete_when}, false)" if history.delete_when else "false"
-    incoming = source.selectExpr(
-        *map(quote, history.columns),
-        f"cast({history.sequence} as {history.sequence_type}) as __seq",
-        f"{deleted} as __deleted",
-        "true as __incoming",
-        f"cast(null as {history.sequence_type}) as __old_to",
-        f"{row_hash(history.tracked, history.binary)} as __hash",
-        *([f"cast(null as string) as {quote(history.surrogate_key)}"] if history.surrogate_key else []),
+    keys = ", ".join(history.key_names)
+    if history.close_missing and table is not None:
+        arrived = arrived.unionByName(_missing(history, arrived, table))
+    timeline = arrived.selectExpr(
+        *history.names.values(),
+        "seq",
+        "gone",
+        "2 as age",
+        "false as stored",
+        f"cast(null as {history.sequence_type}) as seen_to",
+        "cast(null as string) as seen_hash",
+        "cast(null as string) as surrogate",
     )
-    _refuse_bad_keys(entity_id, history, incoming)
-    events = incoming if table is None else _with_stored(history, incoming, table)
-    # One event for each key and moment: what comes in replaces what is stored; a delete at the very start of a
-    # stored row makes that row's time empty.
-    moment = f"over (partition by {keys}, __seq)"
+    if table is not None or events is not None:
+        named = arrived.select(*history.key_names).distinct()
+        if table is not None:
+            timeline = timeline.unionByName(_stored(history, named, table))
+        if events is not None:
+            timeline = timeline.unionByName(_remembered(history, named, events))
+    if history.sequence_by is None:
+        # A clock that was set back must not put what happens now before what is stored.
+        newest = f"timestamp_micros(unix_micros(max(seq) over (partition by {keys})) + 1)"
+        now = f"cast('{history.now}' as timestamp)"
+        timeline = timeline.selectExpr(
+            *(name for name in timeline.columns if name != "seq"),
+            f"coalesce(seq, greatest({now}, coalesce({newest}, {now}))) as seq",
+        )
+    untracked = [name for name in history.kinds if name not in {*history.tracked, *history.keys, history.sequence_by}]
+    hashes = {"hash": history.tracked, "rest": untracked}
+    timeline = timeline.selectExpr(
+        "*",
+        *(
+            f"if(gone, null, {row_hash([history.names[column] for column in columns], history.schema)}) as {name}"
+            if columns or name == "hash"
+            else f"cast(null as string) as {name}"
+            for name, columns in hashes.items()
+        ),
+    )
+    # One event for each key and moment: what comes in replaces what is stored.
+    moment = f"over (partition by {keys}, seq)"
+    timeline = timeline.selectExpr(
+        *history.names.values(),
+        "seq",
+        "gone",
+        "age",
+        "hash",
+        "rest",
+        f"max(age) {moment} as newest",
+        f"max(stored) {moment} as has_row",
+        f"max(if(stored, hash, null)) {moment} as row_hash",
+        f"max(if(stored, rest, null)) {moment} as row_rest",
+        f"max(if(stored, seen_to, null)) {moment} as seen_to",
+        f"max(if(stored, seen_hash, null)) {moment} as seen_hash",
+        f"max(if(stored, surrogate, null)) {moment} as surrogate",
+        f"max(age = 0) {moment} as has_event",
+        f"max(if(age = 0, gone, null)) {moment} as event_gone",
+        f"max(if(age = 0, hash, null)) {moment} as event_hash",
+        f"max(if(age = 0, rest, null)) {moment} as event_rest",
+    ).where("age = newest")
+    order = f"over (partition by {keys} order by seq)"
+    timeline = timeline.selectExpr(
+        "*", f"coalesce(lag(gone) {order}, true) as after_gone", f"lag(hash) {order} as before"
+    ).selectExpr(
+        "*",
+        "not gone and (after_gone or not (before <=> hash)) as begins",
+        "gone and not after_gone as ends",
+    )
+    timeline = timeline.selectExpr("*", f"lead(seq) over (partition by {keys}, begins or ends order by seq) as until")
+    same_row = "row_hash <=> hash and row_rest <=> rest and seen_to <=> until"
+    same_event = "event_gone <=> gone and event_hash <=> hash and event_rest <=> rest"
+    traceless = "not begins and not ends and not has_event"
+    corrected = f"age = 2 and has_event and not ({same_event})"
+    return timeline.selectExpr(
+        "*",
+        "case when begins and not has_row then 'insert' "
+        f"when begins and not ({same_row}) then 'update' "
+        "when has_row and not begins then 'delete' else 'keep' end as action",
+        f"{f'({traceless}) or ({corrected})' if history.sequence_by else 'false'} as remembered",
+    ).where("action <> 'keep' or remembered")
+
+
+def history_rows(history: History, laid: Any) -> Any:
+    """The rows to merge into the history on (keys, ``valid_from``) by ``RULES``."""
+    texts = [value_text(name, history.schema.field(name).type) for name in history.key_names]
+    sequence = history.kinds[history.sequence_by] if history.sequence_by else pa.timestamp("us", tz="UTC")
+    made = short_row_hash([*texts, value_text("seq", sequence)])
     surrogate = history.surrogate_key
-    events = events.selectExpr(
-        "*",
-        f"max(__incoming and not __deleted) {moment} as __in_row",
-        f"max(__incoming and __deleted) {moment} as __in_delete",
-        f"max(not __incoming and not __deleted) {moment} as __has_row",
-        f"max(if(not __incoming and not __deleted, __hash, null)) {moment} as __stored_hash",
-        f"max(if(not __incoming and not __deleted, __old_to, null)) {moment} as __stored_to",
-        *([f"max({quote(surrogate)}) {moment} as __surrogate"] if surrogate else []),
-    ).where(
-        "(__incoming and (not __deleted or not __has_row))"
-        " or (not __incoming and not __deleted and not __in_row)"
-        " or (not __incoming and __deleted and not __in_row and not __in_delete)"
-    )
-    order = f"over (partition by {keys} order by __seq)"
-    events = events.selectExpr(
-        "*",
-        "not __deleted and not __incoming and __in_delete as __emptied",
-        f"lag(__hash) {order} as __before",
-        f"lag(__deleted or (not __incoming and __in_delete)) {order} as __after_delete",
-    )
-    # What says the same as the row before it is no change; a stored row stays what it is.
-    events = events.where(
-        "not (__incoming and not __deleted and not __has_row and coalesce(not __after_delete, false)"
-        " and __before <=> __hash)"
-    )
-    ended = events.selectExpr("*", f"lead(__seq) {order} as __next").selectExpr(
-        "*", "if(__emptied, __seq, __next) as __to"
-    )
-    changed = ended.where(
-        "not __deleted and ((__incoming and not (__has_row and __stored_hash <=> __hash and __stored_to <=> __to))"
-        " or (not __incoming and not (__old_to <=> __to)))"
-    )
-    texts = ", ".join(_text(key, key in history.binary) for key in history.keys)
-    made = f"md5(concat_ws('\\u0001', {texts}, cast(__seq as string)))"
-    return changed.selectExpr(
-        *([f"coalesce(__surrogate, {made}) as {quote(surrogate)}"] if surrogate else []),
-        *map(quote, history.columns),
-        f"__seq as {VALID_FROM}",
-        f"__to as {VALID_TO}",
-        f"__to is null as {IS_CURRENT}",
-        f"__hash as {ROW_HASH}",
+    return laid.where("action <> 'keep'").selectExpr(
+        *([f"coalesce(surrogate, {made}) as {quote(surrogate)}"] if surrogate else []),
+        *(f"{within} as {quote(name)}" for name, within in history.names.items()),
+        f"seq as {VALID_FROM}",
+        f"until as {VALID_TO}",
+        f"until is null as {IS_CURRENT}",
+        f"hash as {ROW_HASH}",
+        f"action as {_ACTION}",
+        f"action = 'insert' as {_INSERTS}",
+        f"seen_hash as {_SEEN_HASH}",
+        f"seen_to as {_SEEN_TO}",
     )
 
 
-def _with_stored(history: History, incoming: Any, table: Any) -> Any:
-    """Add the stored events of the keys that come in: their rows, and a delete where a row ends before the next."""
-    surrogate = [quote(history.surrogate_key)] if history.surrogate_key else []
-    named = table.join(incoming.select(*history.keys).distinct(), list(history.keys), "left_semi")
-    keys = ", ".join(map(quote, history.keys))
-    kinds = {field.name: field.dataType.simpleString() for field in incoming.schema.fields}
-    ordered = [
-        quote(name) if name in table.columns else f"cast(null as {kinds[name]}) as {quote(name)}"
-        for name in history.columns
-    ]
-    ended = f"{VALID_TO} is not null and (__following is null or __following > {VALID_TO})"
+def event_rows(history: History, laid: Any) -> Any:
+    """The events to merge into those that left no trace, on (keys, sequence) by ``EVENT_RULES``."""
+    moment = {history.sequence_by: "seq"}
+    return laid.where("remembered").selectExpr(
+        *(f"{moment.get(name, within)} as {quote(name)}" for name, within in history.names.items()),
+        f"gone as {DELETED}",
+        f"age = 2 as {_ARRIVED}",
+    )
+
+
+def _columns(history: History, have: Rows) -> list[str]:
+    """The columns of a stored table by their names within; what it lacks is null."""
+    kinds = history.kinds
+    return [f"{typed(name, kinds[name], have.schema)} as {within}" for name, within in history.names.items()]
+
+
+def _stored(history: History, named: Any, table: Rows) -> Any:
+    """The stored events of the keys that come in: their rows, and a delete where a row ends before the next."""
+    keys, kind = ", ".join(history.key_names), history.sequence_type
+    surrogate = f"cast({quote(history.surrogate_key)} as string)" if history.surrogate_key else "cast(null as string)"
+    rows = table.frame.selectExpr(
+        *_columns(history, table),
+        f"cast({VALID_FROM} as {kind}) as since",
+        f"cast({VALID_TO} as {kind}) as seen_to",
+        f"{ROW_HASH} as seen_hash",
+        f"{surrogate} as surrogate",
+    ).join(named, history.key_names, "left_semi")
+    ended = "seen_to is not null and seen_to > since and (following is null or following > seen_to)"
     # One scan: a row that ended without a successor becomes two events, itself and its delete.
-    rows = named.selectExpr(
-        *ordered,
-        *surrogate,
-        VALID_FROM,
-        VALID_TO,
-        f"lead({VALID_FROM}) over (partition by {keys} order by {VALID_FROM}) as __following",
-    ).selectExpr("*", f"explode(if({ended}, array(false, true), array(false))) as __deleted")
-    stored = rows.selectExpr(
-        *map(quote, history.columns),
-        f"if(__deleted, {VALID_TO}, {VALID_FROM}) as __seq",
-        "__deleted",
-        "false as __incoming",
-        f"if(__deleted, null, {VALID_TO}) as __old_to",
-        # Computed anew: another engine may have written the stored hash from other texts of the same values.
-        f"if(__deleted, null, {row_hash(history.tracked, history.binary)}) as __hash",
-        *(f"if(__deleted, null, {name}) as {name}" for name in surrogate),
-    )
-    return incoming.unionByName(stored)
-
-
-def _refuse_bad_keys(entity_id: str, history: History, incoming: Any) -> None:
-    keys = [*map(quote, history.keys)]
-    nulls = " or ".join(f"{key} is null" for key in [*keys, "__seq"])
-    bad = (
-        incoming.groupBy(*history.keys, "__seq")
-        .count()
-        .where(f"`count` > 1 or {nulls}")
-        .limit(SHOWN_KEYS + 1)
-        .collect()
-    )
-    if not bad:
-        return
-    shown = [", ".join(f"{key}={row[key]!r}" for key in (*history.keys, "__seq")) for row in bad[:SHOWN_KEYS]]
-    told = "; ".join(shown).replace("__seq", "sequence")
-    raise MergeKeyError(
-        f"Keys of the frame for {entity_id!r} are null or come twice at the same moment: {told}"
-        f"{' and more' if len(bad) > SHOWN_KEYS else ''}. Keep one row for each key and sequence."
+    return (
+        rows.selectExpr("*", f"lead(since) over (partition by {keys} order by since) as following")
+        .selectExpr("*", f"explode(if({ended}, array(false, true), array(false))) as its_end")
+        .selectExpr(
+            *history.names.values(),
+            "if(its_end, seen_to, since) as seq",
+            # A row without duration was deleted at the moment in which it began.
+            "its_end or seen_to <=> since as gone",
+            "1 as age",
+            "not its_end as stored",
+            "if(its_end, null, seen_to) as seen_to",
+            "if(its_end, null, seen_hash) as seen_hash",
+            "if(its_end, null, surrogate) as surrogate",
+        )
     )
 
 
-def row_hash(columns: Sequence[str], binary: Collection[str] = ()) -> str:
-    """SQL of a text that tells rows with different values in these columns apart; null differs from ''.
+def _remembered(history: History, named: Any, events: Rows) -> Any:
+    assert history.sequence_by is not None
+    return (
+        events.frame.selectExpr(*_columns(history, events), f"{DELETED} as gone")
+        .join(named, history.key_names, "left_semi")
+        .selectExpr(
+            *history.names.values(),
+            f"{history.names[history.sequence_by]} as seq",
+            "gone",
+            "0 as age",
+            "false as stored",
+            f"cast(null as {history.sequence_type}) as seen_to",
+            "cast(null as string) as seen_hash",
+            "cast(null as string) as surrogate",
+        )
+    )
 
-    Args:
-        binary: columns whose bytes need not be text.
-    """
-    texts = ", ".join(_text(name, name in binary) for name in columns)
-    return f"sha2(concat_ws('\\u0001', {texts or repr('')}), 256)"
 
-
-def _text(name: str, binary: bool = False) -> str:
-    text = f"hex({quote(name)})" if binary else f"cast({quote(name)} as string)"
-    return f"coalesce({text}, '\\u0000')"
+def _missing(history: History, arrived: Any, table: Rows) -> Any:
+    """A delete of each current key that the frame lacks, at the frame's newest moment."""
+    gone = table.frame.where(IS_CURRENT).selectExpr(*_columns(history, table))
+    gone = gone.join(arrived.select(*history.key_names).distinct(), history.key_names, "left_anti")
+    moment = arrived.selectExpr("max(seq) as seq")
+    keys = set(history.key_names)
+    values = [name if name in keys else f"if(true, null, {name}) as {name}" for name in history.names.values()]
+    return gone.selectExpr(*values).crossJoin(moment).selectExpr(*history.names.values(), "seq", "true as gone")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
-import pyarrow as pa
-
-from kindling_entities import scd2
 from kindling_entities import schema as schemas
 from kindling_entities.catalog import Catalog
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import ConflictError, EntityDefinitionError, VersionMoved
+from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.migration import Drift, apply, compare
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.providers._events import forget
 from kindling_entities.providers._fit import fitted
-
-_HISTORY_ATTEMPTS = 20
+from kindling_entities.providers._ordered import keep_history, merge_newer
 
 
 class DeltaProvider:
@@ -77,40 +73,19 @@ class DeltaProvider:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
         table = self.table(entity, location)
         if entity.scd == 2 and mode == "merge":
-            return self._keep_history(entity, table, frame, transaction)
+            return keep_history(self._engine, entity, table, frame, transaction)
+        if entity.ordered and mode == "merge":
+            return merge_newer(self._engine, entity, table, frame, transaction)
         if entity.columns:
             frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))
         if mode == "merge":
             return self._engine.merge(table, frame, entity.keys, transaction)
         if mode == "append":
             return self._engine.append(table, frame, transaction)
-        return self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
-
-    def _keep_history(
-        self, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
-    ) -> Commit:
-        engine, now = self._engine, datetime.now(timezone.utc).isoformat()
-        seen: list[pa.Schema] = []
-
-        def fit(actual: pa.Schema) -> pa.Schema:
-            seen.append(fitted(entity, actual) if entity.columns else actual)
-            return seen[-1]
-
-        with engine.held(engine.conform(frame, fit)) as source:
-            for _ in range(_HISTORY_ATTEMPTS):
-                actual = engine.describe(table, figures=False)
-                history = scd2.plan(entity, seen[-1], None if actual is None else actual.schema, now)
-                stored, expected = (None, -1) if actual is None else engine.merge_base(table, actual.version)
-                rows = scd2.changes(entity.entity_id, history, source, stored)
-                try:
-                    keys = (*entity.keys, scd2.VALID_FROM)
-                    return engine.merge(table, rows, keys, transaction, expected_version=expected)
-                except VersionMoved:
-                    # The timeline was laid out from rows that are no longer the newest.
-                    continue
-        raise ConflictError(
-            f"Other writers committed to {entity.entity_id!r} first, {_HISTORY_ATTEMPTS} times in a row. Run it again."
-        )
+        commit = self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
+        if entity.sequence_by and entity.overwrite_scope == "table":
+            forget(self._engine, table)
+        return commit
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Create an empty table of the declared columns unless there is one."""

@@ -22,7 +22,7 @@ from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.evolution import apply_policy, evolved
-from kindling_entities.protocols import Commit, Table, Transaction
+from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
 from kindling_entities.refusals import (
     SHOWN_KEYS,
     null_key,
@@ -35,7 +35,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.schema import SchemaChange, compare, normal_schema, quote
+from kindling_entities.schema import SchemaChange, cast_batch, compare, normal_schema, quote
 
 
 class DeltaWriter:
@@ -112,37 +112,40 @@ class DeltaWriter:
         keys: list[str],
         transaction: Transaction | None,
         expected_version: int | None = None,
+        rules: MergeRules | None = None,
     ) -> Commit:
+        helpers = set(rules.helpers) if rules is not None else set()
         with self._spooled(table, frame) as source:
             check_keys(table, source, keys)
+            stored = pa.schema([field for field in source.schema if field.name not in helpers])
 
             def attempt(opened: DeltaTable | None) -> Commit:
                 refuse_moved(table, expected_version, None if opened is None else opened.version())
                 if opened is None:
-                    readable = _Readable(source.schema, lambda: source.reader(source.schema))
-                    made = self._write(table, None, readable, source.schema, None, transaction, mode="error")
+                    readable = _Readable(stored, lambda: inserted(source, stored, rules))
+                    made = self._write(table, None, readable, stored, None, transaction, mode="error")
                     return Commit(
                         made.version,
-                        rows_inserted=source.rows,
+                        rows_inserted=made.rows_written,
                         rows_updated=0,
                         rows_deleted=0,
                         created=True,
                     )
                 old = arrow_schema(opened)
                 refuse_keys_not_stored(table, keys, old)
-                target, change = evolved(table, old, source.schema)
+                target, change = evolved(table, old, stored)
                 # Only the columns of the source: what it lacks keeps its value in matched rows.
-                given = pa.schema([f for f in target if f.name in source.schema.names])
+                given = [f for f in target if f.name in stored.names] + [f for f in source.schema if f.name in helpers]
                 before = opened.version()
                 self._far.refuse(table, opened, "Merging into")
-                check = checker(table, given, _partitions(opened))
+                check = checker(table, pa.schema(given), _partitions(opened))
                 if check is not None:
-                    check(source.table([name for name in _partitions(opened) if name in given.names]))
+                    check(source.table([name for name in _partitions(opened) if name in stored.names]))
                 marker = uuid.uuid4().hex
                 try:
                     with mapped_errors(table, "Merging into"):
                         merger = opened.merge(
-                            source.reader(given),
+                            source.reader(pa.schema(given)),
                             " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in keys),
                             source_alias="s",
                             target_alias="t",
@@ -152,7 +155,8 @@ class DeltaWriter:
                             streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
                             commit_properties=_properties(transaction, marker, retry=False),
                         )
-                        figures = _all_columns(merger, given.names).execute()
+                        names = [field.name for field in given if field.name not in helpers]
+                        figures = ruled(merger, rules or MergeRules(), names).execute()
                 except Exception as error:
                     after = settled(table, marker, before, error)
                     if after is None:
@@ -290,6 +294,34 @@ class _Readable:
         self.open = opener
 
 
+def ruled(merger: TableMerger, rules: MergeRules, names: list[str]) -> TableMerger:
+    """Add the clauses of a merge. The first that holds for a row counts.
+
+    Args:
+        names: the columns of the source that are stored.
+    """
+    if rules.delete_when is not None:
+        merger = merger.when_matched_delete(rules.delete_when)
+    inserts = None if rules.insert_flag is None else f"s.{quote(rules.insert_flag)}"
+    if any("`" in name for name in names):
+        # delta-rs does not escape a backtick in the assignments that it makes itself.
+        assigned = {quote(name): f"s.{quote(name)}" for name in names}
+        merger = merger.when_matched_update(assigned, rules.update_when).when_not_matched_insert(assigned, inserts)
+    else:
+        merger = merger.when_matched_update_all(rules.update_when, except_cols=list(rules.helpers))
+        merger = merger.when_not_matched_insert_all(inserts, except_cols=list(rules.helpers))
+    return merger.when_not_matched_by_source_delete() if rules.delete_missing else merger
+
+
+def inserted(source: Source, stored: pa.Schema, rules: MergeRules | None) -> pa.RecordBatchReader:
+    """The rows that a merge inserts where there is no table yet."""
+    if rules is None or rules.insert_flag is None:
+        return source.reader(stored)
+    flag = rules.insert_flag
+    batches = (cast_batch(batch.filter(batch.column(flag)), stored) for batch in source.batches())
+    return pa.RecordBatchReader.from_batches(stored, batches)
+
+
 def _properties(transaction: Transaction | None, marker: str, *, retry: bool) -> CommitProperties:
     return CommitProperties(
         custom_metadata={MARKER: marker},
@@ -298,14 +330,6 @@ def _properties(transaction: Transaction | None, marker: str, *, retry: bool) ->
             [DeltaTransaction(app_id=transaction.app_id, version=transaction.version)] if transaction else None
         ),
     )
-
-
-def _all_columns(merger: TableMerger, names: list[str]) -> TableMerger:
-    if not any("`" in name for name in names):
-        return merger.when_matched_update_all().when_not_matched_insert_all()
-    # delta-rs does not escape a backtick in the assignments that it makes itself.
-    assigned = {quote(name): f"s.{quote(name)}" for name in names}
-    return merger.when_matched_update(updates=assigned).when_not_matched_insert(updates=assigned)
 
 
 def _partitions(opened: DeltaTable) -> list[str]:

@@ -21,7 +21,7 @@ from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.engines.embedded._snapshots import Snapshots, misread, sound, sound_columns
 from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
 from kindling_entities.schema import cast_reader, cast_table, normal_schema, quote
 
@@ -173,10 +173,6 @@ class EmbeddedEngine:
         # Only names that the table has: others are for Sail to refuse.
         return frame.selectExpr(*sound_columns(schema, names))
 
-    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
-        """The rows of a version; a merge of what is computed from them is refused once the table has moved on."""
-        return self.read(table, version=version), version
-
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
         table = self._places.reach(table)
@@ -209,10 +205,11 @@ class EmbeddedEngine:
         transaction: Transaction | None = None,
         *,
         expected_version: int | None = None,
+        rules: MergeRules | None = None,
     ) -> Commit:
-        """Update rows whose keys match and insert the others."""
+        """Update rows whose keys match and insert the others, or what the rules say."""
         with self._places.writing(table) as reached:
-            return self._writer.merge(reached, frame, list(keys), transaction, expected_version)
+            return self._writer.merge(reached, frame, list(keys), transaction, expected_version, rules)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""

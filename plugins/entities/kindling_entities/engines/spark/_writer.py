@@ -14,7 +14,7 @@ from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
 from kindling_entities.evolution import apply_policy, evolved
-from kindling_entities.protocols import Commit, Table, TableInfo, Transaction
+from kindling_entities.protocols import Commit, MergeRules, Table, TableInfo, Transaction
 from kindling_entities.refusals import (
     SHOWN_KEYS,
     null_key,
@@ -86,13 +86,14 @@ class SparkWriter:
         keys: list[str],
         transaction: Transaction | None,
         expected_version: int | None = None,
+        rules: MergeRules | None = None,
     ) -> Commit:
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             refuse_moved(table, expected_version, None if state is None else state.version)
             refuse_missing_keys(table.entity_id, keys, schema)
             try:
                 if state is None:
-                    made = self._create(table, _frames.guarded(source, schema, keys), schema, transaction)
+                    made = self._create(table, *_inserted(source, schema, keys, rules), transaction)
                     return Commit(
                         made.version,
                         rows_inserted=made.rows_written,
@@ -101,7 +102,7 @@ class SparkWriter:
                         created=True,
                         skipped=made.skipped,
                     )
-                return self._merge(table, state, source, schema, keys, transaction)
+                return self._merge(table, state, source, schema, keys, transaction, rules)
             except MergeKeyError as error:
                 raise _bad_keys(table, source, keys) or error from error.__cause__
 
@@ -115,11 +116,14 @@ class SparkWriter:
         schema: pa.Schema,
         keys: list[str],
         transaction: Transaction | None,
+        rules: MergeRules | None,
     ) -> Commit:
         refuse_keys_not_stored(table, keys, state.schema)
-        target, change = evolved(table, state.schema, schema)
-        given = pa.schema([field for field in target if field.name in schema.names])
-        refuse_untyped(table, given)
+        helpers = [] if rules is None else [schema.field(name) for name in rules.helpers]
+        target, change = evolved(table, state.schema, _without(schema, rules))
+        stored = pa.schema([field for field in target if field.name in schema.names])
+        refuse_untyped(table, stored)
+        given = pa.schema([*stored, *helpers])
         ready = _frames.guarded(_frames.cast(source, schema, given), given, keys)
         ready = _partitions.guarded(ready, table, given, state.partition_columns)
         view, marker = f"kindling_{uuid.uuid4().hex}", _new_marker()
@@ -129,7 +133,7 @@ class SparkWriter:
             on = " and ".join(f"t.{quote(key)} = s.{quote(key)}" for key in keys)
             statement = (
                 f"merge with schema evolution into {_log.identifier(table)} t using {view} s on {on} "
-                "when matched then update set * when not matched then insert *"
+                f"{_clauses(stored, rules)}"
             )
             try:
                 # The clone has settings of its own, so that other writes of this process do not see these.
@@ -266,6 +270,39 @@ class SparkWriter:
         return self._retry.run(
             table, lambda: attempt(_log.describe(self._engine.session, table, figures=False), source, schema)
         )
+
+
+def _clauses(stored: pa.Schema, rules: MergeRules | None) -> str:
+    """What a merge does with each row. The first clause that holds for a row counts."""
+    rules = rules or MergeRules()
+    names = list(map(quote, stored.names))
+    # A star would store the helpers, too.
+    stars = not rules.helpers
+    values = "*" if stars else ", ".join(f"t.{name} = s.{name}" for name in names)
+    row = "*" if stars else f"({', '.join(names)}) values ({', '.join(f's.{name}' for name in names)})"
+    clauses = [] if rules.delete_when is None else [f"when matched and ({rules.delete_when}) then delete"]
+    condition = "" if rules.update_when is None else f" and ({rules.update_when})"
+    clauses.append(f"when matched{condition} then update set {values}")
+    condition = "" if rules.insert_flag is None else f" and s.{quote(rules.insert_flag)}"
+    clauses.append(f"when not matched{condition} then insert {row}")
+    if rules.delete_missing:
+        clauses.append("when not matched by source then delete")
+    return " ".join(clauses)
+
+
+def _without(schema: pa.Schema, rules: MergeRules | None) -> pa.Schema:
+    return pa.schema([field for field in schema if rules is None or field.name not in rules.helpers])
+
+
+def _inserted(source: Any, schema: pa.Schema, keys: list[str], rules: MergeRules | None) -> tuple[Any, pa.Schema]:
+    """The rows that a merge inserts where there is no table yet, and their schema."""
+    guarded = _frames.guarded(source, schema, keys)
+    if rules is None:
+        return guarded, schema
+    if rules.insert_flag is not None:
+        guarded = guarded.where(quote(rules.insert_flag))
+    stored = _without(schema, rules)
+    return guarded.selectExpr(*map(quote, stored.names)), stored
 
 
 def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:

@@ -20,7 +20,7 @@ from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.protocols import Commit, Sifted, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
 from kindling_entities.schema import quote
 
@@ -198,12 +198,6 @@ class SparkEngine:
             frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
             return frame if columns is None else frame.select(*map(quote, columns))
 
-    def merge_base(self, table: Table, version: int) -> tuple[Any, int | None]:
-        """The rows at whatever version MERGE reads: Delta Lake gives its source the snapshot of its transaction."""
-        with mapped_errors(table, "Reading"):
-            reader = self.session.read.format("delta")
-            return reader.table(_log.identifier(table)) if table.name else reader.load(table.location), None
-
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] from the table's change feed."""
         session = self.session
@@ -241,9 +235,10 @@ class SparkEngine:
         transaction: Transaction | None = None,
         *,
         expected_version: int | None = None,
+        rules: MergeRules | None = None,
     ) -> Commit:
-        """Update rows whose keys match and insert the others."""
-        return self._writer.merge(table, frame, list(keys), transaction, expected_version)
+        """Update rows whose keys match and insert the others, or what the rules say."""
+        return self._writer.merge(table, frame, list(keys), transaction, expected_version, rules)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""

@@ -1,0 +1,168 @@
+"""Merges that know an order of changes, deletes and full snapshots: histories, and tables where newer rows win."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow as pa
+
+from kindling_entities import newer, scd2
+from kindling_entities.arrivals import arrived
+from kindling_entities.entity import EntityDefinition
+from kindling_entities.errors import ConflictError, EntityError, VersionMoved
+from kindling_entities.evolution import evolved
+from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
+from kindling_entities.providers._events import Events
+from kindling_entities.providers._fit import fitted
+from kindling_entities.refusals import refuse_missing_partitions, refuse_untyped
+from kindling_entities.reserved import VALID_FROM
+
+_ATTEMPTS = 20
+
+
+def keep_history(
+    engine: Engine, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
+) -> Commit:
+    """Merge changes into a history."""
+    now = datetime.now(timezone.utc).isoformat()
+    keys = (*entity.keys, VALID_FROM)
+    total: Commit | None = None
+    with _held(engine, entity, frame) as (source, schema):
+        for _ in range(_ATTEMPTS):
+            state = engine.describe(table, figures=False)
+            base = -1 if state is None else state.version
+            history = scd2.plan(entity, schema, None if state is None else state.schema, now)
+            _refuse_what_does_not_fit(table, schema, state)
+            events = Events(engine, table, anew=state is None) if entity.sequence_by else None
+            stored = None if state is None else scd2.Rows(engine.read(table, version=base), state.schema)
+            within = {key: history.names[key] for key in entity.keys}
+            rows = arrived(
+                entity.entity_id,
+                source,
+                schema,
+                history.kinds,
+                within,
+                history.names,
+                entity.sequence_by,
+                entity.delete_when,
+            )
+            with engine.held(scd2.layout(history, rows, stored, events.rows if events else None)) as laid:
+                counts = laid.selectExpr("count_if(remembered)", "count_if(action <> 'keep')").collect()[0]
+                if events is not None and counts[0] and entity.sequence_by:
+                    events.keep(scd2.event_rows(history, laid), (*entity.keys, entity.sequence_by), scd2.EVENT_RULES)
+                if total is not None and not counts[1]:
+                    return total
+                try:
+                    done = engine.merge(
+                        table,
+                        scd2.history_rows(history, laid),
+                        keys,
+                        transaction if total is None else None,
+                        expected_version=base,
+                        rules=scd2.RULES,
+                    )
+                except VersionMoved:
+                    # The timeline was laid out from rows that are no longer the newest.
+                    continue
+            total = done if total is None else _summed(total, done)
+            # Another writer may have come between the reading and the merge, or between the two tables.
+            alone = done.skipped or done.version is None or done.version <= base + 1
+            if alone and (events is None or not events.moved()):
+                return total
+    raise _outrun(entity)
+
+
+def merge_newer(
+    engine: Engine, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
+) -> Commit:
+    """Merge changes into a table of the newest rows."""
+    remembers = bool(entity.sequence_by and entity.delete_when)
+    total: Commit | None = None
+    with _held(engine, entity, frame) as (source, schema):
+        for _ in range(_ATTEMPTS):
+            state = engine.describe(table, figures=False)
+            changes = newer.plan(entity, schema, None if state is None else state.schema)
+            _refuse_what_does_not_fit(table, schema, state)
+            events = Events(engine, table, anew=state is None) if remembers else None
+            within = {key: changes.names[key] for key in entity.keys}
+            rows = arrived(
+                entity.entity_id,
+                source,
+                schema,
+                changes.kinds,
+                within,
+                changes.names,
+                entity.sequence_by,
+                entity.delete_when,
+            )
+            found = newer.newest(changes, rows, events.rows if events else None)
+            with engine.held(found) as held:
+                if events is not None and held.where("gone").limit(1).count():
+                    events.keep(newer.event_rows(changes, held), entity.keys, newer.event_rules(changes))
+                done = engine.merge(
+                    table,
+                    newer.table_rows(changes, held),
+                    entity.keys,
+                    transaction if total is None else None,
+                    rules=newer.rules(changes),
+                )
+            total = done if total is None else _summed(total, done)
+            if done.skipped or events is None or not events.moved():
+                return total
+    raise _outrun(entity)
+
+
+@contextmanager
+def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tuple[Any, pa.Schema]]:
+    """A frame that can be read again, and its schema."""
+    seen: list[pa.Schema] = []
+
+    def fit(actual: pa.Schema) -> pa.Schema:
+        seen.append(fitted(entity, actual) if entity.columns else actual)
+        return seen[-1]
+
+    with engine.held(engine.conform(frame, fit)) as source:
+        if entity.missing_rows != "keep" and not source.limit(1).count():
+            raise EntityError(
+                f"The frame for {entity.entity_id!r} has no rows, and missing_rows={entity.missing_rows!r} would "
+                f"{entity.missing_rows} every row. Nothing was written. If everything is gone indeed, "
+                + (
+                    "send the keys with rows for which delete_when holds."
+                    if entity.scd == 2
+                    else "write the empty frame with write_to_entity."
+                )
+            )
+        yield source, seen[-1]
+
+
+def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo | None) -> None:
+    """Find out now what the engine would refuse after events were kept."""
+    refuse_untyped(table, schema)
+    if state is None:
+        refuse_missing_partitions(table, schema)
+        return
+    # A policy that only logs does so when the table is written.
+    quiet = replace(table, schema_policy="evolve") if table.schema_policy == "warn" else table
+    made = [name for name in state.schema.names if name not in schema.names]
+    evolved(quiet, pa.schema([field for field in state.schema if field.name not in made]), schema)
+
+
+def _summed(total: Commit, done: Commit) -> Commit:
+    return replace(
+        total,
+        version=done.version,
+        rows_inserted=(total.rows_inserted or 0) + (done.rows_inserted or 0),
+        rows_updated=(total.rows_updated or 0) + (done.rows_updated or 0),
+        rows_deleted=(total.rows_deleted or 0) + (done.rows_deleted or 0),
+        schema_change=total.schema_change or done.schema_change,
+    )
+
+
+def _outrun(entity: EntityDefinition) -> ConflictError:
+    return ConflictError(
+        f"Other writers committed to {entity.entity_id!r} first, {_ATTEMPTS} times in a row. Run it again."
+    )
