@@ -80,7 +80,7 @@ def test_a_merge_may_lack_columns_and_bring_new_ones(engine: Any, table: Table) 
 @pytest.mark.parametrize(
     ("source", "keys", "message"),
     [
-        (frame(k=[1, 1, 2]), ["k"], "k=1"),
+        (frame(k=[1, 1, 2], v=["a", "b", "a"]), ["k"], "k=1"),
         (frame(k=[1, None]), ["k"], "null in 1 row"),
         (frame(k=[1]), ["j"], "'j' missing"),
         (frame(k=[1]), [], "no keys"),

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import random
+import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from kindling_entities import Commit, DataEntityManager, EntityStore, MergeKeyError, SchemaError, Transaction
+sys.path.insert(0, str(Path(__file__).parent))
+from model_of_history import batches_at_random, changes_at_random, history_of
+
+from kindling_entities import (
+    Commit,
+    DataEntityManager,
+    EntityError,
+    EntityStore,
+    MergeKeyError,
+    SchemaError,
+    Transaction,
+)
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
@@ -24,7 +37,7 @@ def store(engine: Any, tmp_path: Path) -> EntityStore:
     return store
 
 
-def changes(*rows: tuple[int, str | None, int] | tuple[int, str | None, int, bool]) -> pa.Table:
+def changes(*rows: tuple[Any, ...]) -> pa.Table:
     full = [(*row, False) if len(row) == 3 else row for row in rows]
     columns = dict(zip(("k", "v", "at", "gone"), map(list, zip(*full, strict=True)), strict=True))
     schema = pa.schema({"k": pa.int64(), "v": pa.string(), "at": pa.int64(), "gone": pa.bool_()})
@@ -107,23 +120,175 @@ def test_two_rows_for_one_moment_and_null_keys_are_refused_by_name(store: Entity
     assert not store.check_entity_exists("dim.t")
 
 
-def test_any_order_of_arrival_gives_the_history_of_the_events(store: EntityStore) -> None:
-    """Every value differs from every other, so that no event is swallowed by an equal neighbour."""
-    seed = random.Random(20131)
-    moments = [(k, at, seed.random() < 0.3) for k in range(6) for at in range(8)]
-    events = [(k, None if gone else f"{k}-{at}", at, gone) for k, at, gone in moments]
-    wanted: list[Row] = []
-    for k in range(6):
-        mine = [event for event in events if event[0] == k]
-        for one, following in zip(mine, [*mine[1:], None], strict=True):
-            if not one[3]:
-                wanted.append((k, one[1], one[2], None if following is None else following[2]))
-    # Deletes are remembered as the end of a row, so they come with or after the row that they end.
-    seed.shuffle(rows := [event for event in events if not event[3]])
-    for start in range(0, len(rows), 9):
-        store.merge_to_entity("dim.t", changes(*rows[start : start + 9]))
-    store.merge_to_entity("dim.t", changes(*(event for event in events if event[3])))
-    assert history(store) == sorted(wanted)
+@pytest.mark.parametrize("seed", [20131, 7])
+def test_any_order_of_arrival_gives_the_history_of_the_changes(engine: Any, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    declared = {"scd": 2, "keys": ["k"], "sequence_by": "at", "delete_when": "gone", "track": ["v"]}
+    store.manager.register_entity("dim.t", surrogate_key="sk", **declared)
+    made = changes_at_random(chance, keys=5, moments=6)
+    kinds = {"k": pa.int64(), "v": pa.string(), "at": pa.int64(), "gone": pa.bool_(), "note": pa.string()}
+    for batch in [*batches_at_random(chance, made)[:5], made]:
+        rows = [{"k": one.key, "v": one.value, "at": one.at, "gone": one.gone, "note": one.note} for one in batch]
+        store.merge_to_entity("dim.t", pa.Table.from_pylist(rows, pa.schema(kinds)))
+    found = store.engine.to_reader(store.read_entity("dim.t")).read_all().to_pylist()
+    told = [(row["k"], row["v"], row["note"], row["valid_from"], row["valid_to"]) for row in found]
+    assert sorted(told, key=repr) == history_of(made)
+
+
+def test_a_delete_may_arrive_before_its_row(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, None, 20, True), (2, None, 20, True)))
+    assert history(store) == []
+    store.merge_to_entity("dim.t", changes((1, "a", 10)))
+    assert history(store) == [(1, "a", 10, 20)]
+    store.merge_to_entity("dim.t", changes((1, None, 30, True), (2, "b", 30)))
+    store.merge_to_entity("dim.t", changes((1, "c", 25)))
+    assert history(store) == [(1, "a", 10, 20), (1, "c", 25, 30), (2, "b", 30, None)]
+
+
+def test_a_row_that_repeated_the_state_ends_what_falls_between(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 1), (1, "a", 3)))
+    assert history(store) == [(1, "a", 1, None)]
+    store.merge_to_entity("dim.t", changes((1, "b", 2)))
+    assert history(store) == [(1, "a", 1, 2), (1, "a", 3, None), (1, "b", 2, 3)]
+
+
+def test_a_late_row_equal_to_its_successor_does_not_split_the_state(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 3)))
+    commit = store.merge_to_entity("dim.t", changes((1, "a", 1)))
+    assert history(store) == [(1, "a", 1, None)]
+    assert (commit.rows_inserted, commit.rows_updated, commit.rows_deleted) == (1, 0, 1)
+
+
+def test_a_delete_in_the_moment_of_its_row_leaves_no_row(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 10)))
+    store.merge_to_entity("dim.t", changes((1, None, 10, True)))
+    assert history(store) == []
+    store.merge_to_entity("dim.t", changes((1, "z", 5)))
+    assert history(store) == [(1, "z", 5, 10)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [
+        (pa.list_(pa.string()), ["red, blue"], ["red", "blue"]),
+        (pa.list_(pa.string()), [], [""]),
+        (pa.list_(pa.string()), [None], ["null"]),
+        (pa.struct({"a": pa.string(), "b": pa.string()}), {"a": "1, 2", "b": "3"}, {"a": "1", "b": "2, 3"}),
+        (pa.map_(pa.string(), pa.string()), [("a", "1, b -> 2")], [("a", "1"), ("b", "2")]),
+        (pa.string(), None, "\0"),
+        (pa.list_(pa.binary()), [b"\x80"], [b"\x81"]),
+    ],
+    ids=str,
+)
+def test_values_that_print_alike_are_changes(
+    engine: Any, tmp_path: Path, kind: pa.DataType, first: Any, second: Any
+) -> None:
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("dim.v", scd=2, keys=["k"], sequence_by="at")
+    for at, value in enumerate([first, second, second]):
+        store.merge_to_entity("dim.v", pa.table({"k": [1], "v": pa.array([value], kind), "at": [at]}))
+    found = store.engine.to_reader(store.read_entity("dim.v")).read_all().to_pylist()
+    assert sorted((row["valid_from"], row["valid_to"]) for row in found) == [(0, 1), (1, None)]
+
+
+def test_the_order_of_a_maps_entries_is_no_change(engine: Any, tmp_path: Path) -> None:
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("dim.m", scd=2, keys=["k"], sequence_by="at")
+    kind = pa.map_(pa.string(), pa.int64())
+    for at, value in enumerate([[("a", 1), ("b", 2)], [("b", 2), ("a", 1)]]):
+        store.merge_to_entity("dim.m", pa.table({"k": [1], "v": pa.array([value], kind), "at": [at]}))
+    assert store.read_entity("dim.m").count() == 1
+
+
+def test_a_clock_that_was_set_back_makes_no_past_row_current(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("dim.u", scd=2, keys=["k"], delete_when="v = 'gone'")
+    for when, value in (("2026-05-01T12:00:00+00:00", "a"), ("2026-05-01T11:00:00+00:00", "b")):
+        monkeypatch.setattr("kindling_entities.providers._ordered.utc_now", lambda when=when: when)
+        store.merge_to_entity("dim.u", pa.table({"k": [1], "v": [value]}))
+    found = store.engine.to_reader(store.read_entity("dim.u")).read_all().to_pylist()
+    ends = {row["v"]: (row["valid_from"], row["valid_to"]) for row in found}
+    assert ends["a"][1] == ends["b"][0] == ends["a"][0] + timedelta(microseconds=1)
+    assert ends["b"][1] is None
+
+
+def test_a_full_snapshot_closes_what_it_lacks(store: EntityStore, tmp_path: Path) -> None:
+    store.manager.register_entity("dim.s", scd=2, keys=["k"], sequence_by="at", missing_rows="close")
+
+    def rows() -> list[tuple[Any, ...]]:
+        found = store.engine.to_reader(store.read_entity("dim.s")).read_all().to_pylist()
+        return sorted((row["k"], row["v"], row["valid_from"], row["valid_to"]) for row in found)
+
+    for snapshot in ([(1, "a", 1), (2, "b", 1)], [(2, "b", 2), (3, "c", 2)]):
+        store.merge_to_entity("dim.s", changes(*snapshot).drop(["gone"]))
+    assert rows() == [(1, "a", 1, 2), (2, "b", 1, None), (3, "c", 2, None)]
+    with pytest.raises(EntityError, match="would close every row"):
+        store.merge_to_entity("dim.s", changes((1, "a", 1)).drop(["gone"]).slice(0, 0))
+    store.merge_to_entity("dim.s", changes((1, "A", 3), (3, "c", 3)).drop(["gone"]))
+    assert rows() == [(1, "A", 3, None), (1, "a", 1, 2), (2, "b", 1, 3), (3, "c", 2, None)]
+
+
+def test_exact_repeats_in_one_frame_are_one_change(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 10), (1, "a", 10), (1, None, 20, True), (1, None, 20, True)))
+    assert history(store) == [(1, "a", 10, 20)]
+
+
+def test_a_null_sequence_is_refused_by_name(store: EntityStore) -> None:
+    with pytest.raises(MergeKeyError, match="k=1, sequence=None.*'at'"):
+        store.merge_to_entity(
+            "dim.t", pa.table({"k": [1], "v": ["a"], "at": pa.array([None], pa.int64()), "gone": [False]})
+        )
+
+
+def test_a_write_that_is_refused_leaves_no_memory(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 10)))
+    wrong = changes((2, None, 20, True)).set_column(1, "v", pa.array([1], pa.int64()))
+    with pytest.raises(SchemaError, match="column 'v'"):
+        store.merge_to_entity("dim.t", wrong)
+    store.merge_to_entity("dim.t", changes((2, "b", 10)))
+    assert history(store) == [(1, "a", 10, None), (2, "b", 10, None)]
+
+
+@pytest.mark.parametrize("name", ["__seq", "count", "a.b", "c0", "seq", "gone", "it's", "stored", "Größe", "a b"])
+def test_columns_may_have_any_name(engine: Any, tmp_path: Path, name: str) -> None:
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("dim.n", scd=2, keys=[name], sequence_by="at", delete_when="v = 'x'")
+    store.manager.register_entity("dim.v", scd=2, keys=["k"], sequence_by="at", delete_when="k < 0")
+    for at, value in ((3, "x"), (2, "b"), (1, "a"), (4, "b"), (5, "b")):
+        store.merge_to_entity("dim.n", pa.table({name: [1], "v": [value], "at": [at]}))
+        store.merge_to_entity("dim.v", pa.table({"k": [1], name: [value], "at": [at]}))
+    found = store.engine.to_reader(store.read_entity("dim.n")).read_all().to_pylist()
+    assert sorted((row[name], row["v"], row["valid_from"], row["valid_to"] or 0) for row in found) == [
+        (1, "a", 1, 2),
+        (1, "b", 2, 3),
+        (1, "b", 4, 0),
+    ]
+    found = store.engine.to_reader(store.read_entity("dim.v")).read_all().to_pylist()
+    assert sorted((row[name], row["valid_from"], row["valid_to"] or 0) for row in found) == [
+        ("a", 1, 2),
+        ("b", 2, 3),
+        ("b", 4, 0),
+        ("x", 3, 4),
+    ]
+
+
+def test_a_history_of_an_earlier_version_goes_on_as_it_is(store: EntityStore) -> None:
+    store.merge_to_entity("dim.t", changes((1, "a", 10), (1, "b", 20), (2, "x", 10)))
+    rows = store.engine.to_reader(store.read_entity("dim.t")).read_all()
+    old = pa.array([f"digest of another version {row}" for row in range(rows.num_rows)])
+    keys = pa.array([f"key of another version {row}" for row in range(rows.num_rows)])
+    rows = rows.set_column(rows.column_names.index("row_hash"), "row_hash", old)
+    rows = rows.set_column(rows.column_names.index("sk"), "sk", keys)
+    store.write_to_entity("dim.t", rows)
+    commit = store.merge_to_entity("dim.t", changes((1, "b", 20), (2, "x", 15)))
+    assert (commit.rows_inserted, commit.rows_updated, commit.rows_deleted) == (0, 0, 0)
+    store.merge_to_entity("dim.t", changes((1, "c", 30)))
+    found = store.engine.to_reader(store.read_entity("dim.t")).read_all().to_pylist()
+    assert {row["sk"] for row in found if row["v"] != "c"} == set(keys.to_pylist())
+    assert history(store) == [(1, "a", 10, 20), (1, "b", 20, 30), (1, "c", 30, None), (2, "x", 10, None)]
 
 
 def test_a_commit_between_the_reading_and_the_merge_is_not_lost(
@@ -178,6 +343,7 @@ def test_a_column_that_the_history_makes_is_refused_in_a_frame(store: EntityStor
         {"scd": 3, "keys": ["k"]},
         {"scd": 2},
         {"scd": 1, "keys": ["k"], "track": ["v"]},
+        {"scd": 2, "keys": ["Row_Hash"]},
         {"scd": 2, "keys": ["k"], "provider": "memory"},
         {"scd": 2, "keys": ["k"], "columns": {"k": "int"}, "sequence_by": "when"},
     ],

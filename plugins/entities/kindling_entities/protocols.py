@@ -295,6 +295,9 @@ class StorageProvider(Protocol):
     The factory may have an attribute ``options`` (the names of the options that a declaration may have), and
     ``reads_eagerly``: True where ``read`` fetches or parses everything before it returns, whatever a pipe needs of it.
     Pipes of one run then share the frame that the first of them got.
+
+    A provider with a true attribute ``ordered_merges`` heeds ``sequence_by``, ``delete_when`` and ``missing_rows`` of
+    an entity; of any other a merge with them is refused.
     """
 
     write_modes: frozenset[str]

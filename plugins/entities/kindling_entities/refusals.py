@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.errors import MergeKeyError, SchemaError, UnsupportedError, VersionMoved
+from kindling_entities.entity import EntityDefinition
+from kindling_entities.errors import EntityError, MergeKeyError, SchemaError, UnsupportedError, VersionMoved
 from kindling_entities.protocols import Table
 from kindling_entities.schema import type_name
 
@@ -142,6 +143,19 @@ def repeated_keys(table: Table, keys: Sequence[str], total: int, rows: Iterable[
     return MergeKeyError(
         f"{total} key(s) occur more than once in the frame for {table.entity_id!r}: "
         f"{'; '.join(shown)}{more}. Keep one row per key."
+    )
+
+
+def empty_snapshot(entity: EntityDefinition) -> EntityError:
+    """Word the error of a full snapshot without rows."""
+    meant = (
+        "send the keys with rows for which delete_when holds"
+        if entity.scd == 2
+        else "write the empty frame with write_to_entity"
+    )
+    return EntityError(
+        f"The frame for {entity.entity_id!r} has no rows, and missing_rows={entity.missing_rows!r} would "
+        f"{entity.missing_rows} every row. Nothing was written. If everything is gone indeed, {meant}."
     )
 
 

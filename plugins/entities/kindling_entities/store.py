@@ -275,6 +275,11 @@ class EntityStore:
                 f"Entity {entity.entity_id!r}: provider {entity.provider!r} cannot {mode!r}. "
                 f"Use {' or '.join(sorted(provider.write_modes))}, or provider='delta'."
             )
+        if mode == "merge" and entity.ordered and not getattr(provider, "ordered_merges", False):
+            raise UnsupportedError(
+                f"Entity {entity.entity_id!r}: provider {entity.provider!r} knows no sequence_by, delete_when or "
+                "missing_rows. Use provider='delta'."
+            )
         if mode == "merge" and not entity.keys:
             raise MergeKeyError(f"Entity {entity.entity_id!r} declares no keys to merge on. Declare keys=[...].")
 

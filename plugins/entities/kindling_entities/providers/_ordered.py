@@ -13,12 +13,12 @@ import pyarrow as pa
 from kindling_entities import newer, scd2
 from kindling_entities.arrivals import arrived
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import ConflictError, EntityError, VersionMoved
+from kindling_entities.errors import ConflictError, VersionMoved
 from kindling_entities.evolution import evolved
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
-from kindling_entities.refusals import refuse_missing_partitions, refuse_untyped
+from kindling_entities.refusals import empty_snapshot, refuse_missing_partitions, refuse_untyped
 from kindling_entities.reserved import VALID_FROM
 
 _ATTEMPTS = 20
@@ -28,7 +28,7 @@ def keep_history(
     engine: Engine, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
 ) -> Commit:
     """Merge changes into a history."""
-    now = datetime.now(timezone.utc).isoformat()
+    now = utc_now()
     keys = (*entity.keys, VALID_FROM)
     total: Commit | None = None
     with _held(engine, entity, frame) as (source, schema):
@@ -116,6 +116,11 @@ def merge_newer(
     raise _outrun(entity)
 
 
+def utc_now() -> str:
+    """The time of a write, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat()
+
+
 @contextmanager
 def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tuple[Any, pa.Schema]]:
     """A frame that can be read again, and its schema."""
@@ -127,15 +132,7 @@ def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tupl
 
     with engine.held(engine.conform(frame, fit)) as source:
         if entity.missing_rows != "keep" and not source.limit(1).count():
-            raise EntityError(
-                f"The frame for {entity.entity_id!r} has no rows, and missing_rows={entity.missing_rows!r} would "
-                f"{entity.missing_rows} every row. Nothing was written. If everything is gone indeed, "
-                + (
-                    "send the keys with rows for which delete_when holds."
-                    if entity.scd == 2
-                    else "write the empty frame with write_to_entity."
-                )
-            )
+            raise empty_snapshot(entity)
         yield source, seen[-1]
 
 

@@ -22,6 +22,7 @@ class DeltaProvider:
     """Keeps entities in Delta tables of the App's engine."""
 
     write_modes = frozenset({"overwrite", "append", "merge"})
+    ordered_merges = True
 
     def __init__(self, engine: Engine, catalog: Catalog | None = None) -> None:
         self._engine = engine

@@ -9,22 +9,28 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities import schema as schemas
+from kindling_entities.arrivals import condition
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityNotFoundError, MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.evolution import refuse_other_case
 from kindling_entities.protocols import Commit, Engine, Transaction
 from kindling_entities.providers._fit import declared_reader
+from kindling_entities.refusals import empty_snapshot
+from kindling_entities.repeats import marks
+from kindling_entities.reserved import OWN_PREFIX, taken
 
 
 class MemoryProvider:
     """Keeps entities in Arrow. A version counts the writes; only the newest can be read."""
 
     write_modes = frozenset({"overwrite", "append", "merge"})
+    ordered_merges = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tables: dict[str, tuple[pa.Table, int]] = {}
         self._transactions: dict[tuple[str, str], int] = {}
+        self._deleted: dict[str, dict[Any, Any]] = {}
         self._lock = threading.Lock()
 
     def read(
@@ -54,6 +60,7 @@ class MemoryProvider:
     ) -> Commit:
         """Replace the rows in one step."""
         source = declared_reader(self._engine, entity, frame).read_all()
+        gone = self._gone(entity, source) if mode == "merge" else []
         name = entity.entity_id
         with self._lock:
             old, version = self._tables.get(name, (None, -1))
@@ -64,16 +71,35 @@ class MemoryProvider:
             counts: dict[str, Any] = {"rows_written": source.num_rows}
             new = source
             if mode == "merge":
-                new, counts = _merged(entity, old, source)
+                new, counts = _merged(entity, old, source, gone, self._deleted.setdefault(name, {}))
             elif mode == "append" and old is not None:
                 new = _joined(entity, old, source)
             change = None if old is None else schemas.compare(old.schema, new.schema) or None
             if change and entity.schema_policy == "fail":
                 raise SchemaError(f"Entity {name!r}: {change}. Its schema_policy is 'fail'.")
+            if mode == "overwrite":
+                self._deleted.pop(name, None)
             self._tables[name] = (new, version + 1)
             if transaction is not None:
                 self._transactions[name, transaction.app_id] = transaction.version
         return Commit(version + 1, before, created=old is None, schema_change=change, **counts)
+
+    def _gone(self, entity: EntityDefinition, source: pa.Table) -> list[bool]:
+        """Whether each row of a merge deletes its key."""
+        if entity.missing_rows != "keep" and not source.num_rows:
+            raise empty_snapshot(entity)
+        reserved = taken(source.column_names, entity) if entity.ordered else []
+        if reserved:
+            raise SchemaError(f"Entity {entity.entity_id!r}: column(s) {', '.join(reserved)} are made by its merges.")
+        if entity.sequence_by and entity.sequence_by not in source.column_names:
+            raise SchemaError(f"Entity {entity.entity_id!r}: column {entity.sequence_by!r}, its sequence, is missing.")
+        if not entity.delete_when or not source.num_rows:
+            return [False] * source.num_rows
+        position = f"{OWN_PREFIX}position"
+        numbered = source.append_column(position, pa.array(range(source.num_rows), pa.int64()))
+        flags = self._engine.from_arrow(numbered).selectExpr(position, f"{condition(entity.delete_when)} as gone")
+        found = self._engine.to_reader(flags).read_all().sort_by(position)
+        return list(found["gone"].to_pylist())
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Keep an empty table of the declared columns unless there is one."""
@@ -105,22 +131,79 @@ def _joined(entity: EntityDefinition, old: pa.Table, new: pa.Table) -> pa.Table:
     return pa.concat_tables([old, new], promote_options="default")
 
 
-def _merged(entity: EntityDefinition, old: pa.Table | None, source: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-    new_keys = _keys(entity, source)
-    seen: set[tuple[Any, ...]] = set()
-    twice: set[tuple[Any, ...]] = set()
-    for key in new_keys:
-        if None in key:
-            raise MergeKeyError(f"Entity {entity.entity_id!r}: a key is null in the frame: {key}.")
-        (twice if key in seen else seen).add(key)
-    if twice:
-        raise MergeKeyError(f"Entity {entity.entity_id!r}: duplicate keys in the frame: {sorted(twice, key=repr)[:5]}.")
+def _merged(
+    entity: EntityDefinition, old: pa.Table | None, source: pa.Table, gone: list[bool], deleted: dict[Any, Any]
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Merge as the entity declares.
+
+    Args:
+        gone: of each row of the source, whether it deletes its key.
+        deleted: key -> sequence of its newest delete; changed in place.
+    """
+    newest = _newest(entity, source)
+    sequence = source[entity.sequence_by].to_pylist() if entity.sequence_by else None
+    stored_keys = [] if old is None else _keys(entity, old)
+    compared = old is not None and entity.sequence_by in old.column_names
+    was = old[entity.sequence_by].to_pylist() if compared and old is not None else None
+    rows = dict(zip(stored_keys, was or [None] * len(stored_keys), strict=True))
+    written, removed = [], set()
+    counts = {"rows_inserted": 0, "rows_updated": 0, "rows_deleted": 0}
+    for key, position in newest.items():
+        at, goes = sequence[position] if sequence is not None else None, gone[position]
+        if sequence is not None and entity.delete_when:
+            known = deleted.get(key)
+            if known is not None and known > at:
+                at, goes = known, True
+            elif goes:
+                deleted[key] = at
+        older = key in rows and at is not None and rows[key] is not None and at < rows[key]
+        if older or (goes and key not in rows):
+            continue
+        if key in rows:
+            removed.add(key)
+            counts["rows_deleted" if goes else "rows_updated"] += 1
+        else:
+            counts["rows_inserted"] += 1
+        if not goes:
+            written.append(position)
+    if entity.missing_rows == "delete":
+        missing = [key for key in rows if key not in newest]
+        removed.update(missing)
+        counts["rows_deleted"] += len(missing)
+    new = source.take(pa.array(written, pa.int64()))
     if old is None:
-        return source, {"rows_inserted": source.num_rows, "rows_updated": 0, "rows_deleted": 0}
-    kept = old.filter(pa.array([key not in seen for key in _keys(entity, old)], pa.bool_()))
-    updated = old.num_rows - kept.num_rows
-    counts = {"rows_inserted": source.num_rows - updated, "rows_updated": updated, "rows_deleted": 0}
-    return _joined(entity, kept, source), counts
+        return new, counts
+    kept = old.filter(pa.array([key not in removed for key in stored_keys], pa.bool_()))
+    return _joined(entity, kept, new), counts
+
+
+def _newest(entity: EntityDefinition, source: pa.Table) -> dict[tuple[Any, ...], int]:
+    """The position of the row of each key that counts.
+
+    Raises:
+        MergeKeyError: a key or sequence is null, or different rows have the same key (and sequence).
+    """
+    moment = [*entity.keys, *([entity.sequence_by] if entity.sequence_by else [])]
+    label = {name: "sequence" if name == entity.sequence_by else name for name in moment}
+    found: dict[tuple[Any, ...], int] = {}
+    keys = _keys(entity, source)
+    values = list(zip(*(source[name].to_pylist() for name in moment), strict=True))
+    for value in values:
+        if None in value:
+            told = ", ".join(f"{label[name]}={one!r}" for name, one in zip(moment, value, strict=True))
+            raise MergeKeyError(f"Entity {entity.entity_id!r}: a key or sequence is null in the frame: {told}.")
+    if len(set(values)) < len(values):
+        _, different = marks(source, moment, {})
+        if different:
+            shown = "; ".join(
+                ", ".join(f"{label[name]}={one!r}" for name, one in zip(moment, key, strict=True))
+                for key in sorted(set(different), key=repr)[:5]
+            )
+            raise MergeKeyError(f"Entity {entity.entity_id!r}: duplicate keys in the frame: {shown}.")
+    for position, (key, value) in enumerate(zip(keys, values, strict=True)):
+        if key not in found or (entity.sequence_by and value[-1] > values[found[key]][-1]):
+            found[key] = position
+    return found
 
 
 def _keys(entity: EntityDefinition, table: pa.Table) -> list[tuple[Any, ...]]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.table import TableMerger
@@ -35,6 +34,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
+from kindling_entities.repeats import repeated_keys_of, without_repeats
 from kindling_entities.schema import SchemaChange, cast_batch, compare, normal_schema, quote
 
 
@@ -115,8 +115,11 @@ class DeltaWriter:
         rules: MergeRules | None = None,
     ) -> Commit:
         helpers = set(rules.helpers) if rules is not None else set()
-        with self._spooled(table, frame) as source:
-            check_keys(table, source, keys)
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(self._spooled(table, frame))
+            repeated = check_keys(table, source, keys)
+            if repeated is not None:
+                source = stack.enter_context(self._distinct_rows(table, source, keys, repeated))
             stored = pa.schema([field for field in source.schema if field.name not in helpers])
 
             def attempt(opened: DeltaTable | None) -> Commit:
@@ -272,6 +275,22 @@ class DeltaWriter:
         finally:
             source.close()
 
+    @contextlib.contextmanager
+    def _distinct_rows(self, table: Table, source: Source, keys: list[str], repeated: pa.Table) -> Iterator[Source]:
+        """The source without exact repeats.
+
+        Raises:
+            MergeKeyError: rows of one key differ; with up to five of the keys.
+        """
+        different: list[Any] = []
+        batches = without_repeats(source.batches(), keys, repeated, different)
+        with self._spooled(table, pa.RecordBatchReader.from_batches(source.schema, batches)) as distinct:
+            if different:
+                named = list(dict.fromkeys(different))
+                rows = [dict(zip(keys, key, strict=True)) for key in named[:SHOWN_KEYS]]
+                raise repeated_keys(table, keys, len(named), rows)
+            yield distinct
+
     def _retried(
         self, table: Table, transaction: Transaction | None, attempt: Callable[[DeltaTable | None], Commit]
     ) -> Commit:
@@ -352,11 +371,11 @@ def _distinct(source: Source, names: list[str]) -> pa.Table:
     return grouped(pa.concat_tables([schema.empty_table().rename_columns(numbers), *parts])).rename_columns(names)
 
 
-def check_keys(table: Table, source: Source, keys: list[str]) -> None:
-    """Refuse a merge source whose keys are missing, null or not unique.
+def check_keys(table: Table, source: Source, keys: list[str]) -> pa.Table | None:
+    """Refuse a merge source whose keys are missing or null; return the keys that come more than once, if any.
 
     Raises:
-        MergeKeyError: with the columns, or up to five of the keys.
+        MergeKeyError: with the columns.
     """
     refuse_missing_keys(table.entity_id, keys, source.schema)
     columns = source.table(keys)
@@ -364,9 +383,5 @@ def check_keys(table: Table, source: Source, keys: list[str]) -> None:
         nulls = columns.column(key).null_count
         if nulls:
             raise null_key(table, key, nulls)
-    numbers = list(map(str, range(len(keys))))
-    counted = columns.rename_columns(numbers).group_by(numbers).aggregate([([], "count_all")])
-    if counted.num_rows == columns.num_rows:
-        return
-    twice = counted.filter(pc.greater(counted.column("count_all"), 1)).select(numbers).rename_columns(keys)
-    raise repeated_keys(table, keys, twice.num_rows, twice.slice(0, SHOWN_KEYS).to_pylist())
+    repeated = repeated_keys_of(columns, keys)
+    return repeated if repeated.num_rows else None

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.engines._frames import Staging, to_reader
+from kindling_entities.row_hash import row_hash
 from kindling_entities.schema import cast_table, normal_schema, quote, type_name
 
 # Found in the text of the error that Spark raises for a row with a bad key.
@@ -68,3 +69,10 @@ def guarded(frame: Any, schema: pa.Schema, keys: Sequence[str]) -> Any:
     failing = f"cast(raise_error('{BAD_KEY}') as {type_name(first.type)})"
     checked = f"if({count} > 1 or {nulls}, {failing}, {quote(keys[0])}) as {quote(keys[0])}"
     return counted.selectExpr(*(checked if name == keys[0] else quote(name) for name in schema.names))
+
+
+def without_repeats(frame: Any, schema: pa.Schema) -> Any:
+    """Leave out rows that equal another in every column."""
+    digest = "__kindling_row"
+    rows = frame.selectExpr(*map(quote, schema.names), f"{row_hash(schema.names, schema)} as {digest}")
+    return rows.dropDuplicates([digest]).selectExpr(*map(quote, schema.names))

@@ -88,7 +88,10 @@ class SparkWriter:
         expected_version: int | None = None,
         rules: MergeRules | None = None,
     ) -> Commit:
+        known: dict[str, Any] = {}
+
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
+            source = known.get("distinct", source)
             refuse_moved(table, expected_version, None if state is None else state.version)
             refuse_missing_keys(table.entity_id, keys, schema)
             try:
@@ -104,7 +107,14 @@ class SparkWriter:
                     )
                 return self._merge(table, state, source, schema, keys, transaction, rules)
             except MergeKeyError as error:
-                raise _bad_keys(table, source, keys) or error from error.__cause__
+                if "distinct" in known:
+                    raise
+                distinct = _frames.without_repeats(source, schema)
+                bad = _bad_keys(table, distinct, keys)
+                if bad is not None:
+                    raise bad from error.__cause__
+                known["distinct"] = distinct
+                return attempt(state, distinct, schema)
 
         return self._retried(table, frame, attempt)
 
