@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from kindling_entities.verification import compare
+from kindling_entities.verification import Comparison, compare
 
 JOB = """
 [job]
@@ -59,10 +62,22 @@ def test_verify_tells_where_the_engines_differ_and_where_not(tmp_path: Path) -> 
     assert done.returncode == 2, done.stderr
     told = {row["entity_id"]: row for row in json.loads(done.stdout)}
     assert told["silver.same"]["differences"] == []
-    assert told["silver.same"]["rows"] == [4, 4]
+    assert told["silver.same"]["rows"] == told["silver.same"]["compared"] == [4, 4]
     assert told["silver.rounded"]["differences"][0].startswith("column 'r' differs in 1 row(s), such as n=2: ")
     assert "1 of 2 tables differ: silver.rounded" in done.stderr
     assert not (tmp_path / "lake").exists()
+
+
+def differences(
+    first: dict[str, Any] | pa.Table, second: dict[str, Any] | pa.Table, keys: list[str], **options: Any
+) -> list[str]:
+    return compared(first, second, keys, **options).differences
+
+
+def compared(
+    first: dict[str, Any] | pa.Table, second: dict[str, Any] | pa.Table, keys: list[str], **options: Any
+) -> Comparison:
+    return compare("a.b", pa.table(first), pa.table(second), keys, ("one", "two"), **options)
 
 
 def test_rows_types_and_values_are_compared() -> None:
@@ -88,4 +103,91 @@ def test_a_sample_takes_the_same_keys_on_both_sides() -> None:
     table = pa.table({"k": list(range(1000)), "v": list(range(1000))})
     result = compare("a.b", table, table.slice(0).sort_by([("k", "descending")]), ["k"], ("one", "two"), 0.1)
     assert result.equal
-    assert 50 < result.rows[0] == result.rows[1] < 200
+    assert result.rows == (1000, 1000)
+    assert 50 < result.compared[0] == result.compared[1] < 200
+
+
+def test_declared_types_are_compared_with_both_sides() -> None:
+    told = differences({"k": [1]}, {"k": [1]}, ["k"], declared={"k": "int", "v": "decimal(10, 2)"})
+    assert told == [
+        "column 'k' is declared int and is bigint on one",
+        "column 'k' is declared int and is bigint on two",
+        "column 'v' is declared decimal(10,2) and is missing on one",
+        "column 'v' is declared decimal(10,2) and is missing on two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(pa.array([-0.0, float("nan")]), pa.array([0.0, float("nan")]), id="zeros and NaN"),
+        pytest.param(pa.array([Decimal("1.50"), None]), pa.array([Decimal("1.5"), None]), id="scales and NULL"),
+        pytest.param(pa.array([1, 2], pa.int32()), pa.array([1, 2], pa.int64()), id="widths"),
+        pytest.param(pa.array([10, 0], pa.int32()), pa.array([Decimal(10), Decimal(0)]), id="integers and decimals"),
+        pytest.param(pa.array([1.5, 0.1]), pa.array([1.5, 0.1], pa.float64()), id="doubles"),
+        pytest.param(
+            pa.array([1, 2], pa.timestamp("us", tz="UTC")),
+            pa.array([1, 2], pa.timestamp("us", tz="America/New_York")),
+            id="zones",
+        ),
+        pytest.param(
+            pa.array([[("a", 1), ("b", 2)], []], pa.map_(pa.string(), pa.int32())),
+            pa.array([[("b", 2), ("a", 1)], []], pa.map_(pa.string(), pa.int32())),
+            id="maps",
+        ),
+        pytest.param(pa.array(["a", "b"]), pa.array(["a", "b"], pa.large_string()), id="large strings"),
+    ],
+)
+def test_keys_of_one_value_meet_and_are_sampled_alike(one: pa.Array, other: pa.Array) -> None:
+    values = [1.0, 2.0]
+    for sample in (1.0, 0.5, 0.1):
+        found = compared({"k": one, "x": values}, {"k": other, "x": values}, ["k"], sample=sample)
+        assert [line for line in found.differences if " is " not in line] == []
+        assert found.rows == (2, 2)
+        assert found.compared[0] == found.compared[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["a", ""], ["a", None]),
+        ([b"a", b""], [b"a", b"b"]),
+        ([["a, b"], ["a"]], [["a", "b"], ["a"]]),
+        ([{"x": "1", "y": None}, None], [{"x": "1", "y": None}, {"x": None, "y": None}]),
+        ([Decimal("1.5"), Decimal("2.5")], [Decimal("1.5"), Decimal("2.6")]),
+        ([[0.1], [None]], [[0.1], [0.2]]),
+        ([["1:a"], ["a"]], [["1", "a"], ["a"]]),
+    ],
+)
+@pytest.mark.parametrize("keys", [["k"], []])
+def test_values_that_differ_are_told(keys: list[str], one: list[Any], other: list[Any]) -> None:
+    assert differences({"k": [1, 2], "v": one}, {"k": [1, 2], "v": other}, keys)
+
+
+def test_rows_without_keys_pair_whatever_the_order_of_their_doubles() -> None:
+    """Sums that differ in their last digit would sort rows differently on the two sides."""
+    first = {"n": ["a"] * 3, "x": [0.1 + 0.2, 0.3, 0.5], "y": [1.0, 2.0, 3.0], "l": [[0.1 + 0.2], [1.0], [2.0]]}
+    second = {"n": ["a"] * 3, "x": [0.5, 0.1 + 0.2, 0.3], "y": [3.0, 2.0, 1.0], "l": [[2.0], [1.0], [0.3]]}
+    assert differences(first, second, []) == []
+    assert differences({"x": first["x"]}, {"x": second["x"]}, []) == []
+    second["y"][0] = 4.0
+    assert differences(first, second, []) == ["column 'y' differs in 1 row(s), such as n='a': 3.0 on one, 4.0 on two"]
+
+
+def test_a_table_that_does_not_fit_into_memory_waits_in_files() -> None:
+    count = 20_000
+    first = pa.table({"k": list(range(count)), "a.b": ["x" * 50] * count})
+    second = pa.table({"k": list(range(count)), "a.b": ["x" * 50] * (count - 1) + ["y"]})
+    batches = pa.RecordBatchReader.from_batches(first.schema, first.to_batches(max_chunksize=1000))
+    found = compare("a.b", batches, second, ["k"], ("one", "two"), held_bytes=50_000)
+    assert found.rows == found.compared == (count, count)
+    assert found.differences == [
+        f"column 'a.b' differs in 1 row(s), such as k={count - 1}: {'x' * 50!r} on one, 'y' on two"
+    ]
+
+
+def test_a_sample_tells_when_the_numbers_of_rows_differ() -> None:
+    rows = list(range(100))
+    found = compared({"k": rows}, {"k": [*rows, 7]}, ["k"], sample=0.0001)
+    assert found.compared == (0, 0)
+    assert found.differences == ["100 row(s) on one, 101 on two"]

@@ -64,6 +64,11 @@ class EntityStore:
         self._providers: dict[str, StorageProvider] = {}
         self._lock = threading.Lock()
 
+    def elsewhere(self, engine: Engine, root: str | Path) -> EntityStore:
+        """The same entities in another root, read with another engine; those of a catalog lie in the root, too."""
+        factories = {name: make for name, make in self._factories.items() if name not in {*built_in(None), _VIEW}}
+        return EntityStore(self.manager, engine, root, self.base_dir, factories, views=self.views)
+
     def location(self, entity_id: str) -> str:
         """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
         entity, location, _ = self._find(entity_id)
