@@ -103,7 +103,12 @@ class EmbeddedEngine:
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
-            return self.session.createDataFrame(cast_table(data, normal_schema(data.schema)))
+            from pyspark.sql.pandas.types import from_arrow_schema
+
+            normal = normal_schema(data.schema)
+            # Left to itself, it takes timestamps without a zone for those with one.
+            typed = from_arrow_schema(normal, prefer_timestamp_ntz=True)
+            return self.session.createDataFrame(cast_table(data, normal), typed)
         reader = _frames.to_reader(data)
         with _log.mapped_os_errors("Staging a frame"):
             path = self._staging.stage(reader)
