@@ -264,8 +264,14 @@ def _encode(kind: str, reader: pa.RecordBatchReader, stream: Any) -> int:
                 stream.write((json.dumps(row, default=str, ensure_ascii=False) + "\n").encode())
             rows += batch.num_rows
         return rows
-    make = pq.ParquetWriter if kind == "parquet" else pa.csv.CSVWriter
-    with make(stream, reader.schema) as writer:
+    # Parquet's own types hold all that a table does; an Arrow schema beside them would carry an engine's notes on its
+    # columns, by which Sail refuses to read two files as one.
+    writer: Any = (
+        pq.ParquetWriter(stream, reader.schema, store_schema=False)
+        if kind == "parquet"
+        else pa.csv.CSVWriter(stream, reader.schema)
+    )
+    with writer:
         for batch in reader:
             writer.write_batch(batch)
             rows += batch.num_rows
