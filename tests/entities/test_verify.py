@@ -28,12 +28,22 @@ conf.spark.sql.shuffle.partitions = 2
 """
 PIPES = """
 from kindling_core import Pipes
-from kindling_entities import Entities
+from kindling_entities import Entities, expect_or_quarantine
 
 entities, pipes = Entities(), Pipes()
 entities.source("raw.n", path="n.csv", columns={"n": "bigint"})
 entities.entity("silver.same", keys=["n"])
 entities.entity("silver.rounded", keys=["n"])
+entities.entity(
+    "silver.sound",
+    columns={"n": "bigint", "half": "decimal(30,3)", "m": "map<string,double>", "at": "timestamp"},
+    write_mode="append",
+    expectations=[expect_or_quarantine("small", "n < 10")],
+)
+entities.entity("dim.n", scd=2, keys=["n"], surrogate_key="sk")
+entities.entity("gold.text", provider="csv", columns={"n": "bigint", "x": "double"})
+entities.entity("gold.view")
+entities.entity("gold.memory", provider="memory")
 
 
 @pipes.pipe("silver.same", inputs=["raw.n"], output="silver.same")
@@ -44,6 +54,36 @@ def same(raw_n):
 @pipes.pipe("silver.rounded", inputs=["silver.same"], output="silver.rounded")
 def rounded(silver_same):
     return silver_same.selectExpr("n", "if(n = 2, version(), 'same') as r")
+
+
+@pipes.pipe("silver.sound", inputs=["raw.n"], output="silver.sound")
+def sound(raw_n):
+    return raw_n.selectExpr(
+        "n",
+        "cast(n as decimal(30,3)) / 2 as half",
+        "map('b', n / 3, 'a', sqrt(n)) as m",
+        "timestamp'9999-12-31 23:59:59' as at",
+    ).selectExpr("n", "cast(half as decimal(30,3)) as half", "m", "at")
+
+
+@pipes.pipe("dim.n", inputs=["raw.n"], output="dim.n")
+def history(raw_n):
+    return raw_n.selectExpr("n", "array(n, null) as l")
+
+
+@pipes.pipe("gold.text", inputs=["silver.same"], output="gold.text")
+def text(silver_same):
+    return silver_same.selectExpr("n", "third as x")
+
+
+@pipes.pipe("gold.view", inputs=["silver.same"], output="gold.view", materialize="view")
+def view(silver_same):
+    return silver_same
+
+
+@pipes.pipe("gold.memory", inputs=["silver.same"], output="gold.memory")
+def memory(silver_same):
+    return silver_same
 """
 
 
@@ -63,8 +103,13 @@ def test_verify_tells_where_the_engines_differ_and_where_not(tmp_path: Path) -> 
     told = {row["entity_id"]: row for row in json.loads(done.stdout)}
     assert told["silver.same"]["differences"] == []
     assert told["silver.same"]["rows"] == told["silver.same"]["compared"] == [4, 4]
+    for name, rows in {"silver.sound": 3, "silver.sound__quarantine": 1, "dim.n": 4, "gold.text": 4}.items():
+        assert (told[name]["differences"], told[name]["rows"], told[name]["compared"]) == ([], [rows] * 2, [rows] * 2)
+    assert "valid_from, valid_to, sk" in told["dim.n"]["note"]
+    assert "Not compared: gold.view (a view" in done.stderr
+    assert "Not compared: gold.memory (kept in memory" in done.stderr
     assert told["silver.rounded"]["differences"][0].startswith("column 'r' differs in 1 row(s), such as n=2: ")
-    assert "1 of 2 tables differ: silver.rounded" in done.stderr
+    assert "1 of 6 tables differ: silver.rounded" in done.stderr
     assert not (tmp_path / "lake").exists()
 
 
