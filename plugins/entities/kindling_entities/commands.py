@@ -25,7 +25,7 @@ def _store(context: CommandContext) -> EntityStore:
 def entities(context: CommandContext) -> None:
     """List the entities of the job: declared against actual."""
     store = _store(context)
-    ids = store.manager.get_entity_ids()
+    ids = [*store.manager.get_entity_ids(), *store.left_quarantines()]
     versions = store.get_entity_versions(ids)
     tables = set(store.tables())
     data = [_row(store, entity_id, versions[entity_id], entity_id in tables) for entity_id in ids]

@@ -212,8 +212,11 @@ class EntityDefinition:
     @property
     def quarantine(self) -> EntityDefinition | None:
         """Where rows go that an expectation keeps out with the action "quarantine"; None without such."""
-        if not any(one.action == "quarantine" for one in self.expectations):
-            return None
+        return self.quarantine_table if any(one.action == "quarantine" for one in self.expectations) else None
+
+    @property
+    def quarantine_table(self) -> EntityDefinition:
+        """The quarantine as it would be declared; its table may be left from expectations that are gone."""
         return EntityDefinition(
             self.entity_id + QUARANTINE_SUFFIX,
             provider="memory" if self.provider == "memory" else "delta",

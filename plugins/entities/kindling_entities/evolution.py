@@ -30,7 +30,7 @@ def evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, Sc
         raise SchemaError(f"{table.entity_id!r}: column {listed}. Cast it in the pipe, or overwrite the table once.")
     if change.removed and table.schema_policy == "fail":
         apply_policy(table, SchemaChange(change.added, change.removed))
-    change = SchemaChange(added=change.added)
+    change = SchemaChange(added=change.added, missing=change.removed)
     apply_policy(table, change)
     return pa.schema([*old, *(new.field(name) for name in change.added)]), change
 
@@ -56,12 +56,13 @@ def apply_policy(table: Table, change: SchemaChange) -> None:
     Raises:
         SchemaError: the policy is "fail".
     """
-    if not change:
+    if change.told is None:
         return
-    if table.schema_policy == "fail":
+    if change and table.schema_policy == "fail":
         raise SchemaError(
             f"The schema of {table.entity_id!r} would change: {change}. Nothing was written. "
             'Change the pipe, or declare schema_policy="evolve".'
         )
     if table.schema_policy == "warn":
-        _log.warning("The schema of %r changes: %s", table.entity_id, change)
+        what = "The schema of %r changes: %s" if change else "The frame for %r has not all columns of the table: %s"
+        _log.warning(what, table.entity_id, change)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 from kindling_entities.entity import EntityDefinition, define, duplicate
 from kindling_entities.errors import UnknownEntityError
+from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.payloads import PAYLOADS
 
 
@@ -70,6 +71,19 @@ class DataEntityManager(SignalEmitter):
             self._quarantines[quarantine.entity_id] = definition.entity_id
         return definition
 
+    def left_quarantine(self, entity_id: object) -> EntityDefinition | None:
+        """Return the quarantine of an entity that fills none any more; None for any other id.
+
+        Whether there is a table is not looked up.
+        """
+        if not isinstance(entity_id, str) or entity_id in self._definitions:
+            return None
+        if not entity_id.endswith(QUARANTINE_SUFFIX):
+            return None
+        name = entity_id.removesuffix(QUARANTINE_SUFFIX)
+        owner = self._definitions.get(name)
+        return None if owner is None or owner.read_only or name in self._quarantines else owner.quarantine_table
+
     def quarantined_from(self, entity_id: str) -> str | None:
         """Return the entity whose expectations fill this one; None for any other entity."""
         return self._quarantines.get(entity_id)
@@ -85,14 +99,14 @@ class DataEntityManager(SignalEmitter):
         Raises:
             UnknownEntityError: nothing is declared under this id; names near matches.
         """
-        try:
-            return self._definitions[entity_id]
-        except KeyError:
-            raise UnknownEntityError(entity_id, self._definitions) from None
+        found = self._definitions.get(entity_id) or self.left_quarantine(entity_id)
+        if found is None:
+            raise UnknownEntityError(entity_id, self._definitions)
+        return found
 
     def get_entity_ids(self) -> list[str]:
         """Return the ids in the order of their declaration."""
         return list(self._definitions)
 
     def __contains__(self, entity_id: object) -> bool:
-        return entity_id in self._definitions
+        return entity_id in self._definitions or self.left_quarantine(entity_id) is not None

@@ -19,13 +19,13 @@ from kindling_entities.config import EntitiesConfig
 from kindling_entities.declarations import declared, with_files
 from kindling_entities.entity import Entities
 from kindling_entities.errors import passes
-from kindling_entities.expectations import summary
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
 from kindling_entities.places import check_places
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
+from kindling_entities.telling import told
 from kindling_entities.views import OPTION, Views, refuse_stored
 
 if TYPE_CHECKING:
@@ -295,10 +295,9 @@ class EntitiesPlugin:
         version = None if commit.skipped else commit.version
         if version is not None:
             self._written.keep(request.run, request.entity_id, version)
-        details = {"expectations": [one.to_dict() for one in commit.expectations]} if commit.expectations else {}
-        note = "written before, so nothing was written" if commit.skipped else summary(commit.expectations)
-        durable = self._manager.get_entity_definition(request.entity_id).provider != "memory"
-        return WriteResult(_rows(commit), version, note, details, durable)
+        entity = self._manager.get_entity_definition(request.entity_id)
+        note, details = told(commit, request.mode or entity.write_mode)
+        return WriteResult(_rows(commit), version, note, details, entity.provider != "memory")
 
     def _warn_of_overflow(self, request: WriteRequest) -> None:
         find = getattr(self._store.engine, "overflows", None) if self._store is not None else None

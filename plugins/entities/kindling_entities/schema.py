@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -64,19 +65,47 @@ class SchemaChange:
         added: column -> type.
         removed: column -> type it had.
         changed: column -> (old type, new type).
+        missing: column of the table -> type, where a frame that is added to it lacks the column. The table's schema
+            stays as it is, so this alone is no change of it.
     """
 
     added: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
+
+    @property
+    def told(self) -> SchemaChange | None:
+        """Itself, None where there is nothing to tell."""
+        return self if self or self.missing else None
+
+    def note(self, mode: str) -> str | None:
+        """Word it for the report of a run, None where there is nothing to tell.
+
+        Args:
+            mode: of the write; "merge" keeps what a missing column held.
+        """
+        parts = [f"new column {name} {kind}" for name, kind in self.added.items()]
+        parts += [f"column {name} is gone" for name in self.removed]
+        parts += [f"column {name} was {old}, is {new}" for name, (old, new) in self.changed.items()]
+        what = "missing, kept as it was" if mode == "merge" else "missing, null in the new rows"
+        parts += [f"column {name} {what}" for name in self.missing]
+        return "; ".join(parts) or None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the report of a run; only what there is."""
+        found = {one: dict(getattr(self, one)) for one in ("added", "removed", "changed", "missing")}
+        found["changed"] = {name: list(types) for name, types in self.changed.items()}
+        return {name: columns for name, columns in found.items() if columns}
 
     def __str__(self) -> str:
         parts = [f"{name} {kind} added" for name, kind in self.added.items()]
         parts += [f"{name} {kind} removed" for name, kind in self.removed.items()]
         parts += [f"{name} changed from {old} to {new}" for name, (old, new) in self.changed.items()]
+        parts += [f"{name} {kind} missing" for name, kind in self.missing.items()]
         return ", ".join(parts) or "no change"
 
 

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import ExpectationError, MergeKeyError, UnknownEntityError, UnsupportedError
-from kindling_entities.expectations import ExpectationResult
+from kindling_entities.errors import (
+    EntityNotFoundError,
+    ExpectationError,
+    MergeKeyError,
+    UnknownEntityError,
+    UnsupportedError,
+)
+from kindling_entities.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, Engine, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
@@ -121,6 +127,11 @@ class EntityStore:
             UnknownEntityError, EntityNotFoundError, CorruptTableError: there is nothing to read.
         """
         entity, location, provider = self._find(entity_id)
+        if self.manager.left_quarantine(entity_id) is not None and not provider.exists(entity, location):
+            raise EntityNotFoundError(
+                f"There is no {entity_id!r}: no expectation of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} has the "
+                "action 'quarantine', and no earlier run has left rows there."
+            )
         return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
 
     def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
@@ -307,6 +318,12 @@ class EntityStore:
         )
         return created
 
+    def left_quarantines(self) -> list[str]:
+        """Return the quarantines with a table whose entities have no expectation any more that fills them."""
+        found = (name + QUARANTINE_SUFFIX for name in self.manager.get_entity_ids())
+        left = [name for name in found if self.manager.left_quarantine(name) is not None and self.is_delta(name)]
+        return [name for name in left if self.check_entity_exists(name)]
+
     def check_entity_exists(self, entity_id: str) -> bool:
         """Tell whether the table or the files of an entity exist."""
         entity, location, provider = self._find(entity_id)
@@ -357,7 +374,7 @@ class EntityStore:
         """
         mine = {
             entity_id: entity
-            for entity_id in self.manager.get_entity_ids()
+            for entity_id in [*self.manager.get_entity_ids(), *self.left_quarantines()]
             if self.kind(entity := self.manager.get_entity_definition(entity_id)) == "delta" and not entity.read_only
         }
         found: dict[str, None] = dict.fromkeys(mine) if not patterns else {}

@@ -135,7 +135,7 @@ class FileProvider:
         old = _unified(entity, paths, [_parquet_schema(entity, path) for path in paths])
         table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
         if mode == "append":
-            return evolved(table, old, new)[1] or None
+            return evolved(table, old, new)[1].told
         change = schemas.compare(old, new)
         apply_policy(table, change)
         return change or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -74,7 +75,7 @@ class MemoryProvider:
                 new, counts = _merged(entity, old, source, gone, self._deleted.setdefault(name, {}))
             elif mode == "append" and old is not None:
                 new = _joined(entity, old, source)
-            change = None if old is None else schemas.compare(old.schema, new.schema) or None
+            change = None if old is None else _change(old.schema, source.schema, new.schema, mode).told
             if change and entity.schema_policy == "fail":
                 raise SchemaError(f"Entity {name!r}: {change}. Its schema_policy is 'fail'.")
             if mode == "overwrite":
@@ -115,6 +116,11 @@ class MemoryProvider:
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return how often each entity was written, counted from 0."""
         return {name: self._tables[name][1] if name in self._tables else _missing(name) for name in entities}
+
+
+def _change(old: pa.Schema, source: pa.Schema, new: pa.Schema, mode: str) -> schemas.SchemaChange:
+    lacks = {} if mode == "overwrite" else schemas.compare(old, source).removed
+    return replace(schemas.compare(old, new), missing=lacks)
 
 
 def _missing(entity_id: str) -> EntityNotFoundError:

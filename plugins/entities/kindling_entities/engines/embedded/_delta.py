@@ -171,7 +171,7 @@ class DeltaWriter:
                     rows_inserted=figures["num_target_rows_inserted"],
                     rows_updated=figures["num_target_rows_updated"],
                     rows_deleted=figures["num_target_rows_deleted"],
-                    schema_change=change or None,
+                    schema_change=change.told,
                 )
 
             return self._retried(table, transaction, attempt)
@@ -239,7 +239,7 @@ class DeltaWriter:
             before,
             rows_written=watched.rows,
             created=created,
-            schema_change=change or None,
+            schema_change=None if change is None else change.told,
         )
 
     def _streamed(

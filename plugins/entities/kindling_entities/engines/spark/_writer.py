@@ -163,7 +163,7 @@ class SparkWriter:
             rows_inserted=rows[0]["num_inserted_rows"],
             rows_updated=rows[0]["num_updated_rows"],
             rows_deleted=rows[0]["num_deleted_rows"],
-            schema_change=change or None,
+            schema_change=change.told,
         )
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
@@ -268,7 +268,7 @@ class SparkWriter:
             before,
             rows_written=None if rows is None else int(rows),
             created=state is None,
-            schema_change=change or None,
+            schema_change=None if change is None else change.told,
         )
 
     def _retried(
