@@ -57,24 +57,7 @@ def checked(
         ExpectationError: one with action "fail" is not met, found before or while the block writes.
     """
     with contextlib.ExitStack() as stack:
-        made = engine.to_frame(frame)
-        for one in entity.expectations:
-            _refuse_missing(entity, one, one.columns, made.columns)
-        _refuse_taken(entity, made.columns)
-        looks_back = _leaves_rows(entity, mode) and any(_sees_itself(entity, one) for one in entity.expectations)
-        rest = looks_back and exists()
-        if _reads_frame_twice(entity, mode, rest):
-            made = stack.enter_context(engine.held(made))
-        try:
-            flagged = _flagged(entity, made, mode, read, rest)
-            flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
-        except EntityError:
-            raise
-        except Exception as error:
-            culprit = _culprit(entity, made)
-            if culprit is None:
-                raise
-            raise culprit from error
+        flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
         to_two_tables = any(one.action == "quarantine" for one in entity.expectations)
         if mode == "merge" or to_two_tables:
             kept = stack.enter_context(engine.held(flagged))
@@ -87,6 +70,52 @@ def checked(
             if not sifted.refused(error):
                 raise
             raise _failure(entity, _results(entity, sifted.tally())) from None
+
+
+@contextlib.contextmanager
+def meeting(
+    engine: Engine, entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: Callable[[], bool]
+) -> Iterator[Any]:
+    """Give the rows of a frame that meet every expectation whose action is not "warn"; arguments as ``checked``.
+
+    What is given can be read more than once, within the block.
+    """
+    with contextlib.ExitStack() as stack:
+        flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
+        kept = stack.enter_context(engine.held(flagged))
+        out = [_flag(index) for index, one in enumerate(entity.expectations) if one.action != "warn"]
+        yield (kept.where(f"not ({' or '.join(out)})") if out else kept).selectExpr(*map(quote, made.columns))
+
+
+def _ready(
+    stack: contextlib.ExitStack,
+    engine: Engine,
+    entity: EntityDefinition,
+    frame: Any,
+    mode: str,
+    read: ReadEntity,
+    exists: Callable[[], bool],
+) -> tuple[Any, Any]:
+    """Return the frame with its flags, and without; what is held for them is released with the stack."""
+    made = engine.to_frame(frame)
+    for one in entity.expectations:
+        _refuse_missing(entity, one, one.columns, made.columns)
+    _refuse_taken(entity, made.columns)
+    looks_back = _leaves_rows(entity, mode) and any(_sees_itself(entity, one) for one in entity.expectations)
+    rest = looks_back and exists()
+    if _reads_frame_twice(entity, mode, rest):
+        made = stack.enter_context(engine.held(made))
+    try:
+        flagged = _flagged(entity, made, mode, read, rest)
+        flagged.columns  # noqa: B018 - a function that the engine does not know shows now, not while writing
+    except EntityError:
+        raise
+    except Exception as error:
+        culprit = _culprit(entity, made)
+        if culprit is None:
+            raise
+        raise culprit from error
+    return flagged, made
 
 
 def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any) -> Checked:

@@ -321,9 +321,10 @@ class EntitiesPlugin:
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
         from kindling_entities.commands import entities, maintain, migrate, show
+        from kindling_entities.quarantine_command import quarantine
         from kindling_entities.verify_command import verify
 
-        return [entities, show, migrate, maintain, verify]
+        return [entities, show, quarantine, migrate, maintain, verify]
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:

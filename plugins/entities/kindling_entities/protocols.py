@@ -262,6 +262,16 @@ class Engine(Protocol):
             MergeKeyError: a key column is missing, or keys are null or not unique in the frame.
         """
 
+    def delete(self, table: Table, condition: str) -> Commit:
+        """Remove the rows for which a condition is true, in one commit.
+
+        Args:
+            condition: SQL of comparisons and ``like`` over the table's columns, which means the same on every engine.
+
+        Raises:
+            EntityNotFoundError: no such table.
+        """
+
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
 

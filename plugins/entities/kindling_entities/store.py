@@ -164,6 +164,17 @@ class EntityStore:
         """Write as the entity declares, or with another mode."""
         return self._write(entity_id, frame, mode, transaction)
 
+    def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
+        """Write rows whose expectations were evaluated before."""
+        return self._write(entity_id, frame, mode, transaction, checks=False)
+
+    def delete(self, entity_id: str, condition: str) -> Commit:
+        """Remove the rows of a Delta table for which a condition is true, in one commit."""
+        entity, location, provider = self._delta(entity_id)
+        commit = provider.delete(entity, location, condition)
+        self._tell_changes({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, commit)
+        return commit
+
     def _write(
         self,
         entity_id: str,
@@ -171,6 +182,7 @@ class EntityStore:
         mode: str | None,
         transaction: Transaction | None,
         keys: Sequence[str] | None = None,
+        checks: bool = True,
     ) -> Commit:
         entity, location, provider = self._find(entity_id)
         if keys is not None:
@@ -185,7 +197,7 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            if entity.expectations:
+            if entity.expectations and checks:
                 commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
             else:
                 commit = provider.write(entity, location, frame, mode, transaction)

@@ -9,7 +9,7 @@ from typing import Any
 from kindling_entities import schema as schemas
 from kindling_entities.catalog import Catalog
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.errors import EntityDefinitionError, UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.migration import Drift, apply, compare
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
@@ -86,6 +86,14 @@ class DeltaProvider:
         commit = self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
         if entity.sequence_by and entity.overwrite_scope == "table":
             forget(self._engine, table)
+        return commit
+
+    def delete(self, entity: EntityDefinition, location: str, condition: str) -> Commit:
+        """Remove the rows for which a condition is true."""
+        delete = getattr(self._engine, "delete", None)
+        if delete is None:
+            raise UnsupportedError(f"{entity.entity_id!r}: the engine {self._engine.name!r} removes no rows.")
+        commit: Commit = delete(self.table(entity, location), condition)
         return commit
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:

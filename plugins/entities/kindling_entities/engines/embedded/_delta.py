@@ -13,7 +13,7 @@ from deltalake import Transaction as DeltaTransaction
 from deltalake.table import TableMerger
 
 from kindling_entities.engines._frames import Source, Watched, to_reader
-from kindling_entities.engines._log import arrow_schema, mapped_errors, open_if_exists
+from kindling_entities.engines._log import arrow_schema, mapped_errors, not_found, open_if_exists
 from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
@@ -175,6 +175,17 @@ class DeltaWriter:
                 )
 
             return self._retried(table, transaction, attempt)
+
+    def delete(self, table: Table, condition: str) -> Commit:
+        def attempt(opened: DeltaTable | None) -> Commit:
+            if opened is None:
+                raise not_found(table)
+            before = opened.version()
+            with mapped_errors(table, "Deleting from"):
+                figures = opened.delete(condition, commit_properties=_properties(None, retry=False))
+            return Commit(opened.version(), before, rows_deleted=figures["num_deleted_rows"])
+
+        return self._retried(table, None, attempt)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         if open_if_exists(table) is not None:

@@ -216,6 +216,10 @@ class EmbeddedEngine:
         with self._places.writing(table) as reached:
             return self._writer.merge(reached, frame, list(keys), transaction, expected_version, rules)
 
+    def delete(self, table: Table, condition: str) -> Commit:
+        """Remove the rows for which a condition is true."""
+        return self._writer.delete(table, condition)
+
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
         with self._places.writing(table) as reached:

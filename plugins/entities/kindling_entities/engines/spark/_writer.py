@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
@@ -165,6 +166,18 @@ class SparkWriter:
             rows_deleted=rows[0]["num_deleted_rows"],
             schema_change=change.told,
         )
+
+    def delete(self, table: Table, condition: str) -> Commit:
+        def attempt() -> Commit:
+            session = self._engine.session
+            before = _log.newest_version(session, table)
+            if before is None:
+                raise not_found(table)
+            with mapped_errors(table, "Deleting from"):
+                rows = session.sql(f"delete from {_log.identifier(table)} where {condition}").collect()
+            return Commit(_log.newest_version(session, table), before, rows_deleted=rows[0][0] if rows else None)
+
+        return self._retry.run(table, attempt)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         session = self._engine.session

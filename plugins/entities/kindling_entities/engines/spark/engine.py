@@ -240,6 +240,10 @@ class SparkEngine:
         """Update rows whose keys match and insert the others, or what the rules say."""
         return self._writer.merge(table, frame, list(keys), transaction, expected_version, rules)
 
+    def delete(self, table: Table, condition: str) -> Commit:
+        """Remove the rows for which a condition is true."""
+        return self._writer.delete(table, condition)
+
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
         return self._writer.ensure(table, schema)

@@ -1,0 +1,48 @@
+"""Takes the reasons of quarantined rows apart: names of expectations joined by a comma, which names may hold too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kindling_entities.entity import EntityDefinition
+
+SEPARATOR = ", "
+
+
+class Reasons:
+    """Knows the names of an entity's expectations as they are declared now."""
+
+    def __init__(self, entity: EntityDefinition) -> None:
+        self.names = {one.name for one in entity.expectations}
+
+    def of(self, text: str) -> list[str]:
+        """Return the names that a reason is made of; what is between declared names is one name."""
+        parts = text.split(SEPARATOR)
+        found: list[str] = []
+        unknown: list[str] = []
+        start = 0
+        while start < len(parts):
+            ends = (end for end in range(len(parts), start, -1) if SEPARATOR.join(parts[start:end]) in self.names)
+            end = next(ends, None)
+            if end is None:
+                unknown.append(parts[start])
+                start += 1
+                continue
+            if unknown:
+                found.append(SEPARATOR.join(unknown))
+                unknown = []
+            found.append(SEPARATOR.join(parts[start:end]))
+            start = end
+        return [*found, SEPARATOR.join(unknown)] if unknown else found
+
+    def counts(self, texts: Mapping[str, int]) -> dict[str, int]:
+        """Return how often each name occurs, the most frequent first.
+
+        Args:
+            texts: reason -> rows that have it.
+        """
+        found: dict[str, int] = {}
+        for text, rows in texts.items():
+            for name in self.of(text):
+                found[name] = found.get(name, 0) + rows
+        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))

@@ -1,0 +1,195 @@
+"""Quarantines on each engine: what they hold, what is released into the entity, and what is removed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kindling_core.signals import BlinkerSignalProvider
+from kindling_entities import (
+    DataEntityManager,
+    EntityStore,
+    expect,
+    expect_or_drop,
+    expect_or_fail,
+    expect_or_quarantine,
+    unique,
+)
+from kindling_entities.errors import EntityNotFoundError, SchemaError, UnknownEntityError, UnsupportedError
+from kindling_entities.quarantine import ACCEPTED, Quarantine
+
+BAD = pa.table({"id": [1, 2, 3], "v": [10, -1, -2]})
+
+
+def store_of(engine: Any, root: Path) -> EntityStore:
+    return EntityStore(DataEntityManager(BlinkerSignalProvider(strict=True)), engine, "lake", root)
+
+
+@pytest.fixture
+def store(engine: Any, tmp_path: Path) -> EntityStore:
+    return store_of(engine, tmp_path)
+
+
+def rows(store: EntityStore, entity_id: str, *columns: str) -> list[Any]:
+    found = store.engine.to_reader(store.read_entity(entity_id)).read_all().to_pylist()
+    told = [tuple(row[name] for name in columns) if len(columns) > 1 else row[columns[0]] for row in found]
+    return sorted(told, key=repr)
+
+
+def again(store: EntityStore, *expectations: Any, **declaration: Any) -> EntityStore:
+    """The next deployment of the job: the same tables, other expectations."""
+    made = store_of(store.engine, store.base_dir)
+    made.manager.register_entity("t.f", expectations=expectations, **declaration)
+    return made
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {},
+        {"write_mode": "append"},
+        {"write_mode": "merge", "keys": ["id"]},
+        {"partition_columns": ["id"], "overwrite_scope": "partitions"},
+        {"scd": 2, "keys": ["id"]},
+        {"provider": "parquet", "write_mode": "append"},
+    ],
+    ids=["overwrite", "append", "merge", "partitions", "history", "files"],
+)
+def test_rows_that_pass_now_are_released_once(store: EntityStore, declaration: dict[str, Any]) -> None:
+    store = again(store, expect_or_quarantine("positive", "v > 0"), **declaration)
+    store.write("t.f", BAD, None)
+    assert rows(store, "t.f", "id") == [1]
+    unchanged = Quarantine(store, "t.f").retry()
+    assert (unchanged.released, unchanged.failing, unchanged.version) == (0, 2, None)
+    store = again(store, expect_or_quarantine("plausible", "v > -2"), **declaration)
+    done = Quarantine(store, "t.f").retry()
+    assert (done.released, done.failing, done.accepted) == (1, 1, 0)
+    assert rows(store, "t.f", "id", "v") == [(1, 10), (2, -1)]
+    assert rows(store, "t.f__quarantine", "id", "_quarantine_reason") == [(3, "positive")]
+    assert Quarantine(store, "t.f").retry().released == 0
+    assert rows(store, "t.f", "id", "v") == [(1, 10), (2, -1)]
+
+
+def test_only_a_warning_lets_a_row_out_that_does_not_meet_it(store: EntityStore) -> None:
+    store = again(store, expect_or_quarantine("positive", "v > 0"), write_mode="append")
+    store.write("t.f", BAD, None)
+    store = again(
+        store, expect("two", "id <> 2"), expect_or_drop("three", "id <> 3"), unique("id"), write_mode="append"
+    )
+    done = Quarantine(store, "t.f").retry()
+    assert (done.released, done.failing) == (1, 1)
+    assert rows(store, "t.f", "id") == [1, 2]
+    store = again(store, expect_or_fail("three", "id <> 3"), write_mode="append")
+    assert Quarantine(store, "t.f").retry().failing == 1
+    assert rows(store, "t.f__quarantine", "id") == [3]
+
+
+def test_a_row_whose_key_was_accepted_since_does_not_replace_what_is_newer(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["id"]}
+    store = again(store, expect_or_quarantine("positive", "v > 0"), **declaration)
+    store.write("t.f", BAD, None)
+    store.write("t.f", pa.table({"id": [2], "v": [7]}), None)
+    kept = Quarantine(store, "t.f")
+    told = store.engine.to_reader(kept.frame()).read_all().to_pylist()
+    assert sorted((row["id"], row[ACCEPTED]) for row in told) == [(2, True), (3, False)]
+    store = again(store, **declaration)
+    done = Quarantine(store, "t.f").retry()
+    assert (done.released, done.accepted, done.dropped) == (1, 1, 0)
+    assert rows(store, "t.f", "id", "v") == [(1, 10), (2, 7), (3, -2)]
+    done = Quarantine(store, "t.f__quarantine").retry("drop")
+    assert (done.released, done.accepted, done.dropped) == (0, 1, 1)
+    assert rows(store, "t.f__quarantine", "id") == []
+    assert rows(store, "t.f", "id", "v") == [(1, 10), (2, 7), (3, -2)]
+
+
+def test_an_accepted_row_is_written_over_where_that_is_asked_for(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["id"]}
+    store = again(store, expect_or_quarantine("positive", "v > 0"), **declaration)
+    store.write("t.f", BAD, None)
+    store.write("t.f", pa.table({"id": [2], "v": [7]}), None)
+    store = again(store, **declaration)
+    assert Quarantine(store, "t.f").retry("write").released == 2
+    assert rows(store, "t.f", "id", "v") == [(1, 10), (2, -1), (3, -2)]
+
+
+def test_of_several_rows_of_a_key_the_newest_is_released(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["id"]}
+    store = again(
+        store,
+        expect_or_quarantine("positive", "v > 0"),
+        unique("id", action="quarantine"),
+        expect_or_quarantine("id", "id is not null"),
+        **declaration,
+    )
+    store.write("t.f", pa.table({"id": [2, None], "v": [-1, -1]}), None)
+    store.write("t.f", pa.table({"id": [2, 5, 5], "v": [-3, 8, 9]}), None)
+    store = again(store, **declaration)
+    done = Quarantine(store, "t.f").retry()
+    assert (done.released, done.older, done.unclear) == (1, 1, 3)
+    assert rows(store, "t.f", "id", "v") == [(2, -3)]
+    assert Quarantine(store, "t.f").retry().accepted == 1
+
+
+def test_rows_are_removed_by_age_reason_and_acceptance(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["id"]}
+    store = again(
+        store,
+        expect_or_quarantine("a, b", "v > 0"),
+        expect_or_quarantine("b", "id <> 3"),
+        **declaration,
+    )
+    store.write("t.f", BAD, None)
+    kept = Quarantine(store, "t.f")
+    assert kept.reasons() == {"a, b": 2, "b": 1}
+    with pytest.raises(SchemaError, match=r"reason 'a'\. There are: 'a, b', 'b'"):
+        kept.frame(reason="a")
+    now = datetime.now(timezone.utc)
+    assert kept.frame(before=now - timedelta(hours=1)).count() == 0
+    assert kept.frame(before=now + timedelta(hours=1)).count() == 2
+    assert kept.purge(kept.frame(reason="b", told=False)) == 1
+    assert rows(store, "t.f__quarantine", "id") == [2]
+    store.write("t.f", pa.table({"id": [2], "v": [7]}), None)
+    assert kept.purge(kept.frame(accepted=True)) == 1
+    assert kept.count() == 0
+
+
+def test_a_quarantine_stays_readable_when_its_expectations_are_gone(store: EntityStore) -> None:
+    store = again(store, expect_or_quarantine("positive", "v > 0"))
+    store.write("t.f", BAD, None)
+    store = again(store)
+    assert store.left_quarantines() == ["t.f__quarantine"]
+    assert rows(store, "t.f__quarantine", "id") == [2, 3]
+    assert store.tables() == ["t.f", "t.f__quarantine"]
+    assert Quarantine(store, "t.f").retry().released == 2
+    assert rows(store, "t.f", "id") == [1, 2, 3]
+
+
+def test_what_has_no_quarantine_is_told(store: EntityStore) -> None:
+    store.manager.register_entity("t.f")
+    store.manager.register_entity("t.m", provider="memory", expectations=[expect_or_quarantine("v", "v > 0")])
+    with pytest.raises(EntityNotFoundError, match=r"no 't\.f__quarantine': no expectation of 't\.f'"):
+        Quarantine(store, "t.f")
+    with pytest.raises(UnknownEntityError):
+        Quarantine(store, "t.nothing")
+    with pytest.raises(UnsupportedError, match="kept in memory"):
+        Quarantine(store, "t.m")
+    store = again(store, expect_or_quarantine("v", "v > 0"), provider="parquet")
+    store.write("t.f", BAD, None)
+    with pytest.raises(UnsupportedError, match="overwritten as one file"):
+        Quarantine(store, "t.f").retry()
+
+
+def test_a_release_that_fails_leaves_both_tables_as_they_were(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "append", "schema_policy": "fail"}
+    store = again(store, expect_or_quarantine("positive", "v > 0"), **declaration)
+    store.write("t.f", BAD, None)
+    store.write("t.f__quarantine", pa.table({"_quarantine_key": ["k"], "_quarantine_reason": ["x"], "w": [1]}), "merge")
+    store = again(store, **declaration)
+    with pytest.raises(SchemaError):
+        Quarantine(store, "t.f").retry()
+    assert rows(store, "t.f__quarantine", "_quarantine_reason") == ["positive", "positive", "x"]
+    assert rows(store, "t.f", "id") == [1]
