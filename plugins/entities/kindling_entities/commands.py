@@ -9,6 +9,7 @@ import click
 from kindling_core.cli import CommandContext
 from kindling_core.cli._context import job_options, json_option
 from kindling_entities.errors import CorruptTableError
+from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.store import EntityStore
 
 
@@ -29,7 +30,11 @@ def entities(context: CommandContext) -> None:
     versions = store.get_entity_versions(ids)
     tables = set(store.tables())
     data = [_row(store, entity_id, versions[entity_id], entity_id in tables) for entity_id in ids]
-    columns = ["entity_id", "provider", "mode", "keys", "exists", "version", "rows", "size_bytes", "columns", "drift"]
+    rows = {row["entity_id"]: row["rows"] for row in data}
+    for row in data:
+        row["quarantined"] = rows.get(row["entity_id"] + QUARANTINE_SUFFIX)
+    columns = ["entity_id", "provider", "mode", "keys", "exists", "version", "rows", "quarantined", "size_bytes"]
+    columns += ["columns", "drift"]
     columns += ["damage"] if any(row["damage"] for row in data) else []
     shown = [[len(row[name]) if name == "columns" else row[name] for name in columns] for row in data]
     context.emit(data, context.table(columns, shown))

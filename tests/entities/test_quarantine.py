@@ -1,0 +1,223 @@
+"""``kindling quarantine`` as a user meets it: its output, its questions, and a process that dies in the middle."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kindling_core import App, Pipes
+from kindling_core.cli._main import run_command_line
+from kindling_entities import Entities, EntityStore, expect_or_quarantine
+from kindling_entities.quarantine import Quarantine
+
+JOB = """
+[job]
+name = "shop"
+modules = ["pipes"]
+features = ["entities"]
+
+[entities]
+root = "lake"
+"""
+
+PIPES = """
+from kindling_core import Pipes
+from kindling_entities import Entities, expect_or_quarantine
+
+entities, pipes = Entities(), Pipes()
+entities.source("raw.orders", path="orders.csv", columns={"id": "bigint", "amount": "bigint"})
+entities.entity("silver.orders", keys=["id"], write_mode="merge", expectations=[EXPECTED])
+
+
+@pipes.pipe("silver.orders", inputs=["raw.orders"], output="silver.orders")
+def orders(raw_orders):
+    return raw_orders
+"""
+
+KILLED = """
+import os, signal, sys
+from kindling_core.signals import BlinkerSignalProvider
+from kindling_entities import DataEntityManager, EntityStore
+from kindling_entities.engines.embedded import EmbeddedEngine
+from kindling_entities.quarantine import Quarantine
+
+root, mode, number, accepted = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+signals = BlinkerSignalProvider()
+count = 0
+
+def listener(sender, **fields):
+    global count
+    count += 1
+    if count == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+signals.on("entity.*", listener)
+engine = EmbeddedEngine()
+store = EntityStore(DataEntityManager(signals), engine, "lake", root)
+store.manager.register_entity("t.f", write_mode=mode, keys=["id"] if mode == "merge" else [])
+Quarantine(store, "t.f").retry(accepted)
+engine.stop()
+"""
+
+
+class Shop:
+    """A project in a folder, driven through its command line, in this process."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root = root
+        self._capsys = capsys
+        (root / "kindling.toml").write_text(JOB)
+        self.deploy('expect_or_quarantine("has an amount", "amount > 0")')
+
+    def deploy(self, expected: str) -> None:
+        (self.root / "pipes.py").write_text(PIPES.replace("EXPECTED", expected))
+
+    def load(self, *orders: tuple[int, int]) -> None:
+        lines = ["id,amount", *(f"{id_},{amount}" for id_, amount in orders)]
+        (self.root / "orders.csv").write_text("\n".join(lines) + "\n")
+        self.call("run")
+
+    def call(self, *arguments: str, status: int = 0) -> tuple[str, str]:
+        sys.modules.pop("pipes", None)
+        found = run_command_line([*arguments, "--job", str(self.root / "kindling.toml")])
+        output = self._capsys.readouterr()
+        assert found == status, output
+        return output.out, output.err
+
+    def data(self, *arguments: str) -> Any:
+        return json.loads(self.call(*arguments, "--json")[0])
+
+
+@pytest.fixture
+def shop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shop:
+    return Shop(tmp_path, capsys)
+
+
+def test_a_quarantine_is_listed_released_and_purged(shop: Shop) -> None:
+    shop.load((1, 5), (2, -1), (3, -2), (4, -9))
+    shop.load((2, 7))
+    out, err = shop.call("quarantine", "list", "silver.orders")
+    assert out.splitlines()[0].split("\t") == ["quarantined_at", "reason", "accepted", "id", "amount"]
+    assert sorted(line.split("\t")[1:] for line in out.splitlines()[1:]) == [
+        ["has an amount", "no", "3", "-2"],
+        ["has an amount", "no", "4", "-9"],
+        ["has an amount", "yes", "2", "-1"],
+    ]
+    assert "3 row(s) in silver.orders__quarantine. has an amount: 3" in err
+    assert "1 of them have a key that was accepted since" in err
+    assert len(shop.data("quarantine", "list", "silver.orders", "--limit", "1")["list"]) == 1
+    assert shop.data("quarantine", "list") == [
+        {"entity_id": "silver.orders", "rows": 3, "reasons": {"has an amount": 3}}
+    ]
+    shop.deploy('expect_or_quarantine("plausible", "amount > -5")')
+    assert shop.data("quarantine", "list", "silver.orders")["no_longer_declared"] == ["has an amount"]
+    done = shop.data("quarantine", "retry", "silver.orders")
+    assert {name: done[name] for name in ("released", "failing", "accepted")} == {
+        "released": 1,
+        "failing": 1,
+        "accepted": 1,
+    }
+    assert shop.data("quarantine", "purge", "silver.orders", "--older-than", "1h", "--yes")["removed"] == 0
+    assert shop.data("quarantine", "purge", "silver.orders", "--accepted", "--yes") == {
+        "entity_id": "silver.orders",
+        "removed": 1,
+        "left": 1,
+    }
+    shop.call("quarantine", "purge", "silver.orders", status=1)
+    assert "no age" in shop.call("quarantine", "purge", "silver.orders", "--older-than", "soon", status=2)[1]
+    found = next(one for one in shop.data("entities") if one["entity_id"] == "silver.orders")
+    assert found["quarantined"] == 1
+
+
+def test_a_quarantine_is_shown_and_read_by_a_pipe_when_its_expectation_is_gone(shop: Shop) -> None:
+    shop.load((1, 5), (2, -1))
+    shop.deploy("")
+    assert [row["id"] for row in shop.data("show", "silver.orders__quarantine")] == [2]
+    assert "silver.orders__quarantine" in [row["entity_id"] for row in shop.data("entities")]
+    with (shop.root / "pipes.py").open("a") as file:
+        file.write(
+            textwrap.dedent("""
+            entities.entity("gold.bad")
+
+
+            @pipes.pipe("gold.bad", inputs=["silver.orders__quarantine"], output="gold.bad")
+            def bad(silver_orders__quarantine):
+                return silver_orders__quarantine.select("id", "_quarantine_reason")
+            """)
+        )
+    shop.load((1, 6))
+    assert shop.data("show", "gold.bad") == [{"id": 2, "_quarantine_reason": "has an amount"}]
+    assert "no expectation of 'gold.bad'" in shop.call("show", "gold.bad__quarantine", status=2)[1]
+
+
+def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:
+    frames = {"f": pa.table({"id": [1], "y": ["a"]})}
+    entities, pipes = Entities(), Pipes()
+    for name, provider, mode in (
+        ("merged", "delta", "merge"),
+        ("added", "delta", "append"),
+        ("files", "parquet", "append"),
+        ("held", "memory", "append"),
+        ("replaced", "delta", "overwrite"),
+    ):
+        entities.entity(f"t.{name}", provider=provider, write_mode=mode, keys=["id"])
+        pipes.pipe(f"t.{name}", output=f"t.{name}")(lambda: frames["f"])
+    app = App(["entities"], {"entities": {"root": str(tmp_path)}}, environ={})
+    app.mount(entities, pipes)
+    with app:
+        assert {one.note for one in app.run().pipes} == {None}
+        frames["f"] = pa.table({"id": [2], "x": [1.5]})
+        report = app.run()
+    assert {one.pipe_id: one.note for one in report.pipes} == {
+        "t.merged": "new column x double; column y missing, kept as it was",
+        "t.added": "new column x double; column y missing, null in the new rows",
+        "t.files": "new column x double; column y missing, null in the new rows",
+        "t.held": "new column x double; column y missing, null in the new rows",
+        "t.replaced": "new column x double; column y is gone",
+    }
+    assert report.pipe("t.merged").details == {"schema": {"added": {"x": "double"}, "missing": {"y": "string"}}}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_retry_that_is_killed_anywhere_neither_loses_nor_doubles_a_row(tmp_path: Path, mode: str) -> None:
+    keys = ["id"] if mode == "merge" else []
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    killed = 0
+    with App(["entities"], {"entities": {"root": str(tmp_path)}}, environ={}) as app:
+        engine = app.service(EntityStore).engine
+        for number in range(1, 12):
+            root = tmp_path / f"{mode}-{number}"
+            root.mkdir()
+            store = EntityStore(app.service(EntityStore).manager.__class__(), engine, "lake", root)
+            store.manager.register_entity(
+                "t.f", write_mode=mode, keys=keys, expectations=[expect_or_quarantine("v", "v > 0")]
+            )
+            store.write("t.f", pa.table({"id": [1, 2, 3], "v": [1, -2, -3]}), None)
+            done = subprocess.run(
+                [sys.executable, str(script), str(root), mode, str(number), "skip"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode == 0:
+                break
+            assert done.returncode == -signal.SIGKILL, done.stderr
+            killed += 1
+            # More rows come in before anybody looks.
+            store.write("t.f", pa.table({"id": [4, 5], "v": [4, -5]}), None)
+            later = EntityStore(app.service(EntityStore).manager.__class__(), engine, "lake", root)
+            later.manager.register_entity("t.f", write_mode=mode, keys=keys)
+            Quarantine(later, "t.f").retry()
+            found = sorted(row["v"] for row in later.read_entity("t.f").toArrow().to_pylist())
+            assert found == [-5, -3, -2, 1, 4], number
+            assert later.read_entity("t.f__quarantine").count() == 0
+    assert killed >= 5
