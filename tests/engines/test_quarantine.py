@@ -13,10 +13,12 @@ from kindling_core.signals import BlinkerSignalProvider
 from kindling_entities import (
     DataEntityManager,
     EntityStore,
+    Transaction,
     expect,
     expect_or_drop,
     expect_or_fail,
     expect_or_quarantine,
+    foreign_key,
     unique,
 )
 from kindling_entities.errors import EntityNotFoundError, SchemaError, UnknownEntityError, UnsupportedError
@@ -193,3 +195,68 @@ def test_a_release_that_fails_leaves_both_tables_as_they_were(store: EntityStore
         Quarantine(store, "t.f").retry()
     assert rows(store, "t.f__quarantine", "_quarantine_reason") == ["positive", "positive", "x"]
     assert rows(store, "t.f", "id") == [1]
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_repeated_write_does_not_take_its_own_rows_for_those_of_others(store: EntityStore, mode: str) -> None:
+    store.manager.register_entity(
+        "t.u",
+        write_mode=mode,
+        keys=["id"],
+        expectations=[unique("v", action="quarantine"), foreign_key("above", "t.u", "id", action="quarantine")],
+    )
+    frame = pa.table({"id": [1, 2], "v": [1, 2], "above": [None, 1]})
+    for _ in range(2):
+        commit = store.write("t.u", frame, None, Transaction("p", 1))
+    assert commit.skipped
+    assert len(rows(store, "t.u", "id")) == 2
+    assert not store.check_entity_exists("t.u__quarantine")
+
+
+def test_a_row_that_comes_twice_in_one_append_is_kept_twice(store: EntityStore) -> None:
+    store = again(store, expect_or_quarantine("positive", "v > 0"), write_mode="append")
+    frame = pa.table({"v": [-1, -1, -2, 3, 3]})
+    for _ in range(2):
+        store.write("t.f", frame, None)
+        assert rows(store, "t.f__quarantine", "v") == [-1, -1, -2]
+    store = again(store, write_mode="append")
+    assert Quarantine(store, "t.f").retry().released == 3
+    assert rows(store, "t.f", "v") == [-1, -1, -2, 3, 3, 3, 3]
+
+
+def test_a_column_without_values_goes_to_the_quarantine_as_it_is_declared(store: EntityStore) -> None:
+    store = again(
+        store, expect_or_quarantine("p", "v > 0"), write_mode="append", columns={"v": "bigint", "n": "string"}
+    )
+    store.write("t.f", pa.table({"v": [1, -3], "n": pa.nulls(2)}), None)
+    store.write("t.f", pa.table({"v": [-4], "n": ["x"]}), None)
+    assert rows(store, "t.f__quarantine", "v", "n") == [(-3, None), (-4, "x")]
+
+
+def test_an_empty_quarantine_does_not_hold_its_entity_to_old_columns(store: EntityStore) -> None:
+    store = again(store, expect_or_quarantine("p", "v > 0"), write_mode="append")
+    store.write("t.f", pa.table({"v": [-1]}), None)
+    # The advice of the error that a changed type gets: the table is overwritten once.
+    kept = store.engine.to_reader(store.read_entity("t.f__quarantine")).read_all()
+    store.write("t.f", pa.table({"v": [1.5]}), "overwrite")
+    store.write("t.f__quarantine", kept, "overwrite")
+    with pytest.raises(SchemaError, match=r"release or remove the rows of 't\.f__quarantine' first"):
+        store.write("t.f", pa.table({"v": [-1.5]}), None)
+    quarantine = Quarantine(store, "t.f")
+    assert quarantine.purge(quarantine.frame()) == 1
+    store.write("t.f", pa.table({"v": [-1.5]}), None)
+    assert rows(store, "t.f__quarantine", "v") == [-1.5]
+    assert rows(store, "t.f", "v") == [1.5]
+
+
+def test_columns_of_any_name_are_released(store: EntityStore) -> None:
+    declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["a.b", "count"]}
+    store = again(store, expect_or_quarantine("it's 'so'", "`a.b` > 0"), **declaration)
+    store.write("t.f", pa.table({"a.b": [1, -1, -2], "count": [1, 1, 1], "q t": ["x", "y", "z"]}), None)
+    store.write("t.f__quarantine", pa.table({"_quarantine_key": ["k"], "_quarantine_reason": ["odd"]}), "merge")
+    kept = Quarantine(store, "t.f")
+    assert kept.reasons() == {"it's 'so'": 2, "odd": 1}
+    assert kept.purge(kept.frame(reason="odd")) == 1
+    store = again(store, **declaration)
+    assert Quarantine(store, "t.f").retry().released == 2
+    assert rows(store, "t.f", "a.b", "q t") == [(-1, "y"), (-2, "z"), (1, "x")]

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from kindling_entities.engines._frames import counted
 from kindling_entities.engines._retry import first_line
 from kindling_entities.entity import EntityDefinition
@@ -61,7 +63,7 @@ def checked(
         to_two_tables = any(one.action == "quarantine" for one in entity.expectations)
         if mode == "merge" or to_two_tables:
             kept = stack.enter_context(engine.held(flagged))
-            yield _sorted_out(entity, kept, made)
+            yield _sorted_out(entity, kept, made, mode)
             return
         sifted = engine.sift(flagged, {_flag(index): one.action for index, one in enumerate(entity.expectations)})
         try:
@@ -118,7 +120,7 @@ def _ready(
     return flagged, made
 
 
-def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any) -> Checked:
+def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> Checked:
     """Part the rows of a flagged frame that can be read more than once.
 
     Raises:
@@ -137,13 +139,31 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any) -> Checked:
     bad = None
     if aside:
         reason = ", ".join(f"if({flag}, {quote_text(one.name)}, null)" for flag, one in aside.items())
+        schema = frame_schema(frame)
         bad = kept.where(" or ".join(aside)).selectExpr(
-            *columns,
+            *(_typed(entity, schema.field(name)) for name in frame.columns),
             f"concat_ws(', ', {reason}) as {REASON}",
             f"current_timestamp() as {QUARANTINED_AT}",
-            f"{row_hash(frame.columns, frame_schema(frame))} as {QUARANTINE_KEY}",
+            f"{row_hash(frame.columns, schema)} as {QUARANTINE_KEY}",
         )
+        if mode == "append":
+            # A row that comes twice in one append is two rows; its keys are the same when the append is repeated.
+            number = f"row_number() over (partition by {QUARANTINE_KEY} order by {QUARANTINE_KEY})"
+            bad = bad.selectExpr("*", f"{number} as __kindling_number").selectExpr(
+                *columns,
+                REASON,
+                QUARANTINED_AT,
+                f"if(__kindling_number = 1, {QUARANTINE_KEY}, "
+                f"concat({QUARANTINE_KEY}, '#', cast(__kindling_number as string))) as {QUARANTINE_KEY}",
+            )
     return Checked(good.selectExpr(*columns), lambda: results, bad)
+
+
+def _typed(entity: EntityDefinition, column: pa.Field) -> str:
+    """SQL of a column; one that is null throughout and has no type gets the declared one, as in the table."""
+    name = quote(column.name)
+    declared = entity.columns.get(column.name) if pa.types.is_null(column.type) else None
+    return name if declared is None else f"cast({name} as {declared}) as {name}"
 
 
 def _flag(index: int) -> str:
@@ -282,7 +302,7 @@ def _refuse_missing(entity: EntityDefinition, one: Expectation, needed: Sequence
 
 
 def _refuse_taken(entity: EntityDefinition, columns: Sequence[str]) -> None:
-    taken = [name for name in (REASON, QUARANTINED_AT, QUARANTINE_KEY) if name in columns]
+    taken = [name for name in columns if name.lower() in (REASON, QUARANTINED_AT, QUARANTINE_KEY)]
     if taken and any(one.action == "quarantine" for one in entity.expectations):
         raise SchemaError(
             f"Column(s) {', '.join(map(repr, taken))} of the frame for {entity.entity_id!r} are those of a "

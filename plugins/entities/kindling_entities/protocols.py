@@ -277,6 +277,9 @@ class Engine(Protocol):
 
     def exists(self, table: Table) -> bool: ...
 
+    def committed(self, table: Table, transaction: Transaction) -> bool:
+        """Whether the table has this transaction, or a later one of the same application."""
+
     def newest_transaction(self, table: Table, ending: str) -> str:
         """The newest transaction id with this ending that the table has, "" if there is none."""
 

@@ -16,6 +16,7 @@ from kindling_entities.errors import (
     EntityNotFoundError,
     ExpectationError,
     MergeKeyError,
+    SchemaError,
     UnknownEntityError,
     UnsupportedError,
 )
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 _VIEW = "view"
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
+
+
+class _WrittenBefore(Exception):
+    """The transaction of a write is in the table already."""
 
 
 class EntityStore:
@@ -230,7 +235,13 @@ class EntityStore:
             return self.read_entity(entity_id, columns=columns)
 
         def exists() -> bool:
-            return provider.exists(entity, location)
+            if not provider.exists(entity, location):
+                return False
+            # A write that is repeated would find its own rows there.
+            find = getattr(provider, "committed", None)
+            if transaction is not None and find is not None and find(entity, location, transaction):
+                raise _WrittenBefore
+            return True
 
         quarantine = entity.quarantine
         try:
@@ -240,6 +251,10 @@ class EntityStore:
                     self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction)
                 commit = provider.write(entity, location, sound.frame, mode, transaction)
                 results = [] if commit.skipped else sound.results()
+        except _WrittenBefore:
+            newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
+            version = newest if isinstance(newest, int) else None
+            return Commit(version, version, rows_written=0, skipped=True)
         except ExpectationError as error:
             self._tell_results(common, error.results)
             raise
@@ -266,13 +281,27 @@ class EntityStore:
             if rows is not None:
                 if self.check_entity_exists(name):
                     rows = not_yet_kept(rows, self.read_entity(name))
-                self._write(name, rows.dropDuplicates([QUARANTINE_KEY]), "merge", transaction)
+                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction)
         elif rows is not None:
             self._write(name, rows, "overwrite", transaction)
         elif self.check_entity_exists(name):
             stored, info = self.read_entity(name), self.describe(name)
             if info.rows if info is not None and info.rows is not None else stored.count():
                 self._write(name, stored.where("false"), "overwrite", transaction)
+
+    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None) -> None:
+        try:
+            self._write(name, rows, "merge", transaction)
+        except SchemaError as error:
+            if not self.check_entity_exists(name):
+                raise
+            if self.read_entity(name).limit(1).count():
+                raise SchemaError(
+                    f"{error} Nothing was written to {name.removesuffix(QUARANTINE_SUFFIX)!r}. If its columns are "
+                    f"meant to change, release or remove the rows of {name!r} first: `kindling quarantine list {name}`."
+                ) from error
+            # It holds nothing whose columns would have to be kept.
+            self._write(name, rows, "overwrite", transaction)
 
     def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
         if commit.skipped:

@@ -6,11 +6,18 @@ import json
 import os
 
 from kindling_entities.engines._log import newest_version, open_if_exists
-from kindling_entities.protocols import Table
+from kindling_entities.protocols import Table, Transaction
 
 # So far back the log is read; a commit that is further back than that is not the newest of anybody who still matters.
 _MOST_COMMITS = 1000
 _SIGN = '"txn"'
+
+
+def committed(table: Table, transaction: Transaction) -> bool:
+    """Whether a table on this machine has a transaction, or a later one of the same application."""
+    opened = open_if_exists(table)
+    done = None if opened is None else opened.transaction_version(transaction.app_id)
+    return done is not None and done >= transaction.version
 
 
 def newest_transaction(table: Table, ending: str) -> str:

@@ -111,6 +111,11 @@ class DeltaProvider:
         """Tell whether there is a table."""
         return self._engine.exists(self.table(entity, location))
 
+    def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
+        """Whether the table has a transaction; False where the engine cannot tell."""
+        find = getattr(self._engine, "committed", None)
+        return find is not None and bool(find(self.table(entity, location), transaction))
+
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
         """The newest transaction id with this ending, "" if there is none, None where the engine cannot tell."""
         find = getattr(self._engine, "newest_transaction", None)

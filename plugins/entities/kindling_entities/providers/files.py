@@ -172,6 +172,11 @@ class FileProvider:
         """Tell whether there is at least one file."""
         return bool(_listed(location))
 
+    def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
+        """Whether an append had this transaction."""
+        who = hashlib.sha256(transaction.app_id.encode()).hexdigest()[:16]
+        return _newest_transaction(location, who) >= transaction.version
+
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str:
         """Return the transaction of this whole id, if an append had it; names of files tell no ending."""
         who = hashlib.sha256(ending.encode()).hexdigest()[:16]

@@ -113,6 +113,10 @@ class MemoryProvider:
         """Tell whether something was written."""
         return entity.entity_id in self._tables
 
+    def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
+        """Whether a write had this transaction, or a later one of the same application."""
+        return self._transactions.get((entity.entity_id, transaction.app_id), -1) >= transaction.version
+
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return how often each entity was written, counted from 0."""
         return {name: self._tables[name][1] if name in self._tables else _missing(name) for name in entities}

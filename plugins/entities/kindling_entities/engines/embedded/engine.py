@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines._transactions import newest_transaction
+from kindling_entities.engines._transactions import committed, newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._overflow import Overflow, overflows
@@ -228,6 +228,10 @@ class EmbeddedEngine:
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
         return _log.newest_version(table.location) is not None
+
+    def committed(self, table: Table, transaction: Transaction) -> bool:
+        """Whether the table has this transaction, or a later one of the same application."""
+        return committed(table, transaction)
 
     def newest_transaction(self, table: Table, ending: str) -> str:
         """The newest transaction id with this ending, "" if there is none."""

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kindling_entities.engines import _log as files
+from kindling_entities.engines import _transactions as transactions
 from kindling_entities.engines._damage import refuse_empty_commits
-from kindling_entities.engines._transactions import newest_transaction as find_transaction
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
-from kindling_entities.protocols import Table, TableInfo
+from kindling_entities.protocols import Table, TableInfo, Transaction
 from kindling_entities.schema import quote
 
 
@@ -71,16 +71,26 @@ def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo |
     )
 
 
+def committed(session: Any, table: Table, transaction: Transaction) -> bool:
+    """Whether the table has this transaction, or a later one of the same application."""
+    if is_local(table):
+        return transactions.committed(table, transaction)
+    # What Kindling writes under one application has one version.
+    return newest_transaction(session, table, transaction.app_id) == transaction.app_id
+
+
 def newest_transaction(session: Any, table: Table, ending: str) -> str:
     """The newest transaction id with this ending, "" if there is none."""
     if is_local(table):
-        return find_transaction(table, ending)
+        return transactions.newest_transaction(table, ending)
     if _sql_version(session, table) is None:
         return ""
     with mapped_errors(table, "Reading the log of"):
         place = str(session.sql(f"describe detail {identifier(table)}").collect()[0]["location"])
         if place.startswith("file:"):
-            return find_transaction(replace(table, name=None, location=unquote(urlsplit(place).path)), ending)
+            return transactions.newest_transaction(
+                replace(table, name=None, location=unquote(urlsplit(place).path)), ending
+            )
         log = session.read.text(f"{place.rstrip('/')}/_delta_log/*.json").selectExpr(
             "get_json_object(value, '$.txn.appId') as id", "_metadata.file_name as file"
         )

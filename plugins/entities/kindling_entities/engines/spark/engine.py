@@ -252,6 +252,10 @@ class SparkEngine:
         """Tell whether the table has a commit."""
         return _log.newest_version(self.session, table) is not None
 
+    def committed(self, table: Table, transaction: Transaction) -> bool:
+        """Whether the table has this transaction, or a later one of the same application."""
+        return _log.committed(self.session, table, transaction)
+
     def newest_transaction(self, table: Table, ending: str) -> str:
         """The newest transaction id with this ending, "" if there is none."""
         return _log.newest_transaction(self.session, table, ending)
