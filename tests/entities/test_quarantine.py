@@ -186,6 +186,17 @@ def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:
     assert report.pipe("t.merged").details == {"schema": {"added": {"x": "double"}, "missing": {"y": "string"}}}
 
 
+@pytest.mark.parametrize("provider", ["delta", "memory"])
+def test_a_merge_keeps_the_values_of_columns_that_it_lacks(tmp_path: Path, provider: str) -> None:
+    with App(["entities"], {"entities": {"root": str(tmp_path)}}, environ={}) as app:
+        store = app.service(EntityStore)
+        store.manager.register_entity("t.m", provider=provider, keys=["id"])
+        store.merge_to_entity("t.m", pa.table({"id": [1, 2], "a": [1, 2], "b": ["x", "y"]}))
+        store.merge_to_entity("t.m", pa.table({"id": [2, 3], "a": [20, 30]}))
+        found = store.read_entity("t.m").toArrow().to_pylist()
+    assert sorted(map(tuple, map(dict.values, found))) == [(1, 1, "x"), (2, 20, "y"), (3, 30, None)]
+
+
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_a_retry_that_is_killed_anywhere_neither_loses_nor_doubles_a_row(tmp_path: Path, mode: str) -> None:
     keys = ["id"] if mode == "merge" else []

@@ -72,7 +72,8 @@ class MemoryProvider:
             counts: dict[str, Any] = {"rows_written": source.num_rows}
             new = source
             if mode == "merge":
-                new, counts = _merged(entity, old, source, gone, self._deleted.setdefault(name, {}))
+                whole = _whole(entity, old, source)
+                new, counts = _merged(entity, old, whole, gone, self._deleted.setdefault(name, {}))
             elif mode == "append" and old is not None:
                 new = _joined(entity, old, source)
             change = None if old is None else _change(old.schema, source.schema, new.schema, mode).told
@@ -139,6 +140,18 @@ def _joined(entity: EntityDefinition, old: pa.Table, new: pa.Table) -> pa.Table:
         told = ", ".join(f"{name} is {was}, the frame has {now}" for name, (was, now) in changed.items())
         raise SchemaError(f"Entity {entity.entity_id!r}: {told}. Cast it in the pipe.")
     return pa.concat_tables([old, new], promote_options="default")
+
+
+def _whole(entity: EntityDefinition, old: pa.Table | None, source: pa.Table) -> pa.Table:
+    """Give rows that replace others the columns that they lack, as a merge into a Delta table leaves them."""
+    lacking = [] if old is None else [name for name in old.column_names if name not in source.column_names]
+    if old is None or not lacking:
+        return source
+    places = {key: place for place, key in enumerate(_keys(entity, old))}
+    kept = old.select(lacking).take(pa.array([places.get(key) for key in _keys(entity, source)], pa.int64()))
+    for name in lacking:
+        source = source.append_column(name, kept[name])
+    return source
 
 
 def _merged(
