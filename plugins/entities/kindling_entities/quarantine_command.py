@@ -51,7 +51,7 @@ def quarantine() -> None:
 @job_options
 @click.pass_obj
 def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
-    """List the quarantined rows of an entity, the newest first; without one, the quarantines of the job."""
+    """List quarantined rows, or every quarantine of the job."""
     store = _store(context)
     if entity is None:
         _list_all(context, store)
@@ -116,7 +116,7 @@ def _yes(value: bool | None) -> str | None:
 @job_options
 @click.pass_obj
 def retry(context: CommandContext, entity: str, accepted: str) -> None:
-    """Write the rows that meet the expectations as they are declared now, and remove them from the quarantine."""
+    """Release the rows that meet the expectations of now."""
     kept = Quarantine(_store(context), entity)
     done = kept.retry(accepted)
     data = {"entity_id": kept.entity.entity_id, **vars(done)}
