@@ -181,8 +181,17 @@ class DeltaWriter:
             if opened is None:
                 raise not_found(table)
             before = opened.version()
-            with mapped_errors(table, "Deleting from"):
-                figures = opened.delete(condition, commit_properties=_properties(None, retry=False))
+            self._far.refuse(table, opened, "Deleting from")
+            marker = uuid.uuid4().hex
+            try:
+                with mapped_errors(table, "Deleting from"):
+                    properties = _properties(None, marker, retry=False)
+                    figures = opened.delete(condition, commit_properties=properties)
+            except Exception as error:
+                after = settled(table, marker, before, error)
+                if after is None:
+                    raise
+                return Commit(after.version(), before)
             return Commit(opened.version(), before, rows_deleted=figures["num_deleted_rows"])
 
         return self._retried(table, None, attempt)
