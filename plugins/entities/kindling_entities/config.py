@@ -56,7 +56,8 @@ class EntitiesConfig(Section):
         default_factory=dict, description="with catalog: layer -> schema, where they are called differently"
     )
     warn_of_overflow: bool = Field(
-        default=True, description="on the embedded engine: warn of integer arithmetic that wraps where Spark raises"
+        default=True,
+        description="on the embedded engine: warn of arithmetic in SQL text and lambda functions, which is not checked for overflow",
     )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
 

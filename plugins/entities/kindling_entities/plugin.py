@@ -310,11 +310,11 @@ class EntitiesPlugin:
             return
         for one in found:
             _log.warning(
-                "Pipe %r: %s of %s at %s wraps where it overflows, and on Spark fails. Cast a side to a wider type, "
-                "compare with `kindling verify`, or set entities.warn_of_overflow = false.",
+                "Pipe %r: %s in %s (%s) is not checked for overflow: integers wrap where Spark fails. Use functions of "
+                "the frame or selectExpr, which are checked, or set entities.warn_of_overflow = false.",
                 request.pipe.pipe_id,
                 one.operator,
-                one.type,
+                one.where,
                 one.place,
             )
 

@@ -71,14 +71,20 @@ class SailServer:
         # On the full pyspark this makes `pyspark.sql.functions` build Connect columns.
         os.environ.setdefault("SPARK_CONNECT_MODE_ENABLED", "1")
         from pysail.spark import SparkConnectServer
+        from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.session import SparkSession
+
+        from kindling_entities.engines.embedded._guarded import GuardedPlans
 
         with _keeping_interrupts(), _enough_threads():
             server = SparkConnectServer("127.0.0.1", 0)
             server.start(background=True)
             host, port = server.listening_address
             # `create` and not `getOrCreate`: each App has a session of its own.
-            session = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+            channel, guarded = DefaultChannelBuilder(f"sc://{host}:{port}"), GuardedPlans()
+            channel.add_interceptor(guarded)
+            session = SparkSession.builder.channelBuilder(channel).create()
+            guarded.client = session.client
             # Answered by the server, which by then listens for interrupts, too.
             session.conf.set("spark.sql.session.timeZone", "UTC")
         # A spark engine in the same process must not take this for a session of a platform.

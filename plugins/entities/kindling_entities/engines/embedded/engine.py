@@ -142,10 +142,10 @@ class EmbeddedEngine:
         return stream
 
     def overflows(self, frame: Any) -> list[Overflow]:
-        """Integer arithmetic in a frame's plan that may wrap where Spark would raise; each place is told once."""
+        """Arithmetic in a frame's plan whose overflow goes unnoticed where Spark would raise; each place is told once."""
         if not _frames.is_frame(frame):
             return []
-        new = {one.place: one for one in overflows(frame, self._told_overflows.__contains__)}
+        new = {one.place: one for one in overflows(frame) if one.place not in self._told_overflows}
         self._told_overflows.update(new)
         return list(new.values())
 

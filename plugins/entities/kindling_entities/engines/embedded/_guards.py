@@ -1,0 +1,259 @@
+"""Expressions that say an overflow, and a NaN, as Spark does, written with what Sail computes right.
+
+Sail wraps integers that overflow, lets decimals grow beyond their digits, and leaves NaN out of ``min`` and ``max``
+(and knows no infinity in them). The expressions here are made of calls, casts and cases alone, by a ``Maker``, since
+they are needed as Connect messages and as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+RANGES = {
+    "tinyint": (-(2**7), 2**7 - 1),
+    "smallint": (-(2**15), 2**15 - 1),
+    "int": (-(2**31), 2**31 - 1),
+    "bigint": (-(2**63), 2**63 - 1),
+}
+FLOATING = frozenset({"float", "double"})
+ARITHMETIC = {"+": "try_add", "-": "try_subtract", "*": "try_multiply"}
+EXTREMES = frozenset({"min", "max"})
+# Functions of a bigint that multiply it, with the factor.
+MOMENTS = {"timestamp_seconds": 1_000_000, "timestamp_millis": 1_000}
+# What these give differs from one evaluation to the next.
+VOLATILE = frozenset(
+    ["rand", "random", "randn", "uuid", "randstr", "uniform", "shuffle", "monotonically_increasing_id"]
+)
+_MOST_DIGITS = 38
+
+
+class Maker(Protocol):
+    """Makes expressions of one kind."""
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """A function of expressions, or an operator between two."""
+
+    def cast(self, inside: Any, kind: str) -> Any:
+        """An expression cast to a type."""
+
+    def text(self, value: str) -> Any:
+        """A constant text."""
+
+    def when(self, *branches: Any) -> Any:
+        """A case: condition, value, condition, value, and so on, and what holds otherwise if there is one more."""
+
+    def null(self, kind: str) -> Any:
+        """Null, as a type."""
+
+
+@dataclass
+class Spot:
+    """A piece of an expression whose value may have to be guarded.
+
+    Attributes:
+        kind: "arithmetic", "sum", "extreme", "moment", or "leaf" for any other operand.
+        name: operator or function.
+        handle: the piece itself, as its maker has it.
+        parts: operands, or the one argument.
+        inner: of a leaf: the spots somewhere within it.
+        constant: whether it is a number.
+        volatile: whether it may give another value each time.
+        shown: the piece as text, for messages.
+        place: "file.py:line", where known.
+        type: of its value, None where not known.
+        probe: the Connect expression whose type is asked of the server.
+    """
+
+    kind: str
+    name: str
+    handle: Any
+    parts: list[Spot] = field(default_factory=list)
+    inner: list[Spot] = field(default_factory=list)
+    constant: bool = False
+    volatile: bool = False
+    shown: str = ""
+    place: str = ""
+    type: str | None = None
+    probe: Any = None
+
+    def walk(self) -> Iterator[Spot]:
+        """This spot and all below it."""
+        yield self
+        for one in (*self.parts, *self.inner):
+            yield from one.walk()
+
+
+class Guard:
+    """Builds the guarded form of spots.
+
+    Args:
+        maker: of expressions.
+        render: gives an operand with what lies within it guarded.
+        substitute: gives an aggregate or function with another argument.
+    """
+
+    def __init__(self, maker: Maker, render: Any, substitute: Any) -> None:
+        self._maker = maker
+        self._render = render
+        self._substitute = substitute
+
+    def guarded(self, spot: Spot) -> Any | None:
+        """The expression that takes the spot's place; None if it is right as it stands."""
+        if not applies(spot):
+            return None
+        argument = spot.parts[0]
+        if spot.kind == "arithmetic":
+            kind = str(spot.type)
+            return self._whole(spot) if kind in RANGES else self._within_digits(spot, kind)
+        kind = str(argument.type)
+        if spot.kind == "sum":
+            return self._sum(spot, "decimal(38,0)" if kind == "bigint" else None, kind)
+        if spot.kind == "extreme":
+            return self._extreme(spot)
+        code, limit = self._render(argument), 2**63 // MOMENTS[spot.name] - 1
+        return self._maker.when(
+            self._between(code, "bigint", -limit, limit),
+            self._substitute(spot, code),
+            self._maker.call("isnotnull", code),
+            self._error(spot, "timestamp"),
+        )
+
+    def _whole(self, spot: Spot) -> Any:
+        if any(one.volatile for one in spot.walk()):
+            # Not named in the error, but evaluated once.
+            return self._by_decimals(spot)
+        leaves: list[Any] = []
+        chain = self._chain(spot, leaves)
+        error = self._error(spot, str(spot.type))
+        if leaves:
+            nothing = self._maker.null(str(spot.type))
+            nulls = [one for leaf in leaves for one in (self._maker.call("isnull", leaf), nothing)]
+            error = self._maker.when(*nulls, error)
+        return self._maker.call("coalesce", chain, error)
+
+    def _chain(self, spot: Spot, leaves: list[Any]) -> Any:
+        """A value that is null where some step overflows."""
+        if spot.kind != "arithmetic" or spot.type not in RANGES or not applies(spot):
+            code = self._render(spot)
+            if not spot.constant:
+                leaves.append(code)
+            return code
+        make, kind = self._maker, spot.type
+        wanted = kind if kind == "bigint" else "int"
+        sides = []
+        for one in spot.parts:
+            side = self._chain(one, leaves)
+            # Messages may be nested 100 deep only, so a long sum gets no cast that it does not need.
+            sides.append(side if one.type == wanted else make.cast(side, wanted))
+        if kind in ("int", "bigint"):
+            return make.call(ARITHMETIC[spot.name], *sides)
+        value = make.call(spot.name, *sides)
+        return make.when(self._between(value, "int", *RANGES[kind]), make.cast(value, kind))
+
+    def _by_decimals(self, spot: Spot) -> Any:
+        if spot.kind != "arithmetic" or spot.type not in RANGES or not applies(spot):
+            return self._render(spot)
+        sides = [self._maker.cast(self._by_decimals(one), "decimal(19,0)") for one in spot.parts]
+        return self._maker.cast(self._maker.call(spot.name, *sides), spot.type)
+
+    def _within_digits(self, spot: Spot, kind: str) -> Any:
+        value = self._maker.call(spot.name, *(self._render(one) for one in spot.parts))
+        return self._maker.when(
+            self._in_digits(value, kind),
+            value,
+            self._maker.call("isnotnull", value),
+            self._error(spot, kind),
+        )
+
+    def _sum(self, spot: Spot, wider: str | None, kind: str) -> Any:
+        argument = self._render(spot.parts[0])
+        value = self._substitute(spot, self._maker.cast(argument, wider) if wider else argument)
+        if wider:
+            fits, result = self._between(value, wider, *RANGES[kind]), self._maker.cast(value, kind)
+        else:
+            kind = f"decimal(38,{_scale(kind)})"
+            fits, result = self._in_digits(value, kind), value
+        return self._maker.when(fits, result, self._maker.call("isnotnull", value), self._error(spot, kind))
+
+    def _extreme(self, spot: Spot) -> Any:
+        """``min`` or ``max``, told by levels: where all values are infinite or NaN, that is the answer."""
+        make, argument = self._maker, self._render(spot.parts[0])
+        number = self._number
+        kind = str(spot.parts[0].type)
+        nan, present = make.call("isnan", argument), make.call("isnotnull", argument)
+        low = spot.name == "min"
+        edge = make.cast(make.text("Infinity" if low else "-Infinity"), kind)
+        infinite = make.call("==", argument, edge)
+        levels = (nan, number(2), infinite, number(1 if low else 0), present, number(0 if low else 1))
+        level = self._substitute(spot, make.when(*levels))
+        plain = self._substitute(spot, make.when(make.call("not", nan), argument))
+        return make.when(
+            make.call("==", level, number(2)),
+            make.cast(make.text("NaN"), kind),
+            make.call("==", level, number(1 if low else 0)),
+            edge,
+            make.call("isnotnull", level),
+            plain,
+        )
+
+    def _number(self, value: int) -> Any:
+        return self._maker.cast(self._maker.text(str(value)), "int")
+
+    def _between(self, code: Any, kind: str, low: int, high: int) -> Any:
+        make = self._maker
+        least, most = (make.cast(make.text(str(value)), kind) for value in (low, high))
+        return make.call("and", make.call(">=", code, least), make.call("<=", code, most))
+
+    def _in_digits(self, code: Any, kind: str) -> Any:
+        digits, scale = "9" * _MOST_DIGITS, _scale(kind)
+        most = digits[: _MOST_DIGITS - scale] + ("." + digits[:scale] if scale else "")
+        make = self._maker
+        least, most = (make.cast(make.text(value), kind) for value in ("-" + most, most))
+        return make.call("and", make.call(">=", code, least), make.call("<=", code, most))
+
+    def _error(self, spot: Spot, kind: str) -> Any:
+        where = f" at {spot.place}" if spot.place else ""
+        advice = ""
+        if kind in RANGES:
+            instead = ARITHMETIC.get(spot.name, "try_sum")
+            advice = f" Cast to a wider type, such as decimal(38,0), or use {instead}, which gives null."
+        return self._maker.call(
+            "raise_error",
+            self._maker.text(f"[ARITHMETIC_OVERFLOW] {kind} overflow in {spot.shown}{where}.{advice}"),
+        )
+
+
+def applies(spot: Spot) -> bool:
+    """Whether a spot has to be guarded, now that the types are known."""
+    kind = spot.type if spot.kind == "arithmetic" else spot.parts[0].type if spot.parts else None
+    if kind is None:
+        return False
+    if spot.kind == "arithmetic":
+        # A difference of dates is a number, too.
+        of_numbers = all(one.type in RANGES or one.type in (None, "void", "string") for one in spot.parts)
+        return (kind in RANGES and of_numbers) or _digits(kind) == _MOST_DIGITS
+    if spot.kind == "sum":
+        return kind == "bigint" or _digits(kind) > _MOST_DIGITS - 10
+    return kind in FLOATING if spot.kind == "extreme" else kind == "bigint"
+
+
+def _digits(kind: str) -> int:
+    return int(kind[8:].split(",")[0]) if kind.startswith("decimal(") else 0
+
+
+def _scale(kind: str) -> int:
+    return int(kind[:-1].split(",")[1])
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A text for a message, on one line and not too long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 3] + "..."
+
+
+def all_spots(spots: Sequence[Spot]) -> Iterator[Spot]:
+    """Every spot, however deep."""
+    for spot in spots:
+        yield from spot.walk()
