@@ -18,6 +18,7 @@ from kindling_entities.engines._retry import first_line
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityError, ExpectationError, SchemaError
 from kindling_entities.expectations import Expectation, ExpectationResult
+from kindling_entities.keys import same_form_sql
 from kindling_entities.protocols import Engine
 from kindling_entities.reserved import IS_CURRENT
 from kindling_entities.row_hash import VERSION_PREFIX, frame_schema, row_hash
@@ -176,7 +177,7 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
     made, flags = frame, []
     for index, one in enumerate(entity.expectations):
         flag = _flag(index)
-        named = [quote(name) for name in one.columns]
+        named = [_same_form(frame, name) for name in one.columns]
         present = " and ".join(f"{name} is not null" for name in named)
         if one.kind == "condition":
             flags.append(f"{_condition(one)} as {flag}")
@@ -236,12 +237,18 @@ def not_yet_kept(rows: Any, stored: Any) -> Any:
     return rows.join(keys, [QUARANTINE_KEY], "left_anti")
 
 
+def _same_form(frame: Any, name: str) -> str:
+    """A column as it is compared; its name is found without regard to case."""
+    kinds = {field.name.lower(): field.dataType.simpleString() for field in frame.schema.fields}
+    return same_form_sql(name, kinds.get(name.lower(), ""))
+
+
 def _joined(frame: Any, other: Any, named: Sequence[str], index: int, found: str) -> Any:
     """Left join on the distinct values of ``other``, which has as many columns as are named, in order."""
     from pyspark.sql.functions import expr
 
     theirs = [f"__kindling_{index}_{position}" for position in range(len(named))]
-    renamed = [f"{quote(column)} as {name}" for column, name in zip(other.columns, theirs, strict=True)]
+    renamed = [f"{_same_form(other, column)} as {name}" for column, name in zip(other.columns, theirs, strict=True)]
     distinct = other.selectExpr(*renamed).distinct().selectExpr("*", f"true as {found}")
     condition = " and ".join(f"{mine} = {their}" for mine, their in zip(named, theirs, strict=True))
     return frame.join(distinct, expr(condition), "left")

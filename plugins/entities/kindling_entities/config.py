@@ -57,7 +57,8 @@ class EntitiesConfig(Section):
     )
     warn_of_overflow: bool = Field(
         default=True,
-        description="on the embedded engine: warn of arithmetic in SQL text and lambda functions, which is not checked for overflow",
+        description="on the embedded engine: warn of arithmetic in SQL text and lambda functions, which is not checked "
+        "for overflow",
     )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 from kindling_entities.arrivals import common_types, typed
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError
+from kindling_entities.keys import refuse_nested_keys
 from kindling_entities.protocols import MergeRules
 from kindling_entities.refusals import refuse_missing_keys
 from kindling_entities.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO, taken
@@ -109,6 +110,7 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
     if reserved:
         raise SchemaError(f"Column(s) {', '.join(map(repr, reserved))} of {what} are made by scd=2. Rename them.")
     refuse_missing_keys(entity.entity_id, entity.keys, frame)
+    refuse_nested_keys(entity.entity_id, entity.keys, frame)
     named = [*entity.track, *([entity.sequence_by] if entity.sequence_by else [])]
     kept = [] if table is None else [name for name in table.names if name not in (*COLUMNS, entity.surrogate_key)]
     lost = [name for name in dict.fromkeys([*named, *kept]) if name not in frame.names]

@@ -15,6 +15,7 @@ from kindling_entities.arrivals import arrived
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import ConflictError, VersionMoved
 from kindling_entities.evolution import evolved
+from kindling_entities.keys import with_same_form
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
@@ -133,7 +134,7 @@ def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tupl
     with engine.held(engine.conform(frame, fit)) as source:
         if entity.missing_rows != "keep" and not source.limit(1).count():
             raise empty_snapshot(entity)
-        yield source, seen[-1]
+        yield with_same_form(source, entity.keys), seen[-1]
 
 
 def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo | None) -> None:

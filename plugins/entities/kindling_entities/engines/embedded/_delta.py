@@ -21,6 +21,7 @@ from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.evolution import apply_policy, evolved
+from kindling_entities.keys import refuse_nested_keys, same_form
 from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
 from kindling_entities.refusals import (
     SHOWN_KEYS,
@@ -398,7 +399,8 @@ def check_keys(table: Table, source: Source, keys: list[str]) -> pa.Table | None
         MergeKeyError: with the columns.
     """
     refuse_missing_keys(table.entity_id, keys, source.schema)
-    columns = source.table(keys)
+    refuse_nested_keys(table.entity_id, keys, source.schema)
+    columns = same_form(source.table(keys))
     for key in keys:
         nulls = columns.column(key).null_count
         if nulls:

@@ -59,7 +59,10 @@ class Part:
 
 
 _NO_OPERAND = frozenset(
-    "select distinct all when then else and or not in by where on having between like from as case limit".split()
+    [
+        *["select", "distinct", "all", "when", "then", "else", "and", "or", "not", "in"],
+        *["by", "where", "on", "having", "between", "like", "from", "as", "case", "limit"],
+    ]
 )
 
 
@@ -330,6 +333,9 @@ class _Reader:
 
 
 _TYPES = frozenset(
-    "tinyint byte smallint short int integer bigint long float real double decimal dec numeric string boolean binary date "
-    "timestamp timestamp_ntz timestamp_ltz void variant".split()
+    [
+        *["tinyint", "byte", "smallint", "short", "int", "integer", "bigint", "long", "float", "real"],
+        *["double", "decimal", "dec", "numeric", "string", "boolean", "binary", "date", "timestamp", "timestamp_ntz"],
+        *["timestamp_ltz", "void", "variant"],
+    ]
 )

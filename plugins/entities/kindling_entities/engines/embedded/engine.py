@@ -142,7 +142,7 @@ class EmbeddedEngine:
         return stream
 
     def overflows(self, frame: Any) -> list[Overflow]:
-        """Arithmetic in a frame's plan whose overflow goes unnoticed where Spark would raise; each place is told once."""
+        """Arithmetic in a frame's plan that is not checked for overflow; each place is told once."""
         if not _frames.is_frame(frame):
             return []
         new = {one.place: one for one in overflows(frame) if one.place not in self._told_overflows}

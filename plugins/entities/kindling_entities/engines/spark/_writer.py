@@ -15,6 +15,7 @@ from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
 from kindling_entities.evolution import apply_policy, evolved
+from kindling_entities.keys import refuse_nested_keys
 from kindling_entities.protocols import Commit, MergeRules, Table, TableInfo, Transaction
 from kindling_entities.refusals import (
     SHOWN_KEYS,
@@ -95,6 +96,7 @@ class SparkWriter:
             source = known.get("distinct", source)
             refuse_moved(table, expected_version, None if state is None else state.version)
             refuse_missing_keys(table.entity_id, keys, schema)
+            refuse_nested_keys(table.entity_id, keys, schema)
             try:
                 if state is None:
                     made = self._create(table, *_inserted(source, schema, keys, rules), transaction)
