@@ -74,8 +74,10 @@ class SailServer:
         from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.session import SparkSession
 
+        from kindling_entities.engines._naive import naive_is_utc
         from kindling_entities.engines.embedded._guarded import GuardedPlans
 
+        naive_is_utc()
         with _keeping_interrupts(), _enough_threads():
             server = SparkConnectServer("127.0.0.1", 0)
             server.start(background=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kindling_entities.checks import java_path
+from kindling_entities.engines._naive import naive_is_utc
 from kindling_entities.engines.spark import _jars
 from kindling_entities.errors import EngineError
 
@@ -86,6 +87,8 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
         extensions = {conf.get("spark.sql.extensions", ""), _DELTA["spark.sql.extensions"]} - {""}
         settings["spark.sql.extensions"] = ",".join(sorted(extensions))
         _quiet(settings)
+    if settings.get("spark.sql.session.timeZone") == "UTC":
+        naive_is_utc()
     try:
         return _remote(remote, settings, name) if remote is not None else _classic(master or "local[*]", settings, name)
     except EngineError:

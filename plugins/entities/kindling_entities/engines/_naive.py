@@ -1,0 +1,76 @@
+"""Makes a Python datetime without a zone mean UTC, which is the zone of the sessions that an engine starts.
+
+pyspark takes it in the zone of the machine, when it makes constants and rows as when it gives back rows, so that one
+pipe gives other rows in another country, and ``collect()`` others than ``toPandas()``.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def naive_is_utc() -> None:
+    """Change how pyspark converts timestamps in this process; harmless when done before."""
+    from pyspark.sql import conversion, types
+
+    if getattr(types.TimestampType.toInternal, "_kindling", False):
+        return
+    to_internal.__dict__["_kindling"] = True
+    types.TimestampType.toInternal = to_internal
+    types.TimestampType.fromInternal = from_internal
+    rows_in, rows_out = conversion.LocalDataToArrowConversion, conversion.ArrowTableToRowsConversion
+    rows_in._create_converter = staticmethod(_converting(rows_in._create_converter, types.TimestampType, _aware))
+    rows_out._create_converter = staticmethod(_converting(rows_out._create_converter, types.TimestampType, None))
+    _convert_for_java(types.DatetimeConverter)
+
+
+def to_internal(self: Any, value: datetime.datetime | None) -> int | None:
+    """Microseconds since 1970; in place of ``TimestampType.toInternal``."""
+    if value is None:
+        return None
+    seconds = calendar.timegm(value.utctimetuple() if value.tzinfo else value.timetuple())
+    return seconds * 1_000_000 + value.microsecond
+
+
+def from_internal(self: Any, value: int | None) -> datetime.datetime | None:
+    """A datetime without a zone, in UTC; in place of ``TimestampType.fromInternal``."""
+    return None if value is None else _EPOCH + datetime.timedelta(microseconds=value)
+
+
+def _aware(value: Any) -> Any:
+    naive = isinstance(value, datetime.datetime) and value.tzinfo is None
+    return value.replace(tzinfo=datetime.timezone.utc) if naive else value
+
+
+def _naive(value: Any) -> Any:
+    return None if value is None else value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+
+
+def _converting(
+    create: Callable[..., Any], timestamp: type, before: Callable[[Any], Any] | None
+) -> Callable[..., Callable[[Any], Any]]:
+    """Wrap what makes pyspark's converters of values; ``before`` changes what goes in, None replaces the whole."""
+
+    def make(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(kind, timestamp):
+            return create(kind, *args, **kwargs)
+        if before is None:
+            return _naive
+        convert = create(kind, *args, **kwargs)
+        return lambda value: convert(before(value))
+
+    return make
+
+
+def _convert_for_java(converter: Any) -> None:
+    convert = converter.convert
+
+    def made(self: Any, value: datetime.datetime, gateway: Any) -> Any:
+        return convert(self, _aware(value), gateway)
+
+    converter.convert = made
