@@ -18,14 +18,14 @@ def naive_is_utc() -> None:
     """Change how pyspark converts timestamps in this process; harmless when done before."""
     from pyspark.sql import conversion, types
 
-    if getattr(types.TimestampType.toInternal, "_kindling", False):
+    timestamp: Any = types.TimestampType
+    if timestamp.toInternal is to_internal:
         return
-    to_internal.__dict__["_kindling"] = True
-    types.TimestampType.toInternal = to_internal
-    types.TimestampType.fromInternal = from_internal
-    rows_in, rows_out = conversion.LocalDataToArrowConversion, conversion.ArrowTableToRowsConversion
-    rows_in._create_converter = staticmethod(_converting(rows_in._create_converter, types.TimestampType, _aware))
-    rows_out._create_converter = staticmethod(_converting(rows_out._create_converter, types.TimestampType, None))
+    timestamp.toInternal, timestamp.fromInternal = to_internal, from_internal
+    rows_in: Any = conversion.LocalDataToArrowConversion
+    rows_in._create_converter = staticmethod(_converting(rows_in._create_converter, timestamp, _aware))
+    rows_out: Any = conversion.ArrowTableToRowsConversion
+    rows_out._create_converter = staticmethod(_converting(rows_out._create_converter, timestamp, None))
     _convert_for_java(types.DatetimeConverter)
 
 
