@@ -154,6 +154,13 @@ def test_the_greatest_of_floats_is_nan_and_infinities_count(engine: EmbeddedEngi
     ]
 
 
+def test_null_is_not_nan(engine: EmbeddedEngine) -> None:
+    frame = engine.from_arrow(pa.table({"v": [float("nan"), None, 1.0]}))
+    found = engine.to_reader(frame.selectExpr("isnan(v)", "if(isnan(v), 1, 2) as b", "not isnan(v) as c")).read_all()
+    assert found.to_pydict() == {"isnan(v)": [True, False, False], "b": [1, 2, 2], "c": [False, True, True]}
+    assert engine.to_reader(frame.where(~F.isnan("v"))).read_all().num_rows == 2
+
+
 def run(tmp_path: Path, make: Callable[[Any], Any], **settings: Any) -> App:
     entities, pipes = Entities(), Pipes()
     entities.entity("t.in", provider="memory")

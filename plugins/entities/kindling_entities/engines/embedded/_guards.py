@@ -1,7 +1,7 @@
 """Expressions that say an overflow, and a NaN, as Spark does, written with what Sail computes right.
 
 Sail wraps integers that overflow, lets decimals grow beyond their digits, and leaves NaN out of ``min`` and ``max``
-(and knows no infinity in them). The expressions here are made of calls, casts and cases alone, by a ``Maker``, since
+(and knows no infinity in them); ``isnan`` of null is null there, false on Spark. The expressions here are made of calls, casts and cases alone, by a ``Maker``, since
 they are needed as Connect messages and as text.
 """
 
@@ -53,7 +53,7 @@ class Spot:
     """A piece of an expression whose value may have to be guarded.
 
     Attributes:
-        kind: "arithmetic", "sum", "extreme", "moment", or "leaf" for any other operand.
+        kind: "arithmetic", "sum", "extreme", "moment", "isnan", or "leaf" for any other operand.
         name: operator or function.
         handle: the piece itself, as its maker has it.
         parts: operands, or the one argument.
@@ -107,6 +107,9 @@ class Guard:
         if spot.kind == "arithmetic":
             kind = str(spot.type)
             return self._whole(spot) if kind in RANGES else self._within_digits(spot, kind)
+        if spot.kind == "isnan":
+            made = self._substitute(spot, self._render(argument))
+            return self._maker.call("coalesce", made, self._maker.cast(self._maker.text("false"), "boolean"))
         kind = str(argument.type)
         if spot.kind == "sum":
             return self._sum(spot, "decimal(38,0)" if kind == "bigint" else None, kind)
@@ -227,6 +230,8 @@ class Guard:
 
 def applies(spot: Spot) -> bool:
     """Whether a spot has to be guarded, now that the types are known."""
+    if spot.kind == "isnan":
+        return True
     kind = spot.type if spot.kind == "arithmetic" else spot.parts[0].type if spot.parts else None
     if kind is None:
         return False

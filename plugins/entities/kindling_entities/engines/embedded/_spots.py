@@ -20,7 +20,7 @@ from kindling_entities.engines.embedded._guards import (
 from kindling_entities.engines.embedded._sqltext import Part, Unreadable, parse
 from kindling_entities.schema import quote_text
 
-_KINDS = {"sum": "sum"} | dict.fromkeys(EXTREMES, "extreme") | dict.fromkeys(MOMENTS, "moment")
+_KINDS = {"sum": "sum"} | dict.fromkeys(EXTREMES, "extreme") | dict.fromkeys(MOMENTS, "moment") | {"isnan": "isnan"}
 _WATCHED = frozenset([*ARITHMETIC, *_KINDS])
 _SIGNS = frozenset([*ARITHMETIC, "and", "==", "<=", ">="])
 
@@ -190,7 +190,17 @@ def _spot(message: Any) -> Spot | None:
     else:
         return None
     parts = [_operand(one) for one in arguments]
-    return Spot(what, name, message, parts, shown=shorten(_shown(message)), place=place(message), probe=message)
+    made = Spot(what, name, message, parts, shown=shorten(_shown(message)), place=place(message), probe=message)
+    return _untyped(made) if what == "isnan" else made
+
+
+def _untyped(spot: Spot) -> Spot:
+    """Ask for no types that do not matter."""
+    spot.probe = None
+    for part in spot.parts:
+        if part.kind == "leaf":
+            part.probe = None
+    return spot
 
 
 def _operand(message: Any) -> Spot:
@@ -313,7 +323,13 @@ def _text_root(message: Any) -> Root | None:
 def _text_spots(message: Any, text: str, part: Part) -> list[Spot]:
     """The outermost spots of a part of a text."""
     spot = _text_spot(message, text, part)
-    return [spot] if spot is not None else [one for below in part.parts for one in _text_spots(message, text, below)]
+    if spot is not None:
+        return [spot]
+    below = part.parts
+    if part.name == "if" and below and below[0].name == "isnan":
+        # Null and false are one there, and this is how tables with floats are read.
+        below = below[1:]
+    return [one for each in below for one in _text_spots(message, text, each)]
 
 
 def _text_spot(message: Any, text: str, part: Part) -> Spot | None:
@@ -324,7 +340,8 @@ def _text_spot(message: Any, text: str, part: Part) -> Spot | None:
     else:
         return None
     parts = [_text_operand(message, text, one) for one in part.parts]
-    return _text_made(message, text, part, what, parts)
+    made = _text_made(message, text, part, what, parts)
+    return _untyped(made) if what == "isnan" else made
 
 
 def _text_operand(message: Any, text: str, part: Part) -> Spot:
