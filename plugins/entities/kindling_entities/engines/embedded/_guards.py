@@ -1,8 +1,8 @@
 """Expressions that say an overflow, and a NaN, as Spark does, written with what Sail computes right.
 
 Sail wraps integers that overflow, lets decimals grow beyond their digits, and leaves NaN out of ``min`` and ``max``
-(and knows no infinity in them); ``isnan`` of null is null there, false on Spark. The expressions here are made of calls, casts and cases alone, by a ``Maker``, since
-they are needed as Connect messages and as text.
+(and knows no infinity in them); ``isnan`` of null is null there, false on Spark. The expressions here are made of
+calls, casts and cases alone, by a ``Maker``, since they are needed as Connect messages and as text.
 """
 
 from __future__ import annotations
