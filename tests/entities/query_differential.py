@@ -184,9 +184,10 @@ def join(template: str, *parts: Text) -> Text:
     return Text(template.format(*(p.spark for p in parts)), template.format(*(p.duckdb for p in parts)))
 
 
-def key(name: str) -> str:
+def key(name: str, kind: str | None = None) -> str:
     """A column to group, to sort or to tell rows apart by. Sail takes the zeros for two unless zero is added."""
-    return f"({name} + cast(0 as {TYPES[name]}))" if name in FLOATS else name
+    kind = kind or TYPES[name]
+    return f"({name} + cast(0 as {kind}))" if kind in ("float", "double") else name
 
 
 def literal(value: Any, name: str) -> Text:
@@ -262,6 +263,9 @@ class Queries:
             return join("({0} " + operator + " {1})", *sides)
         if shape == 3:
             items = [self._constant(name) for _ in range(rng.randint(1, 4))]
+            if name in FLOATS:
+                column = Text.same(key(alias + name, TYPES[name]))
+                items = [join("({0} + cast(0 as " + TYPES[name] + "))", item) for item in items]
             word = rng.choice(["in", "not in"])
             marks = ", ".join(f"{{{i + 1}}}" for i in range(len(items)))
             return join("({0} " + word + " (" + marks + "))", column, *items)
