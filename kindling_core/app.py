@@ -138,8 +138,7 @@ class App:
         self._started = False
         self._closed = False
         self._cancellation = Cancellation()
-        self._fingerprints: dict[str, Fingerprint] = {}
-        self._fingerprint_maker = Fingerprints()
+        self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
         job = self.config.resolve("job", JobSection)
@@ -405,9 +404,11 @@ class App:
 
         What a pipe closes over may change while it runs, and is not what it was declared with then.
         """
-        if pipe.pipe_id not in self._fingerprints:
-            self._fingerprints[pipe.pipe_id] = self._fingerprint_maker.of(pipe)
-        return self._fingerprints[pipe.pipe_id]
+        memory = self.pipes.memory(pipe.pipe_id)
+        if "fingerprint" not in memory:
+            memory["fingerprint"] = self._fingerprints.of(pipe)
+        found: Fingerprint = memory["fingerprint"]
+        return found
 
     def depends_on(self, entity_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
         """Return what the features tell of what rows of entities depend on: entity id -> name -> text."""

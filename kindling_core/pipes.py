@@ -188,6 +188,11 @@ class _PipeCollection:
 
     def __init__(self) -> None:
         self._pipes: dict[str, PipeMetadata] = {}
+        self._memories: dict[str, dict[str, Any]] = {}
+
+    def memory(self, pipe_id: str) -> dict[str, Any]:
+        """Return what is remembered of a declaration for as long as it lives, in every App that it is mounted by."""
+        return self._memories.setdefault(pipe_id, {})
 
     def register(self, pipe: PipeMetadata) -> None:
         """Add a pipe; adding the same object again changes nothing.
@@ -281,6 +286,8 @@ class DataPipesRegistry(_PipeCollection):
         """
         for pipe in pipes:
             self.register(pipe)
+            if isinstance(pipes, Pipes):
+                self._memories[pipe.pipe_id] = pipes.memory(pipe.pipe_id)
 
     def get_pipe_definition(self, pipe_id: str) -> PipeMetadata:
         """Return a pipe.

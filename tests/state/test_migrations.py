@@ -37,6 +37,45 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(url: str) -> None:
     store.close()
 
 
+# As version 3 made it, but for columns that say nothing here.
+OLD_RUNS = """
+CREATE TABLE kindling_runs (
+    run_id VARCHAR(64) NOT NULL PRIMARY KEY, root_run_id VARCHAR(64) NOT NULL, job TEXT NOT NULL,
+    mode VARCHAR(16) NOT NULL, started_at VARCHAR(40) NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,
+    resumes VARCHAR(64), selection JSON NOT NULL, pipe_ids JSON NOT NULL, overrides JSON NOT NULL,
+    fingerprints JSON NOT NULL, pinned_versions JSON NOT NULL, job_hash VARCHAR(64), status VARCHAR(16),
+    ended_at VARCHAR(40), duration_seconds FLOAT, success_count INTEGER, failed_count INTEGER, skipped_count INTEGER,
+    error TEXT, error_type TEXT
+)
+"""
+
+
+def test_runs_that_an_older_version_kept_have_an_order_and_are_offered(url: str) -> None:
+    SqlStateStore(url).database.make_folder()
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        migrate(connection, STEPS[:3])
+        connection.execute(text("DROP TABLE kindling_runs"))
+        connection.execute(text(OLD_RUNS))
+        connection.execute(text("CREATE INDEX kindling_runs_by_job ON kindling_runs (job, run_id)"))
+        for number, status in ((1, "'succeeded'"), (2, "'failed'"), (3, "NULL")):
+            connection.execute(
+                text(
+                    "INSERT INTO kindling_runs (run_id, root_run_id, job, mode, started_at, host, pid, selection, "
+                    "pipe_ids, overrides, fingerprints, pinned_versions, status, ended_at, duration_seconds, "
+                    f"success_count, failed_count, skipped_count) VALUES ('r{number}', 'r{number}', 'job', 'batch', "
+                    f"'2026', 'h', 1, '[]', '[\"a\"]', '[]', '{{}}', '{{}}', {status}, '2026', 1.0, 1, 0, 0)"
+                )
+            )
+    engine.dispose()
+    store = SqlStateStore(url)
+    assert [one.start.run_id for one in store.runs("job")] == ["r3", "r2", "r1"]
+    assert [one.run_id for one in store.unfinished("job")] == ["r3", "r2"]
+    store.settle(["r2"], "r3")
+    assert [one.run_id for one in store.unfinished("job")] == ["r3"]
+    store.close()
+
+
 def test_a_newer_database_is_refused(url: str) -> None:
     store = SqlStateStore(url)
     store.put("w", "k", {})

@@ -228,6 +228,7 @@ def test_a_run_comes_back_as_it_was_written(store: SqlStateStore) -> None:
         fingerprints={"a": "f"},
         pinned_versions={"t.a": 3},
         job_hash="h",
+        depends_on={"setting entities.root": "'./lake'"},
     )
     store.begin_run(one)
     record = store.run("r1")
@@ -247,6 +248,57 @@ def test_runs_come_newest_first_and_by_job(store: SqlStateStore) -> None:
         store.begin_run(start(run_id, job=job))
     assert [record.start.run_id for record in store.runs()] == ["3", "2", "1"]
     assert [record.start.run_id for record in store.runs("a", limit=1)] == ["3"]
+
+
+def test_the_newest_run_is_the_one_written_down_last_whatever_its_id_says(store: SqlStateStore) -> None:
+    for run_id in ("9", "5", "7"):
+        store.begin_run(start(run_id))
+    assert [record.start.run_id for record in store.runs()] == ["7", "5", "9"]
+    assert [record.start.run_id for record in store.runs("job", limit=1)] == ["7"]
+
+
+def ended(run_id: str, status: str) -> RunEnd:
+    return RunEnd(run_id, status, "2026-01-01T00:01:00+00:00", 60.5, 1, 1, 0)
+
+
+def test_what_is_unfinished_is_known_with_what_was_done_of_it_and_since(store: SqlStateStore) -> None:
+    assert store.unfinished("job") == []
+    store.begin_run(start("9", pipe_ids=["a", "b", "c"]))
+    store.mark_succeeded("9", "a", "9", 3)
+    store.begin_run(start("8", job="other", pipe_ids=["a"]))
+    store.mark_succeeded("8", "a", "8")
+    # It is resumed, and dies again.
+    store.begin_run(start("7", root_run_id="9", resumes="9", pipe_ids=["a", "b", "c"]))
+    store.mark_succeeded("9", "b", "7")
+    store.begin_run(start("6", pipe_ids=["c"]))
+    store.mark_succeeded("6", "c", "6")
+    store.record([], [ended("6", "succeeded")])
+    (one,) = store.unfinished("job")
+    assert (one.run_id, one.root_run_id) == ("7", "9")
+    assert one.succeeded == {"a": Success("9", 3), "b": Success("7")}
+    assert one.since == {"c": "6"}
+    assert one.left == []
+    store.begin_run(start("5", pipe_ids=["a", "d"]))
+    store.record([], [ended("5", "failed")])
+    assert [one.run_id for one in store.unfinished("job")] == ["5", "7"]
+    assert store.unfinished("job")[0].left == ["a", "d"]
+    store.settle(["9"], "6")
+    assert [one.run_id for one in store.unfinished("job")] == ["5"]
+    records = {run_id: store.run(run_id) for run_id in ("9", "7", "5")}
+    assert {run_id: record and record.settled_by for run_id, record in records.items()} == {
+        "9": "6",
+        "7": "6",
+        "5": None,
+    }
+    assert [one.run_id for one in store.unfinished("other")] == ["8"]
+
+
+def test_a_run_whose_continuation_succeeded_is_finished(store: SqlStateStore) -> None:
+    store.begin_run(start("1", pipe_ids=["a"]))
+    store.record([], [ended("1", "failed")])
+    store.begin_run(start("2", root_run_id="1", resumes="1", pipe_ids=["a"]))
+    store.record([], [ended("2", "succeeded")])
+    assert store.unfinished("job") == []
 
 
 def test_what_succeeded_is_marked_once(store: SqlStateStore) -> None:
