@@ -54,6 +54,8 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     Raises:
         PlanError: there is no such run, it succeeded, it still runs, or something has changed; see ``changes``.
     """
+    # Which files a source has is known only to features that have started.
+    app.start()
     record = find_run(store, app.name, run_id)
     start = record.start
     root = start.root_run_id
