@@ -48,7 +48,7 @@ def check(app: App | None, manager: DataEntityManager, views: Views) -> Iterable
     if spark and not elsewhere and _version("pyspark") and _version("delta-spark"):
         found.append(_jars())
     if app is not None and settings is not None and "://" not in settings.root:
-        found.extend(_root(app.base_dir / Path(settings.root).expanduser()))
+        found.extend(_root(app.base_dir / Path(settings.root).expanduser(), not spark))
     if app is not None and settings is not None and _version("deltalake") and _version("pyarrow"):
         found.extend(_tables(app, manager, views))
     return found
@@ -125,7 +125,25 @@ def _jars() -> Check:
     )
 
 
-def _root(root: Path) -> Iterable[Check]:
+def _names(root: Path) -> Iterable[Check]:
+    from kindling_entities.engines._places import is_plain, plain_temporary, unreachable, unreachable_text
+    from kindling_entities.errors import StorageError
+
+    part = unreachable(str(root))
+    if part is not None:
+        yield Check(
+            "error", "entities.root", f"{root}: {unreachable_text(part)}", "Set entities.root to another folder."
+        )
+    elif not is_plain(str(root)) or not is_plain(tempfile.gettempdir()):
+        try:
+            folder = plain_temporary()
+        except StorageError as error:
+            yield Check("error", "temporary folder", str(error), "Set TMPDIR to a folder with a plain name.")
+        else:
+            yield Check("ok", "temporary folder", f"{folder} takes the links through which such names are read")
+
+
+def _root(root: Path, embedded: bool) -> Iterable[Check]:
     # A root that does not exist yet is made by the first write, in the nearest folder that does.
     folder = next(path for path in (root, *root.parents) if path.exists())
     try:
@@ -135,6 +153,8 @@ def _root(root: Path) -> Iterable[Check]:
         yield Check("error", "entities.root", f"{root}: {error.strerror}", "Set entities.root to a writable folder.")
         return
     yield Check("ok", "entities.root", f"{root} is writable")
+    if embedded:
+        yield from _names(root)
     free = shutil.disk_usage(folder).free
     if free < _LOW_DISK_BYTES:
         yield Check("warning", "disk", f"{free // 1024**2} MiB free at {folder}", "Free some space.")

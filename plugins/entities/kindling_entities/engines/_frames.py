@@ -41,6 +41,14 @@ def counted(frame: Any, flags: Sequence[str]) -> dict[str, int]:
     return {name: int(row[name]) for name in ("rows", *flags)}
 
 
+def parquet_batches(paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of Parquet files, cast to a schema."""
+    for path in paths:
+        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+            for batch in file.iter_batches():
+                yield cast_batch(batch, schema)
+
+
 class Stream:
     """Rows that are made anew each time they are read, so that a write which lost a race can read them again."""
 
@@ -291,7 +299,9 @@ class Staging:
         handle, path = tempfile.mkstemp(suffix=".parquet", prefix="staged-", dir=self.folder())
         os.close(handle)
         try:
-            with pq.ParquetWriter(path, reader.schema, compression="lz4") as out:
+            # Statistics leave NaN out, and Sail would take it for the least value where that is the greatest, too.
+            told = [field.name for field in reader.schema if not pa.types.is_floating(field.type)]
+            with pq.ParquetWriter(path, reader.schema, compression="lz4", write_statistics=told) as out:
                 for batch in reader:
                     out.write_batch(batch)
         except BaseException:

@@ -1,23 +1,20 @@
-"""Plain names for folders whose own name a library misreads: a link in a temporary folder leads there.
+"""Folders whose names a library takes for an address or a pattern: ``%20``, ``[1]``, ``{x}``, ``*``, spaces, umlauts.
 
-delta-rs, Sail and Spark take parts of a path for an address or a pattern: ``%20``, ``[1]``, ``{x}``, ``*``, spaces,
-letters beyond ASCII. Every one of them reads a link with a plain name, whatever it leads to.
+Sail reads a link with a plain name, whatever it leads to. What delta-rs cannot reach is refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 
-from kindling_entities.errors import StorageError
+from kindling_entities.errors import StorageError, UnsupportedError
 from kindling_entities.protocols import Table
 
+_UNREACHABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|]|%[0-9A-Fa-f]{2}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=,:@~-]*")
 
 
@@ -45,20 +42,35 @@ def plain_temporary(parent: str | None = None) -> str:
     )
 
 
-@dataclass(frozen=True)
-class LinkedTable(Table):
-    """A table whose ``location`` is a link.
+def unreachable(location: str) -> str | None:
+    """What in a path delta-rs cannot reach, None if it reaches it.
 
-    Attributes:
-        shown: where it is, for people.
+    It takes ``%20`` for a space and ``\\`` for a slash, and makes a host name of the path, in which ``[`` is no
+    letter. It resolves links before, so that none helps.
     """
+    if "://" in location:
+        return None
+    found = _UNREACHABLE.search(os.path.realpath(location))
+    return None if found is None else found.group()
 
-    shown: str = ""
 
-    @property
-    def place(self) -> str:
-        """Where it is, for people."""
-        return self.shown
+def refuse_unreachable(table: Table) -> None:
+    """Refuse a place that the embedded engine cannot reach.
+
+    Raises:
+        UnsupportedError: names the place and the part of it.
+    """
+    part = None if table.name is not None else unreachable(table.location)
+    if part is not None:
+        raise UnsupportedError(f"{table.entity_id!r} at {table.location}: {unreachable_text(part)}")
+
+
+def unreachable_text(part: str) -> str:
+    """Say what is wrong with a path, and what to do."""
+    return (
+        f"the embedded engine cannot reach a folder with {part!r} in its path. Rename the folder, set entities.root to "
+        'another one, or use engine = "spark".'
+    )
 
 
 class Places:
@@ -89,33 +101,6 @@ class Places:
                 self._links[path] = link
             return link
 
-    def reach(self, table: Table) -> Table:
-        """The table under a plain name; itself where its name is plain."""
-        if table.name is not None or is_plain(table.location):
-            return table
-        return _linked(table, self.plain(table.location))
-
-    @contextlib.contextmanager
-    def writing(self, table: Table) -> Iterator[Table]:
-        """The table under a plain name, its folder made if there is none; a failed write leaves no empty folder."""
-        if table.name is not None or is_plain(table.location):
-            yield table
-            return
-        made = not os.path.isdir(table.location)
-        try:
-            os.makedirs(table.location, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder of {table.entity_id!r}, {table.location}, cannot be made: {error.strerror or error}."
-            ) from error
-        try:
-            yield self.reach(table)
-        except BaseException:
-            if made:
-                with contextlib.suppress(OSError):
-                    os.rmdir(table.location)
-            raise
-
     def remove(self) -> None:
         """Remove the links; harmless when there are none."""
         with self._lock:
@@ -123,24 +108,6 @@ class Places:
             self._links.clear()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def reached(table: Table) -> Iterator[Table]:
-    """The table under a plain name while the block lasts."""
-    if table.name is not None or is_plain(table.location):
-        yield table
-        return
-    places = Places(None)
-    try:
-        yield places.reach(table)
-    finally:
-        places.remove()
-
-
-def _linked(table: Table, location: str) -> Table:
-    given = {field.name: getattr(table, field.name) for field in fields(Table)}
-    return replace(LinkedTable(**given, shown=table.place), location=location)
 
 
 def _ending(path: str) -> str:

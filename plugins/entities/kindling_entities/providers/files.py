@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from kindling_entities.errors import (
 from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
+from kindling_entities.providers._paths import matching
 from kindling_entities.providers._text import read_text
 
 
@@ -79,11 +79,12 @@ class FileProvider:
         whole = _unified(entity, paths, found)
         wanted = fitted(entity, whole) if entity.columns else whole
         if all(schema.equals(found[0]) for schema in found) and schemas.normal_schema(found[0]).equals(wanted):
-            return self._engine.session.read.parquet(*paths)
+            read = getattr(self._engine, "read_parquet", None)
+            return self._engine.session.read.parquet(*paths) if read is None else read(paths, wanted)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for path in paths:
-                with pq.ParquetFile(path) as file:
+                with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
                     for batch in file.iter_batches():
                         yield schemas.cast_batch(batch, wanted)
 
@@ -115,21 +116,21 @@ class FileProvider:
             target = os.path.join(location, name)
         else:
             target = location if single else os.path.join(location, f"data{suffix}")
-            others = [path for path in _listed(location) if path != target]
+            others = [path for path in matching(location) if path != target]
             if others:
                 raise UnsupportedError(
                     f"Entity {entity.entity_id!r}: {location} holds other files, such as {others[0]}, which an "
                     "overwrite cannot replace in one step. Move them away, or use provider='delta'."
                 )
         rows = self._put(entity, reader, target)
-        version = _version(_listed(location))
+        version = _version(matching(location))
         return Commit(version, old_version, rows_written=rows, created=old_version is None, schema_change=change)
 
     def _schema_change(
         self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
     ) -> schemas.SchemaChange | None:
         """Apply the schema policy. Only parquet files tell their types, so only they have a schema to change."""
-        paths = _listed(location)
+        paths = matching(location)
         if self._kind != "parquet" or not paths:
             return None
         old = _unified(entity, paths, [_parquet_schema(entity, path) for path in paths])
@@ -163,14 +164,14 @@ class FileProvider:
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Write an empty file of the declared columns unless there is one."""
-        if _listed(location):
+        if matching(location):
             return False
         self.write(entity, location, schemas.to_arrow_schema(entity.columns).empty_table(), "overwrite")
         return True
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
         """Tell whether there is at least one file."""
-        return bool(_listed(location))
+        return bool(matching(location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
         """Whether an append had this transaction."""
@@ -193,23 +194,8 @@ class FileProvider:
         return found
 
 
-def _listed(location: str) -> list[str]:
-    if os.path.isfile(location):
-        return [location]
-    if os.path.isdir(location):
-        found = [
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(location)
-            for name in names
-            if not name.startswith((".", "_"))
-        ]
-    else:
-        found = [path for path in glob.glob(location, recursive=True) if os.path.isfile(path)]
-    return sorted(found)
-
-
 def _files(entity: EntityDefinition, location: str) -> list[str]:
-    found = _listed(location)
+    found = matching(location)
     if not found:
         raise EntityNotFoundError(
             f"Entity {entity.entity_id!r}: no file at {location}. "
@@ -224,7 +210,9 @@ def _files(entity: EntityDefinition, location: str) -> list[str]:
 
 def _parquet_schema(entity: EntityDefinition, path: str) -> pa.Schema:
     try:
-        return pq.read_schema(path).remove_metadata()
+        # Spark writes INT96 unless told otherwise, in which nanoseconds would not reach every date.
+        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+            return file.schema_arrow.remove_metadata()
     except (pa.ArrowInvalid, EOFError) as error:
         raise CorruptTableError(
             f"Entity {entity.entity_id!r}: {path} cannot be read as parquet: {error}. Restore it, or move it away."
@@ -257,7 +245,7 @@ def _version(paths: Sequence[str]) -> int:
 
 def _newest_transaction(location: str, who: str) -> int:
     pattern = re.compile(rf"part-txn-{who}-(\d+)\.")
-    versions = [int(match[1]) for path in _listed(location) if (match := pattern.match(os.path.basename(path)))]
+    versions = [int(match[1]) for path in matching(location) if (match := pattern.match(os.path.basename(path)))]
     return max(versions, default=-1)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kindling_entities.engines._frames import Staging
 from kindling_entities.engines.embedded._actions import Actions, read_actions
@@ -60,6 +61,24 @@ def sound(frame: Any, schema: pa.Schema) -> Any:
     if not any(pa.types.is_floating(field.type) for field in schema):
         return frame
     return frame.selectExpr(*sound_columns(schema, schema.names))
+
+
+def hides_nan(path: str) -> bool:
+    """Whether Sail would take one value for a whole column of a Parquet file that may have NaN besides."""
+    with pq.ParquetFile(path) as file:
+        footer = file.metadata
+    for index in range(footer.num_columns):
+        if footer.schema.column(index).physical_type in ("FLOAT", "DOUBLE"):
+            groups = (footer.row_group(group).column(index) for group in range(footer.num_row_groups))
+            ends = {
+                end
+                for column in groups
+                if column.is_stats_set and column.statistics.has_min_max
+                for end in (column.statistics.min, column.statistics.max)
+            }
+            if len(ends) == 1:
+                return True
+    return False
 
 
 class Snapshots:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.engines import _frames, _log
+from kindling_entities.engines._places import refuse_unreachable
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._transactions import committed, newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
@@ -19,7 +20,7 @@ from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
-from kindling_entities.engines.embedded._snapshots import Snapshots, misread, sound, sound_columns
+from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, misread, sound, sound_columns
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.refusals import refuse_no_change_feed
@@ -112,10 +113,12 @@ class EmbeddedEngine:
         reader = _frames.to_reader(data)
         with _log.mapped_os_errors("Staging a frame"):
             path = self._staging.stage(reader)
-        return sound(self.session.read.parquet(path), reader.schema)
+        return self.session.read.parquet(path)
 
     def read_parquet(self, paths: Sequence[str], schema: pa.Schema) -> Any:
         """A lazy frame of Parquet files that have this schema."""
+        if any(map(hides_nan, paths)):
+            return self.from_arrow(pa.RecordBatchReader.from_batches(schema, _frames.parquet_batches(paths, schema)))
         return sound(self.session.read.parquet(*map(self._places.plain, paths)), schema)
 
     def to_reader(self, frame: Any) -> pa.RecordBatchReader:
@@ -160,17 +163,17 @@ class EmbeddedEngine:
             reader = _frames.to_reader(frame)
             with _log.mapped_os_errors("Staging a frame"):
                 path = stack.enter_context(self._staging.staged(reader))
-            yield sound(self.session.read.parquet(path), reader.schema)
+            yield self.session.read.parquet(path)
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
-        table = self._places.reach(table)
+        refuse_unreachable(table)
         opened = _log.open_table(table, version)
         schema, pinned, metadata = _log.arrow_schema(opened), opened.version(), opened.metadata()
         names = list(columns) if columns is not None else schema.names
         reader = self.session.read.format("delta")
         if not any(misread(field.type) for field in schema):
-            frame = reader.option("versionAsOf", pinned).load(table.location)
+            frame = reader.option("versionAsOf", pinned).load(self._places.plain(table.location))
             # Sail puts partition columns last; a plan without them needs no reordering.
             return frame.select(*map(quote, names)) if metadata.partition_columns or columns is not None else frame
         with _log.mapped_errors(table, "Reading", opening=True):
@@ -180,7 +183,7 @@ class EmbeddedEngine:
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version], which Sail cannot read, through delta-rs."""
-        table = self._places.reach(table)
+        refuse_unreachable(table)
         opened = _log.open_table(table)
         refuse_no_change_feed(table, opened.metadata().configuration)
         self._far.refuse_changes(table, opened, start_version, end_version)
@@ -190,17 +193,17 @@ class EmbeddedEngine:
 
     def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
         """Add the rows of a frame; streamed, never held whole."""
-        with self._places.writing(table) as reached:
-            return self._writer.append(reached, frame, transaction)
+        refuse_unreachable(table)
+        return self._writer.append(table, frame, transaction)
 
     def overwrite(
         self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
     ) -> Commit:
         """Replace the table, or with scope "partitions" only those the frame has rows for."""
-        with self._places.writing(table) as reached:
-            if scope == "partitions":
-                return self._writer.overwrite_partitions(reached, frame, transaction)
-            return self._writer.overwrite(reached, frame, transaction)
+        refuse_unreachable(table)
+        if scope == "partitions":
+            return self._writer.overwrite_partitions(table, frame, transaction)
+        return self._writer.overwrite(table, frame, transaction)
 
     def merge(
         self,
@@ -213,17 +216,18 @@ class EmbeddedEngine:
         rules: MergeRules | None = None,
     ) -> Commit:
         """Update rows whose keys match and insert the others, or what the rules say."""
-        with self._places.writing(table) as reached:
-            return self._writer.merge(reached, frame, list(keys), transaction, expected_version, rules)
+        refuse_unreachable(table)
+        return self._writer.merge(table, frame, list(keys), transaction, expected_version, rules)
 
     def delete(self, table: Table, condition: str) -> Commit:
         """Remove the rows for which a condition is true."""
+        refuse_unreachable(table)
         return self._writer.delete(table, condition)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
-        with self._places.writing(table) as reached:
-            return self._writer.ensure(reached, schema)
+        refuse_unreachable(table)
+        return self._writer.ensure(table, schema)
 
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
@@ -239,15 +243,18 @@ class EmbeddedEngine:
 
     def schema(self, table: Table) -> pa.Schema:
         """The newest schema, in column order."""
-        return _log.arrow_schema(_log.open_table(self._places.reach(table)))
+        refuse_unreachable(table)
+        return _log.arrow_schema(_log.open_table(table))
 
     def describe(self, table: Table, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none."""
-        return _log.describe(self._places.reach(table), figures=figures)
+        refuse_unreachable(table)
+        return _log.describe(table, figures=figures)
 
     def maintain(self, table: Table, policy: MaintenancePolicy, *, dry_run: bool) -> Upkeep:
         """Compact, order and vacuum a table; rows stay the same."""
-        return _upkeep.maintain(self._places.reach(table), policy, self._retry, self._far, dry_run=dry_run)
+        refuse_unreachable(table)
+        return _upkeep.maintain(table, policy, self._retry, self._far, dry_run=dry_run)
 
     def versions(self, tables: Iterable[Table]) -> dict[str, int | Exception]:
         """The newest version of each table from the names of its log files, or its own error."""

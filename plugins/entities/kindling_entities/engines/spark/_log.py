@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
 from kindling_entities.engines._damage import refuse_empty_commits
+from kindling_entities.engines._places import unreachable
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
@@ -21,7 +22,7 @@ from kindling_entities.schema import quote
 
 def is_local(table: Table) -> bool:
     """Whether the log can be read without Spark."""
-    return table.name is None and "://" not in table.location
+    return table.name is None and "://" not in table.location and unreachable(table.location) is None
 
 
 def identifier(table: Table) -> str:

@@ -18,6 +18,8 @@ _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+# Spark's default, INT96, holds no statistics, and other readers take it for nanoseconds, which end in 2262.
+_TIMESTAMPS = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 # Local runs: Spark's defaults are those of a cluster and cost seconds on a laptop.
 _LOCAL = {
     "spark.ui.enabled": "false",
@@ -50,6 +52,29 @@ def running_session() -> Any | None:
     return SparkSession.getActiveSession() or SparkSession._instantiatedSession
 
 
+def write_microseconds(session: Any) -> bool:
+    """Let a session that is not ours write timestamps as microseconds, unless somebody chose for it.
+
+    Returns:
+        Whether the setting was made, so that it can be taken back.
+    """
+    name, wanted = _TIMESTAMPS
+    if session.conf.get(name, wanted) == wanted:
+        return False
+    chosen = getattr(session.conf, "getAll", None)
+    if chosen is None:
+        chosen = {row[0]: row[1] for row in session.sql("set").collect()}
+    if name in chosen:
+        return False
+    session.conf.set(name, wanted)
+    return True
+
+
+def write_as_before(session: Any) -> None:
+    """Take ``write_microseconds`` back."""
+    session.conf.unset(_TIMESTAMPS[0])
+
+
 def is_connect(session: Any) -> bool:
     """Whether a session talks to its Spark through Spark Connect."""
     return type(session).__module__.startswith("pyspark.sql.connect")
@@ -74,7 +99,7 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
     # Workers must run the Python of the driver, not whatever `python3` is on their path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     elsewhere = remote is not None and remote.startswith("sc://")
-    settings = dict(conf)
+    settings = dict([_TIMESTAMPS]) | dict(conf)
     if not elsewhere:
         if java_path() is None:
             raise EngineError(
@@ -82,7 +107,7 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
                 'or use engine = "embedded", which needs none.'
             )
         jars = [*_jars.resolve(conf), *filter(None, [conf.get("spark.jars", "")])]
-        settings = {**_LOCAL, **_DELTA, **conf, "spark.jars": ",".join(jars)}
+        settings = {**_LOCAL, **_DELTA, **settings, "spark.jars": ",".join(jars)}
         settings.pop("spark.jars.packages", None)
         extensions = {conf.get("spark.sql.extensions", ""), _DELTA["spark.sql.extensions"]} - {""}
         settings["spark.sql.extensions"] = ",".join(sorted(extensions))

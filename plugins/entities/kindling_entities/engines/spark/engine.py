@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ class SparkEngine:
         self._app_name = app_name
         self._staged_bytes = staged_bytes
         self._spark: Any = None
+        self._set = False
         self._clones: list[Any] = []
         self._lock = threading.RLock()
         self._staging = Staging(None)
@@ -69,9 +71,10 @@ class SparkEngine:
         """The Spark session; found or started on first use."""
         with self._lock:
             if self._spark is None:
-                self._spark = _session.running_session() or _session.build_session(
-                    self._master, self._remote, self._conf, self._app_name
-                )
+                running = _session.running_session()
+                if running is not None:
+                    self._set = _session.write_microseconds(running)
+                self._spark = running or _session.build_session(self._master, self._remote, self._conf, self._app_name)
             return self._spark
 
     def start(self) -> None:
@@ -81,7 +84,10 @@ class SparkEngine:
     def stop(self) -> None:
         """Forget the session and remove staged files."""
         with self._lock:
-            self._spark = None
+            session, self._spark = self._spark, None
+            was_set, self._set = self._set, False
+        if was_set:
+            _session.write_as_before(session)
         self._staging.remove()
 
     def activate(self) -> None:
@@ -142,6 +148,10 @@ class SparkEngine:
             # Not stop(): that would end a server which this process started.
             clone.client.release_session()
             clone.client.close()
+
+    def read_parquet(self, paths: Sequence[str], schema: pa.Schema) -> Any:
+        """A lazy frame of Parquet files that have this schema; a path is no pattern."""
+        return self.session.read.parquet(*(re.sub(r"([\\\[\]{}*?])", r"\\\1", path) for path in paths))
 
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
         """Make a frame; large data go through a staged Parquet file where Spark shares this machine's files."""
