@@ -117,6 +117,7 @@ class TableInfo:
 
     Attributes:
         schema: in column order, normal types.
+        computed: columns that the table fills itself where a frame lacks them, as far as known.
         rows, size_bytes, files: of the newest version; None where the log does not tell or was not asked.
     """
 
@@ -127,6 +128,7 @@ class TableInfo:
     rows: int | None = None
     size_bytes: int | None = None
     files: int | None = None
+    computed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

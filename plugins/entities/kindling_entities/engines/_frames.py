@@ -198,16 +198,16 @@ class Watched:
     delta-rs turns an exception of the source into an error text of its own; the original must be kept.
 
     Args:
-        check: raises for a batch that must not be written.
+        checks: each raises for a batch that must not be written.
     """
 
     def __init__(
         self,
         reader: pa.RecordBatchReader,
         schema: pa.Schema,
-        check: Callable[[pa.RecordBatch], None] | None = None,
+        checks: Sequence[Callable[[pa.RecordBatch], None]] = (),
     ) -> None:
-        self._check = check
+        self._checks = checks
         self.rows = 0
         self.error: BaseException | None = None
         self._source = reader
@@ -221,8 +221,8 @@ class Watched:
             for batch in self._source:
                 self.rows += batch.num_rows
                 ready = cast_batch(batch, self._schema)
-                if self._check is not None:
-                    self._check(ready)
+                for check in self._checks:
+                    check(ready)
                 yield ready
         except Exception as error:
             self.error = error

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
+from kindling_entities.engines._constraints import rules_of
 from kindling_entities.engines._damage import log_files, refuse_empty_commits, refuse_lost_log
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import (
@@ -188,6 +189,7 @@ def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
         arrow_schema(opened),
         tuple(metadata.partition_columns),
         {key: value for key, value in metadata.configuration.items() if value is not None},
+        computed=rules_of(opened).computed,
     )
     if not figures:
         return info

@@ -12,8 +12,10 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.table import TableMerger
 
+from kindling_entities.engines import _constraints
+from kindling_entities.engines._constraints import Rules, rules_of
 from kindling_entities.engines._frames import Source, Watched, to_reader
-from kindling_entities.engines._log import arrow_schema, mapped_errors, not_found, open_if_exists
+from kindling_entities.engines._log import append_only, arrow_schema, mapped_errors, not_found, open_if_exists
 from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
@@ -36,7 +38,7 @@ from kindling_entities.refusals import (
     repeated_keys,
 )
 from kindling_entities.repeats import repeated_keys_of, without_repeats
-from kindling_entities.schema import SchemaChange, cast_batch, compare, normal_schema, quote
+from kindling_entities.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
 
 
 class DeltaWriter:
@@ -142,9 +144,16 @@ class DeltaWriter:
                 given = [f for f in target if f.name in stored.names] + [f for f in source.schema if f.name in helpers]
                 before = opened.version()
                 self._far.refuse(table, opened, "Merging into")
+                constraints = rules_of(opened)
+                if constraints.append_only:
+                    raise append_only(table)
                 check = checker(table, pa.schema(given), _partitions(opened))
                 if check is not None:
                     check(source.table([name for name in _partitions(opened) if name in stored.names]))
+                check = _constraints.checker(table, constraints)
+                if check is not None:
+                    for batch in source.batches():
+                        check(batch)
                 marker = uuid.uuid4().hex
                 try:
                     with mapped_errors(table, "Merging into"):
@@ -164,6 +173,10 @@ class DeltaWriter:
                 except Exception as error:
                     after = settled(table, marker, before, error)
                     if after is None:
+                        rows = lambda: source.reader(given)  # noqa: E731
+                        broken = _constraints.explained(table, constraints, error, rows, self._temp_dir)
+                        if broken is not None:
+                            raise broken from error
                         raise
                     return Commit(after.version(), before, schema_change=change or None)
                 return Commit(
@@ -232,7 +245,13 @@ class DeltaWriter:
         elif change and "schema_mode" not in extra:
             extra["schema_mode"] = "merge"
         named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
-        watched = Watched(source.open(), target, checker(table, target, named or ()))
+        # A table that is defined anew loses its rules.
+        rules = Rules() if opened is None or extra.get("schema_mode") == "overwrite" else rules_of(opened)
+        if mode == "overwrite" and opened is not None and rules_of(opened).append_only:
+            raise append_only(table)
+        target = _constraints.fillable(rules, target, source.schema)
+        checks = [checker(table, target, named or ()), _constraints.checker(table, rules)]
+        watched = Watched(source.open(), target, [check for check in checks if check is not None])
         marker = uuid.uuid4().hex
         # Only a plain append commutes with whatever was committed meanwhile.
         commutes = mode == "append" and transaction is None and not change
@@ -251,6 +270,9 @@ class DeltaWriter:
                     raise watched.error from None
             after = settled(table, marker, before, error) if isinstance(error, Exception) else None
             if after is None:
+                broken = _constraints.explained(table, rules, error, lambda: again(source, target), self._temp_dir)
+                if broken is not None:
+                    raise broken from error
                 raise
             opened, created = after, opened is None
         else:
@@ -275,15 +297,15 @@ class DeltaWriter:
             with self._spooled(table, frame) as source:
                 readable = _Readable(source.schema, lambda: source.reader(source.schema))
                 return self._retried(table, transaction, lambda opened: attempt(opened, readable))
-        first: list[pa.RecordBatchReader] = []
+        waiting: list[pa.RecordBatchReader] = []
+
+        def open_again() -> pa.RecordBatchReader:
+            return waiting.pop() if waiting else to_reader(frame)
 
         def run(opened: DeltaTable | None) -> Commit:
-            if not first:
-                first.append(to_reader(frame))
-                schema = first[0].schema
-                return attempt(opened, _Readable(schema, lambda: first[0]))
-            again = to_reader(frame)
-            return attempt(opened, _Readable(again.schema, lambda: again))
+            if not waiting:
+                waiting.append(to_reader(frame))
+            return attempt(opened, _Readable(waiting[0].schema, open_again))
 
         return self._retried(table, transaction, run)
 
@@ -360,6 +382,11 @@ def inserted(source: Source, stored: pa.Schema, rules: MergeRules | None) -> pa.
     flag = rules.insert_flag
     batches = (cast_batch(batch.filter(batch.column(flag)), stored) for batch in source.batches())
     return pa.RecordBatchReader.from_batches(stored, batches)
+
+
+def again(source: _Readable, target: pa.Schema) -> pa.RecordBatchReader:
+    """The rows of a write once more, as they were to be written."""
+    return cast_reader(source.open(), target)
 
 
 def _properties(transaction: Transaction | None, marker: str, *, retry: bool) -> CommitProperties:

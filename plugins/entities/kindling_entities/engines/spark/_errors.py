@@ -6,12 +6,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from kindling_entities.engines._log import not_found, storage_error
+from kindling_entities.engines._log import append_only, not_found, storage_error
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.engines.spark import _partitions
 from kindling_entities.engines.spark._frames import BAD_KEY
 from kindling_entities.errors import (
     CatalogError,
+    ConstraintError,
     CorruptTableError,
     EngineError,
     EntityError,
@@ -21,6 +22,15 @@ from kindling_entities.errors import (
 )
 from kindling_entities.protocols import Table
 
+_APPEND_ONLY = re.compile(r"DELTA_CANNOT_MODIFY_APPEND_ONLY")
+# The message of a broken rule, up to where a stack trace or the next message begins.
+_RULE = re.compile(
+    r"((?:\[(?:DELTA_VIOLATE_CONSTRAINT_WITH_VALUES|DELTA_NOT_NULL_CONSTRAINT_VIOLATED|DELTA_EXCEED_CHAR_VARCHAR_LIMIT|"
+    r"EXCEED_LIMIT_LENGTH|NOT_NULL_ASSERT_VIOLATION|DELTA_IDENTITY_COLUMNS_EXPLICIT_INSERT_NOT_SUPPORTED|"
+    r"DELTA_IDENTITY_COLUMNS_\w+)(?:\.\w+)?\]).*?)(?:\.?\s*SQLSTATE|\n\s+at |\Z)",
+    re.DOTALL,
+)
+_SHOWN = 600
 # Conditions of Delta Lake's error classes (delta-error-classes.json) and of Spark's.
 _RACE = re.compile(
     r"DELTA_CONCURRENT_|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED|DELTA_PATH_EXISTS|DELTA_TABLE_ALREADY_EXISTS|"
@@ -68,6 +78,14 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
         value = _partitions.refused(table, text)
         if value is not None:
             raise value from error
+        if _APPEND_ONLY.search(text):
+            raise append_only(table) from error
+        rule = _RULE.search(text)
+        if rule is not None:
+            raise ConstraintError(
+                f"{doing} {table.entity_id!r} at {table.place}: {' '.join(rule[1].split())[:_SHOWN]}. "
+                "Nothing was written. Correct the rows in the pipe."
+            ) from error
         if BAD_KEY in text:
             raise MergeKeyError(f"{table.entity_id!r}: {BAD_KEY}") from error
         if table.name is not None:

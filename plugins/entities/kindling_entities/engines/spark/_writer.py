@@ -50,6 +50,7 @@ class SparkWriter:
             if state is None:
                 return self._create(table, source, schema, transaction)
             target, change = evolved(table, state.schema, schema)
+            target = _without_computed(state, target, schema)
             return self._save(table, state, source, schema, target, change, transaction, mode="append")
 
         return self._retried(table, frame, attempt)
@@ -343,6 +344,11 @@ def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | Non
     twice = counted.filter("__kindling_rows > 1").drop("__kindling_rows")
     rows = twice.limit(SHOWN_KEYS).collect()
     return repeated_keys(table, keys, twice.count(), rows) if rows else None
+
+
+def _without_computed(state: TableInfo, target: pa.Schema, given: pa.Schema) -> pa.Schema:
+    """The columns to append: without those that the frame lacks and the table fills itself."""
+    return pa.schema([f for f in target if f.name in given.names or f.name not in state.computed])
 
 
 def _insert(writer: Any, mode: str, options: Mapping[str, str]) -> None:
