@@ -19,7 +19,7 @@ from kindling_core.plan import ExecutionPlan
 from kindling_entities.checking import QUARANTINED_AT
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
-from kindling_entities.scd2 import VALID_FROM, VALID_TO
+from kindling_entities.reserved import VALID_FROM, VALID_TO
 from kindling_entities.store import EntityStore
 from kindling_entities.verification import Comparison
 

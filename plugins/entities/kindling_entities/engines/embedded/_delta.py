@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -173,12 +174,12 @@ class DeltaWriter:
                 except Exception as error:
                     after = settled(table, marker, before, error)
                     if after is None:
-                        rows = lambda: source.reader(given)  # noqa: E731
+                        rows = partial(source.reader, pa.schema(given))
                         broken = _constraints.explained(table, constraints, error, rows, self._temp_dir)
                         if broken is not None:
                             raise broken from error
                         raise
-                    return Commit(after.version(), before, schema_change=change or None)
+                    return Commit(after.version(), before, schema_change=change.told)
                 return Commit(
                     opened.version(),
                     before,
