@@ -100,15 +100,7 @@ def lives(sides: Callable[[str, str], tuple[Side, Side]]) -> Lives:
 
 
 # Faults that are known and being mended.
-WAITING: dict[str, str] = {
-    r"life-decimal\((19,4|20,0|38,0|38,38)\)-.*(embedded|there)": "decimals are read through doubles",
-    r"life-.*timestamp\b.*there": "INT96 is rewritten as nanoseconds",
-    r"life-(float|double)-there\+here": "zeros of both signs are read as one",
-    r"history-(array<array<string>>|struct<a:string,b:string>)-": "different values have one hash",
-    r"keys-(rows|timestamp)-here\+there": "INT96 is rewritten as nanoseconds",
-    r"partitions-": "partition values that do not survive",
-    r"json-": "maps and bytes in json",
-}
+WAITING: dict[str, str] = {r"json-": "maps and bytes in json"}
 
 
 def _case(life: str, kind: str, pair: str) -> Any:
