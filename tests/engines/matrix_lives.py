@@ -194,6 +194,29 @@ def keys(first: Side, second: Side, values: Mapping[str, Sequence[Any]]) -> Find
     return look.findings
 
 
+def historic_keys(first: Side, second: Side, values: Mapping[str, Sequence[Any]]) -> Findings:
+    """SCD2 by all columns at once: rows differ in one key alone, and each has two states, one of each side."""
+    columns = {column(kind): kind for kind in values}
+    given = {"id": "bigint", "at": "bigint", **columns}
+    declared = {"declared": {"scd": 2, "keys": list(columns), "sequence_by": "at", "surrogate_key": "sk"}}
+    rest = {column(kind): edges[-1] for kind, edges in values.items()}
+    rows = [
+        {"id": n, "at": 1, **row}
+        for n, (_, _, row) in enumerate(_alone({kind: edges[:-1] for kind, edges in values.items()}, rest))
+    ]
+    later = [{**row, "id": row["id"] + 1000, "at": 2} for row in rows]
+    look = Looks([first, second], given)
+    first.do("merge", "m.s", arrow(rows, given), **declared)
+    second.do("merge", "m.s", arrow(later, given), frame=True, **declared)
+    look.at("history by keys", "m.s", [*rows, *later], **declared)
+    found = first.do("read", "m.s", **declared)
+    assert found is not None
+    surrogates, ends = set(found["sk"].to_pylist()), sorted(map(str, found["valid_to"].to_pylist()))
+    if len(surrogates) != 2 * len(rows) or ends != ["2"] * len(rows) + ["None"] * len(rows):
+        look.findings.setdefault("k", []).append(f"{len(surrogates)} surrogate keys, ends are {ends}")
+    return look.findings
+
+
 def partitions(first: Side, second: Side, values: Mapping[str, Sequence[Any]]) -> Findings:
     """All columns are partition columns; rows differ in one of them alone."""
     columns = {column(kind): kind for kind in values}
