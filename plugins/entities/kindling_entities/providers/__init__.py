@@ -13,14 +13,24 @@ if TYPE_CHECKING:
     from kindling_entities.catalog import Catalog
     from kindling_entities.protocols import Engine, StorageProvider
 
-CSV_OPTIONS = frozenset(
-    {"delimiter", "quote", "escape", "null_values", "encoding", "header", "skip_rows", "on_bad_row", "member"}
-)
+JSON_OPTIONS = frozenset({"encoding", "member", "on_bad_row", "on_bad_value"})
+CSV_OPTIONS = JSON_OPTIONS | {
+    "delimiter",
+    "quote",
+    "escape",
+    "null_values",
+    "header",
+    "skip_rows",
+    "infer_types",
+    "missing_columns",
+}
+# What a csv file that we write ourselves may have.
+_WRITTEN_OPTIONS = frozenset({"delimiter", "header", "infer_types", "missing_columns"})
 OPTIONS: Mapping[str, frozenset[str]] = {
     "delta": frozenset(),
     "parquet": frozenset(),
     "csv": CSV_OPTIONS,
-    "json": frozenset({"member"}),
+    "json": JSON_OPTIONS,
     "memory": frozenset(),
 }
 
@@ -65,13 +75,32 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
         raise entity.wrong(
             f"provider {entity.provider!r} keeps no partitions. Use provider 'delta', or leave out partition_columns."
         )
-    if entity.options.get("on_bad_row", "fail") not in ("fail", "skip"):
-        raise entity.wrong("on_bad_row is 'fail' or 'skip'.")
+    if entity.provider in ("csv", "json"):
+        _check_text_options(entity)
     if entity.write_mode == "merge" and not entity.read_only and entity.provider in ("csv", "json", "parquet"):
         raise entity.wrong(
             f"{entity.provider} files cannot be merged into. "
             "Use provider 'delta', or write_mode 'overwrite' or 'append'."
         )
+
+
+def _check_text_options(entity: EntityDefinition) -> None:
+    from kindling_entities.reading._options import TextOptions
+
+    try:
+        TextOptions.of(entity.options)
+    except (TypeError, ValueError) as error:
+        raise entity.wrong(f"{error}.") from None
+    for name in entity.options:
+        if not entity.read_only and name not in _WRITTEN_OPTIONS:
+            raise entity.wrong(f"{name} belongs to a source; declare what others write with entities.source(...).")
+    if entity.provider != "csv":
+        return
+    from kindling_entities.schema import parse_type
+
+    for name, text in entity.columns.items():
+        if "<" in text:
+            raise entity.wrong(f"column {name!r}: csv holds no {parse_type(text)}; use json or parquet.")
 
 
 def _check_columns(entity: EntityDefinition) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import uuid
@@ -11,15 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from kindling_entities import schema as schemas
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import (
-    CorruptTableError,
     EntityNotFoundError,
-    SchemaError,
     StorageError,
     UnsupportedError,
 )
@@ -27,7 +23,13 @@ from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.protocols import Commit, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
 from kindling_entities.providers._paths import matching
-from kindling_entities.providers._text import read_text
+from kindling_entities.reading import Dirt, TextOptions, read_files
+from kindling_entities.reading._hive import sources
+from kindling_entities.reading._parquet import ParquetFile, unified
+from kindling_entities.reading._writing import write_csv, write_json
+
+# Packed files of this size stay small in memory, too.
+_SMALL_BYTES = 1024 * 1024
 
 
 class FileProvider:
@@ -57,38 +59,43 @@ class FileProvider:
         """Return a frame of all files of the location."""
         if version is not None or start_version is not None:
             raise UnsupportedError(f"Entity {entity.entity_id!r}: files keep no versions. Use provider='delta'.")
-        paths = _files(entity, location)
-        if self._kind == "parquet":
-            frame = self._read_parquet(entity, paths)
-        else:
-            parts = [read_text(entity, self._kind, path) for path in paths]
-            if len(parts) == 1:
-                data = parts[0]
-            else:
-                tables = [part if isinstance(part, pa.Table) else part.read_all() for part in parts]
-                data = pa.concat_tables(tables, promote_options="permissive")
-            if entity.columns:
-                reader = data if isinstance(data, pa.RecordBatchReader) else data.to_reader()
-                cast = schemas.cast_reader(reader, fitted(entity, reader.schema))
-                data = cast if isinstance(data, pa.RecordBatchReader) else cast.read_all()
-            frame = self._engine.from_arrow(data)
-        return frame if columns is None else frame.select(*columns)
+        return self.read_with_dirt(entity, location, columns=columns)[0]
 
-    def _read_parquet(self, entity: EntityDefinition, paths: Sequence[str]) -> Any:
-        found = [_parquet_schema(entity, path) for path in paths]
-        whole = _unified(entity, paths, found)
+    def read_with_dirt(
+        self, entity: EntityDefinition, location: str, *, columns: Sequence[str] | None = None
+    ) -> tuple[Any, Dirt | None]:
+        """Return a frame of all files of the location, and what in them does not parse; None of parquet files."""
+        paths = _files(entity, location)
+        dirt = None
+        if self._kind == "parquet":
+            frame = self._read_parquet(entity, location, paths, columns)
+        else:
+            options = TextOptions.of(entity.options)
+            reading = read_files(_what(entity), self._kind, location, paths, entity.columns, options)
+            reader, dirt = reading.reader(), reading.dirt
+            if entity.columns:
+                reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
+            # Small data travel in the plan of the frame, without a file.
+            frame = self._engine.from_arrow(reader.read_all() if _size(paths) <= _SMALL_BYTES else reader)
+        return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
+
+    def _read_parquet(
+        self, entity: EntityDefinition, location: str, paths: Sequence[str], columns: Sequence[str] | None
+    ) -> Any:
+        files = [ParquetFile(_what(entity), source) for source in sources(_what(entity), location, paths)]
+        whole = unified(_what(entity), files, schemas.to_arrow_schema(entity.columns))
         wanted = fitted(entity, whole) if entity.columns else whole
-        if all(schema.equals(found[0]) for schema in found) and schemas.normal_schema(found[0]).equals(wanted):
+        plain = all(file.native and file.schema.equals(wanted) for file in files)
+        if plain and not any(name in files[0].source.partition for name in wanted.names):
             read = getattr(self._engine, "read_parquet", None)
             return self._engine.session.read.parquet(*paths) if read is None else read(paths, wanted)
+        if columns is not None:
+            wanted = pa.schema([wanted.field(name) for name in columns if name in wanted.names])
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for path in paths:
-                with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
-                    for batch in file.iter_batches():
-                        yield schemas.cast_batch(batch, wanted)
+            for file in files:
+                yield from file.batches(wanted)
 
-        # Parts that an append with another schema left, or types that the declaration widens.
         return self._engine.from_arrow(pa.RecordBatchReader.from_batches(wanted, batches()))
 
     def write(
@@ -133,7 +140,7 @@ class FileProvider:
         paths = matching(location)
         if self._kind != "parquet" or not paths:
             return None
-        old = _unified(entity, paths, [_parquet_schema(entity, path) for path in paths])
+        old = _parquet_schema(entity, location, paths)
         table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
         if mode == "append":
             return evolved(table, old, new)[1].told
@@ -148,7 +155,7 @@ class FileProvider:
             os.makedirs(folder, exist_ok=True)
             try:
                 with open(partial, "wb") as stream:
-                    rows = _encode(self._kind, reader, stream)
+                    rows = _encode(entity, self._kind, reader, stream)
                     stream.flush()
                     os.fsync(stream.fileno())
                 os.replace(partial, target)
@@ -208,31 +215,17 @@ def _files(entity: EntityDefinition, location: str) -> list[str]:
     return found
 
 
-def _parquet_schema(entity: EntityDefinition, path: str) -> pa.Schema:
-    try:
-        # Spark writes INT96 unless told otherwise, in which nanoseconds would not reach every date.
-        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
-            return file.schema_arrow.remove_metadata()
-    except (pa.ArrowInvalid, EOFError) as error:
-        raise CorruptTableError(
-            f"Entity {entity.entity_id!r}: {path} cannot be read as parquet: {error}. Restore it, or move it away."
-        ) from error
+def _what(entity: EntityDefinition) -> str:
+    return f"Entity {entity.entity_id!r}"
 
 
-def _unified(entity: EntityDefinition, paths: Sequence[str], found: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for all files: the widest type of each column, in the order in which columns appear."""
-    columns: dict[str, pa.DataType] = {}
-    for path, schema in zip(paths, found, strict=True):
-        for column in schemas.normal_schema(schema):
-            known = columns.get(column.name)
-            if known is None or schemas.widens(known, column.type):
-                columns[column.name] = column.type
-            elif not schemas.widens(column.type, known):
-                raise SchemaError(
-                    f"Entity {entity.entity_id!r}: column {column.name!r} is {schemas.type_name(column.type)} in "
-                    f"{path} and {schemas.type_name(known)} in a file before it. Convert one of them."
-                )
-    return pa.schema(list(columns.items()))
+def _size(paths: Sequence[str]) -> int:
+    return sum(os.path.getsize(path) for path in paths)
+
+
+def _parquet_schema(entity: EntityDefinition, location: str, paths: Sequence[str]) -> pa.Schema:
+    files = [ParquetFile(_what(entity), source) for source in sources(_what(entity), location, paths)]
+    return unified(_what(entity), files, schemas.to_arrow_schema({}))
 
 
 def _version(paths: Sequence[str]) -> int:
@@ -249,22 +242,15 @@ def _newest_transaction(location: str, who: str) -> int:
     return max(versions, default=-1)
 
 
-def _encode(kind: str, reader: pa.RecordBatchReader, stream: Any) -> int:
-    rows = 0
+def _encode(entity: EntityDefinition, kind: str, reader: pa.RecordBatchReader, stream: Any) -> int:
     if kind == "json":
-        for batch in reader:
-            for row in batch.to_pylist():
-                stream.write((json.dumps(row, default=str, ensure_ascii=False) + "\n").encode())
-            rows += batch.num_rows
-        return rows
+        return write_json(reader, stream)
+    if kind == "csv":
+        return write_csv(_what(entity), reader, stream, TextOptions.of(entity.options))
+    rows = 0
     # Parquet's own types hold all that a table does; an Arrow schema beside them would carry an engine's notes on its
     # columns, by which Sail refuses to read two files as one.
-    writer: Any = (
-        pq.ParquetWriter(stream, reader.schema, store_schema=False)
-        if kind == "parquet"
-        else pa.csv.CSVWriter(stream, reader.schema)
-    )
-    with writer:
+    with pq.ParquetWriter(stream, reader.schema, store_schema=False) as writer:
         for batch in reader:
             writer.write_batch(batch)
             rows += batch.num_rows

@@ -1,0 +1,127 @@
+"""What a reading of files found that does not parse: counted, and kept where a quarantine is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pyarrow as pa
+
+from kindling_entities.errors import CorruptTableError
+from kindling_entities.expectations import ExpectationResult
+from kindling_entities.reading._options import TextOptions
+
+# Held in memory. A source with more of them is declared wrongly.
+MOST_KEPT_ROWS = 1_000_000
+QUARANTINE_COLUMNS = {
+    "file": "string",
+    "line": "bigint",
+    "raw": "string",
+    "_quarantine_reason": "string",
+    "_quarantined_at": "timestamp",
+    "_quarantine_key": "string",
+}
+_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("raw", pa.string()),
+        ("_quarantine_reason", pa.string()),
+        ("_quarantined_at", pa.timestamp("us", tz="UTC")),
+        ("_quarantine_key", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that was kept out.
+
+    Attributes:
+        file: its path below the source's folder, so that a project which moves knows the row again.
+        line: on which it begins, from 1.
+        raw: its text.
+    """
+
+    file: str
+    line: int
+    raw: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """The same for the same row of the same file, however often it is read."""
+        text = f"{self.file}\0{self.line}\0{self.raw}"
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Dirt:
+    """Counts of one reading.
+
+    Attributes:
+        rows_read: rows that came out.
+        bad_rows: rows that could not be taken apart.
+        bad_values: values that do not parse, by column.
+        rows_with_bad_values: rows that hold at least one of them.
+    """
+
+    def __init__(self, what: str, options: TextOptions) -> None:
+        self.rows_read = 0
+        self.bad_rows = 0
+        self.rows_with_bad_values = 0
+        self.bad_values: dict[str, int] = {}
+        self._kept: list[BadRow] = []
+        self._what = what
+        self._options = options
+
+    def keep(self, row: BadRow) -> None:
+        """Remember a row for the quarantine."""
+        if len(self._kept) >= MOST_KEPT_ROWS:
+            raise CorruptTableError(
+                f"{self._what}: more than {MOST_KEPT_ROWS:,} rows do not parse; the last is line {row.line} of "
+                f"{row.file}: {row.reason}. Check delimiter, quote and the declared columns."
+            )
+        self._kept.append(row)
+
+    def forget(self) -> None:
+        """Begin anew, since the same rows are read again."""
+        self.rows_read = self.bad_rows = self.rows_with_bad_values = 0
+        self.bad_values.clear()
+        self._kept.clear()
+
+    def results(self) -> list[ExpectationResult]:
+        """What was counted, as expectations are; empty where the source takes no dirt."""
+        found = []
+        total = self.rows_read + self.bad_rows
+        if self._options.on_bad_value == "quarantine":
+            total += self.rows_with_bad_values
+        for name, action, kind, failed in (
+            ("rows parse", self._options.on_bad_row, "row", self.bad_rows),
+            ("values parse", self._options.on_bad_value, "value", self.rows_with_bad_values),
+        ):
+            if action != "fail":
+                found.append(ExpectationResult(name, action, kind, total - failed, failed))
+        return found
+
+    def table(self, known: frozenset[str] = frozenset()) -> pa.Table:
+        """The rows for the quarantine, without those whose key is known."""
+        rows = list(self._new(known))
+        now = datetime.now(timezone.utc)
+        columns = [
+            [row.file for row in rows],
+            [row.line for row in rows],
+            [row.raw for row in rows],
+            [row.reason for row in rows],
+            [now] * len(rows),
+            [row.key for row in rows],
+        ]
+        return pa.table(columns, schema=_SCHEMA)
+
+    def _new(self, known: frozenset[str]) -> Iterator[BadRow]:
+        seen = set(known)
+        for row in self._kept:
+            if row.key not in seen:
+                seen.add(row.key)
+                yield row
