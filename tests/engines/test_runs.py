@@ -224,7 +224,7 @@ def test_what_a_run_stages_is_gone_after_it(tmp_path: Path) -> None:
     entities, pipes, staged = of("out", "view"), Pipes(), []
     source = tmp_path / "in.csv"
     source.write_text("n\n" + "\n".join(str(number) for number in range(200_000)))
-    entities.source("t.in", source)
+    entities.source("t.in", source, columns={"n": "bigint"})
     pipes.pipe("t.view", inputs={"frame": "t.in"}, output="t.view", materialize="view")(lambda frame: frame)
 
     def copy(frame: Any, again: Any) -> Any:

@@ -15,7 +15,7 @@ def job(tmp_path: Path, provider: str, cache: str) -> tuple[App, list[Any]]:
     """A file that two pipes read, the second after the file has changed, and which a third reads under another id."""
     entities, pipes, seen = Entities(), Pipes(), []
     file = tmp_path / f"in.{provider}"
-    entities.source("raw.in", path=str(file), provider=provider)
+    entities.source("raw.in", path=str(file), provider=provider, columns={"n": "bigint"})
     for name in ("first", "second"):
         entities.entity(f"t.{name}")
 
@@ -68,7 +68,7 @@ def test_what_a_run_writes_to_storage_without_versions_several_of_its_pipes_read
 ) -> None:
     entities, pipes = Entities(), Pipes()
     entities.entity("t.in")
-    entities.entity("t.made", provider=provider)
+    entities.entity("t.made", provider=provider, columns={"n": "bigint"})
     pipes.pipe("t.made", inputs={"frame": "t.in"}, output="t.made")(lambda frame: frame)
     for name in ("one", "two"):
         entities.entity(f"t.{name}")

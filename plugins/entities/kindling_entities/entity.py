@@ -211,8 +211,11 @@ class EntityDefinition:
 
     @property
     def quarantine(self) -> EntityDefinition | None:
-        """Where rows go that an expectation keeps out with the action "quarantine"; None without such."""
-        return self.quarantine_table if any(one.action == "quarantine" for one in self.expectations) else None
+        """Where rows go that an expectation, or the reading of a source, puts aside; None without such."""
+        reading = self.read_only and "quarantine" in (self.options.get("on_bad_row"), self.options.get("on_bad_value"))
+        if not reading and not any(one.action == "quarantine" for one in self.expectations):
+            return None
+        return self.quarantine_table
 
     @property
     def quarantine_table(self) -> EntityDefinition:

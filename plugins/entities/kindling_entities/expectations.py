@@ -143,6 +143,13 @@ def foreign_key(
 
 def summary(results: Sequence[ExpectationResult]) -> str | None:
     """One line of the expectations that rows did not meet, None if all did."""
-    what = {"warn": "not met", "drop": "dropped", "quarantine": "quarantined", "fail": "refused"}
+    what = {
+        "null": "made null",
+        "skip": "skipped",
+        "warn": "not met",
+        "drop": "dropped",
+        "quarantine": "quarantined",
+        "fail": "refused",
+    }
     failed = [f"{one.name}: {one.rows_failed} {what[one.action]}" for one in results if one.rows_failed]
     return "; ".join(failed) or None

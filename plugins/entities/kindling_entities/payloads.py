@@ -175,8 +175,8 @@ class ExpectationEvaluated(SignalPayload):
 
     entity_id: Annotated[str, "the entity"]
     expectation: Annotated[str, "its name"]
-    action: Annotated[str, "warn, drop, quarantine or fail"]
-    kind: Annotated[str, "condition, not_null, unique or foreign_key"]
+    action: Annotated[str, "warn, drop, quarantine or fail; of a source skip, null or quarantine"]
+    kind: Annotated[str, "condition, not_null, unique or foreign_key; of a source row or value"]
     rows_passed: Annotated[int, "rows of the frame that meet it"]
     rows_failed: Annotated[int, "rows that do not"]
 

@@ -25,7 +25,7 @@ from kindling_entities.places import check_places
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
-from kindling_entities.telling import told
+from kindling_entities.telling import told, with_sources
 from kindling_entities.views import OPTION, Views, refuse_stored
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kindling_core.plan import ExecutionPlan
     from kindling_core.report import PipeReport, RunReport
     from kindling_core.signals import SignalEmitter
+    from kindling_entities.expectations import ExpectationResult
     from kindling_entities.protocols import Engine, StorageProvider
 
 
@@ -59,6 +60,7 @@ class EntitiesPlugin:
         self._pinned: PerRun[Mapping[str, int]] = PerRun()
         self._written: PerRun[int] = PerRun()
         self._streams: PerRun[bool] = PerRun()
+        self._dirt: PerRun[dict[str, list[ExpectationResult]]] = PerRun()
         self._cache = ReadCache(self._views)
         self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
         self._warns = True
@@ -246,9 +248,18 @@ class EntitiesPlugin:
         pinned = version if store.is_delta(request.entity_id) else request.version
 
         def read() -> Any:
-            return store.read_entity(
-                request.entity_id, version=pinned, start_version=request.start_version, columns=request.columns
+            found: list[ExpectationResult] = []
+            frame = store.read_entity(
+                request.entity_id,
+                version=pinned,
+                start_version=request.start_version,
+                columns=request.columns,
+                told=found,
             )
+            if found:
+                before = self._dirt.get(request.run, request.pipe.pipe_id) or {}
+                self._dirt.keep(request.run, request.pipe.pipe_id, {**before, request.entity_id: found})
+            return frame
 
         entity = self._manager.get_entity_definition(request.entity_id)
         if request.entity_id not in self._views and reads_eagerly(entity.provider, self._contributed):
@@ -297,6 +308,7 @@ class EntitiesPlugin:
             self._written.keep(request.run, request.entity_id, version)
         entity = self._manager.get_entity_definition(request.entity_id)
         note, details = told(commit, request.mode or entity.write_mode)
+        note, details = with_sources(note, details, self._dirt.get(request.run, request.pipe.pipe_id) or {})
         return WriteResult(_rows(commit), version, note, details, entity.provider != "memory")
 
     def _warn_of_overflow(self, request: WriteRequest) -> None:
@@ -320,11 +332,12 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
+        from kindling_entities.columns_command import columns
         from kindling_entities.commands import entities, maintain, migrate, show
         from kindling_entities.quarantine_command import quarantine
         from kindling_entities.verify_command import verify
 
-        return [entities, show, quarantine, migrate, maintain, verify]
+        return [entities, show, columns, quarantine, migrate, maintain, verify]
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:

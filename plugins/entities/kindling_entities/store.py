@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kindling_entities.catalog import Catalog
     from kindling_entities.migration import Drift
     from kindling_entities.providers.delta import DeltaProvider
+    from kindling_entities.reading import Dirt
 
 # Not a provider that an entity may declare: a pipe makes its output a view.
 _VIEW = "view"
@@ -120,6 +121,7 @@ class EntityStore:
         version: int | None = None,
         start_version: int | None = None,
         columns: Sequence[str] | None = None,
+        told: list[ExpectationResult] | None = None,
     ) -> Any:
         """Return a frame of an entity.
 
@@ -127,6 +129,7 @@ class EntityStore:
             version: as of this version; None is the newest.
             start_version: only the changes of (start_version, version].
             columns: only these.
+            told: takes what did not parse, of files that may hold such.
 
         Raises:
             UnknownEntityError, EntityNotFoundError, CorruptTableError: there is nothing to read.
@@ -137,7 +140,31 @@ class EntityStore:
                 f"There is no {entity_id!r}: no expectation of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} has the "
                 "action 'quarantine', and no earlier run has left rows there."
             )
-        return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
+        dirty = getattr(provider, "read_with_dirt", None)
+        if dirty is None or version is not None or start_version is not None:
+            return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
+        frame, dirt = dirty(entity, location, columns=columns)
+        results = [] if dirt is None else dirt.results()
+        if results:
+            quarantine = entity.quarantine
+            if quarantine is not None and dirt.kept:
+                self._keep_dirt(quarantine.entity_id, dirt)
+            self._tell_results({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, results)
+            if told is not None:
+                told.extend(results)
+        return frame
+
+    def _keep_dirt(self, name: str, dirt: Dirt) -> None:
+        """Put rows of files aside, each once, however often its file is read."""
+        from kindling_entities.checking import QUARANTINE_KEY
+
+        known: frozenset[str] = frozenset()
+        if self.check_entity_exists(name):
+            stored = self.engine.to_reader(self.read_entity(name, columns=[QUARANTINE_KEY])).read_all()
+            known = frozenset(stored.column(0).to_pylist())
+        rows = dirt.table(known)
+        if rows.num_rows:
+            self._write(name, self.engine.from_arrow(rows), "merge", None)
 
     def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
         """Replace an entity, or its partitions that the frame has rows for, in one commit."""

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kindling_entities.expectations import summary
+from kindling_entities.expectations import ExpectationResult, summary
 from kindling_entities.protocols import Commit
+
+
+def with_sources(
+    note: str | None, details: dict[str, Any], sources: Mapping[str, Sequence[ExpectationResult]]
+) -> tuple[str | None, dict[str, Any]]:
+    """Add what did not parse in the sources that a pipe read."""
+    if not sources:
+        return note, details
+    notes = [f"{name}: {found}" for name, results in sources.items() if (found := summary(results))]
+    counts = {name: [one.to_dict() for one in results] for name, results in sources.items()}
+    return "; ".join([*notes, *([note] if note else [])]) or None, {**details, "sources": counts}
 
 
 def told(commit: Commit, mode: str) -> tuple[str | None, dict[str, Any]]:

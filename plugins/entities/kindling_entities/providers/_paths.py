@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
 
 
 def matching(location: str) -> list[str]:
@@ -17,17 +18,24 @@ def matching(location: str) -> list[str]:
     if os.path.isdir(location):
         found = [
             os.path.join(folder, name)
-            for folder, _, names in os.walk(location)
+            for folder, names in _walked(location)
             for name in names
             if not name.startswith((".", "_"))
         ]
         return sorted(found)
-    folder, pattern = _split(location)
+    folder, pattern = split(location)
     paths = (os.path.join(folder, name) for name in glob.glob(pattern, root_dir=folder or None, recursive=True))
     return sorted(path for path in paths if os.path.isfile(path))
 
 
-def _split(location: str) -> tuple[str, str]:
+def _walked(location: str) -> Iterator[tuple[str, list[str]]]:
+    for folder, folders, names in os.walk(location):
+        # What writers put aside, such as _temporary; a folder such as _day=1 is a column.
+        folders[:] = [name for name in folders if not name.startswith(".") and ("=" in name or name[0] != "_")]
+        yield folder, names
+
+
+def split(location: str) -> tuple[str, str]:
     """The deepest folder of a location that exists under this very name, and the pattern below it."""
     folder, below = os.path.split(location)
     while folder and not os.path.isdir(folder):

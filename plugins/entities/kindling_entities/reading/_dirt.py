@@ -85,6 +85,11 @@ class Dirt:
             )
         self._kept.append(row)
 
+    @property
+    def kept(self) -> int:
+        """Rows for the quarantine."""
+        return len(self._kept)
+
     def forget(self) -> None:
         """Begin anew, since the same rows are read again."""
         self.rows_read = self.bad_rows = self.rows_with_bad_values = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
 from kindling_entities.errors import SchemaError
+from kindling_entities.providers._paths import split
 from kindling_entities.reading._csv import Source
 
 _FOLDER = re.compile(r"([^=/]+)=(.*)", re.DOTALL)
@@ -49,9 +49,4 @@ def _base(location: str) -> str:
     """The folder below which names count: the location itself, or of a glob its part without wildcards."""
     if os.path.isdir(location):
         return location
-    folder = os.path.dirname(location)
-    if os.path.isfile(location):
-        return folder
-    while glob.has_magic(folder):
-        folder = os.path.dirname(folder)
-    return folder or "."
+    return os.path.dirname(location) or "." if os.path.isfile(location) else split(location)[0] or "."
