@@ -7,13 +7,89 @@ from kindling_entities import Entities, expect, expect_or_fail, foreign_key
 entities = Entities()
 
 # Missing values are written as NA in all five files.
+# Csv tells no types: `kindling columns raw.flights` proposes some.
 CSV = {"provider": "csv", "null_values": ["NA"]}
 
-entities.source("raw.airlines", path="data/raw/airlines.csv", **CSV)
-entities.source("raw.airports", path="data/raw/airports.csv", **CSV)
-entities.source("raw.planes", path="data/raw/planes.csv", **CSV)
-entities.source("raw.weather", path="data/raw/weather.csv", **CSV)
-entities.source("raw.flights", path="data/raw/flights.csv", **CSV)
+entities.source("raw.airlines", path="data/raw/airlines.csv", columns={"carrier": "string", "name": "string"}, **CSV)
+entities.source(
+    "raw.airports",
+    path="data/raw/airports.csv",
+    columns={
+        "faa": "string",
+        "name": "string",
+        "lat": "double",
+        "lon": "double",
+        "alt": "bigint",
+        "tz": "bigint",
+        "dst": "string",
+        "tzone": "string",
+    },
+    **CSV,
+)
+entities.source(
+    "raw.planes",
+    path="data/raw/planes.csv",
+    columns={
+        "tailnum": "string",
+        "year": "bigint",
+        "type": "string",
+        "manufacturer": "string",
+        "model": "string",
+        "engines": "bigint",
+        "seats": "bigint",
+        "speed": "bigint",
+        "engine": "string",
+    },
+    **CSV,
+)
+entities.source(
+    "raw.weather",
+    path="data/raw/weather.csv",
+    columns={
+        "origin": "string",
+        "year": "bigint",
+        "month": "bigint",
+        "day": "bigint",
+        "hour": "bigint",
+        "temp": "double",
+        "dewp": "double",
+        "humid": "double",
+        "wind_dir": "double",
+        "wind_speed": "double",
+        "wind_gust": "double",
+        "precip": "double",
+        "pressure": "double",
+        "visib": "double",
+        "time_hour": "timestamp",
+    },
+    **CSV,
+)
+entities.source(
+    "raw.flights",
+    path="data/raw/flights.csv",
+    columns={
+        "year": "bigint",
+        "month": "bigint",
+        "day": "bigint",
+        "dep_time": "bigint",
+        "sched_dep_time": "bigint",
+        "dep_delay": "bigint",
+        "arr_time": "bigint",
+        "sched_arr_time": "bigint",
+        "arr_delay": "bigint",
+        "carrier": "string",
+        "flight": "bigint",
+        "tailnum": "string",
+        "origin": "string",
+        "dest": "string",
+        "air_time": "bigint",
+        "distance": "bigint",
+        "hour": "bigint",
+        "minute": "bigint",
+        "time_hour": "timestamp",
+    },
+    **CSV,
+)
 
 for name in ("airlines", "airports", "planes", "weather", "flights"):
     entities.entity(f"bronze.{name}", description=f"{name} as they came")
