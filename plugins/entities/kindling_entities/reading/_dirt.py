@@ -99,15 +99,13 @@ class Dirt:
     def results(self) -> list[ExpectationResult]:
         """What was counted, as expectations are; empty where the source takes no dirt."""
         found = []
-        total = self.rows_read + self.bad_rows
-        if self._options.on_bad_value == "quarantine":
-            total += self.rows_with_bad_values
-        for name, action, kind, failed in (
-            ("rows parse", self._options.on_bad_row, "row", self.bad_rows),
-            ("values parse", self._options.on_bad_value, "value", self.rows_with_bad_values),
+        taken = self.rows_read + (self.rows_with_bad_values if self._options.on_bad_value == "quarantine" else 0)
+        for name, action, kind, rows, failed in (
+            ("rows parse", self._options.on_bad_row, "row", taken + self.bad_rows, self.bad_rows),
+            ("values parse", self._options.on_bad_value, "value", taken, self.rows_with_bad_values),
         ):
             if action != "fail":
-                found.append(ExpectationResult(name, action, kind, total - failed, failed))
+                found.append(ExpectationResult(name, action, kind, rows - failed, failed))
         return found
 
     def table(self, known: frozenset[str] = frozenset()) -> pa.Table:

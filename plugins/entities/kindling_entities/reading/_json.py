@@ -27,7 +27,7 @@ from kindling_entities.reading._values import parsed
 from kindling_entities.schema import type_name
 
 # Numbers that a double may not hold: many digits, or an exponent; texts that look so only cost time.
-_RISKY = re.compile(rb"[0-9.]{17}|[0-9][eE]")
+_RISKY = re.compile(rb"[0-9.]{16}|[0-9][eE]")
 _LONGEST_LINE_BYTES = 256 * 1024 * 1024
 _KEPT_BYTES = 128 * 1024 * 1024
 
@@ -187,11 +187,17 @@ class JsonFiles:
                         ) from None
             return columns
         lines.table = table
-        kinds = {one.name: one.type for one in table.schema}
+        kinds = {one.name: one.type for one in table.schema if self._occurs(one.name, table, lines.data)}
         if _RISKY.search(lines.data):
             # Its integers may be too large to share a column with fractions of another block.
             kinds = {name: _cautious(kind) for name, kind in kinds.items()}
         return kinds
+
+    def _occurs(self, name: str, table: pa.Table, data: bytes) -> bool:
+        """Whether a block has a column: pyarrow adds those that are declared."""
+        if name not in self._declared or table.column(name).null_count < table.num_rows:
+            return True
+        return any(json.dumps(name, ensure_ascii=escaped).encode() in data for escaped in (False, True))
 
     def _fast(self, lines: _Lines, schema: pa.Schema | None) -> pa.Table | None:
         """Let pyarrow parse; None where it cannot, or would lose something."""
