@@ -73,6 +73,7 @@ README = """\
 
     kindling run                    # run the job
     kindling show gold.customers    # look at a table
+    kindling columns raw.orders     # the types that a source could declare
     kindling graph                  # how the pipes depend on each other
     kindling plan                   # what would run, and in which order
     kindling doctor                 # what would stop a run

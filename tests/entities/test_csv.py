@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +287,26 @@ def test_options_that_cannot_be_used_are_refused_when_the_job_is_composed(option
     with pytest.raises(EntityDefinitionError) as error:
         check_declaration(entity, {})
     assert said in str(error.value)
+
+
+MODULE = """
+from kindling_entities import Entities
+
+entities = Entities()
+entities.source("raw.t", path="in.csv")
+"""
+JOB = """
+[job]
+name = "t"
+modules = ["job_of_columns"]
+features = ["entities"]
+"""
+
+
+def test_the_command_prints_columns_to_paste(tmp_path: Path) -> None:
+    write(tmp_path / "in.csv", "id,code,price\n1,007,1.50\n2,01,2.25\n")
+    write(tmp_path / "job_of_columns.py", MODULE)
+    write(tmp_path / "kindling.toml", JOB)
+    command = [sys.executable, "-m", "kindling_core", "columns", "raw.t"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout == 'columns={"id": "bigint", "code": "string", "price": "decimal(18,2)"},\n'

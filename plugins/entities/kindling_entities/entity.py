@@ -32,7 +32,7 @@ class EntityDefinition:
     Attributes:
         entity_id: ``layer.name``.
         columns: column -> type such as ``"bigint"``; empty means that whatever is written fits. A csv
-            source may name fewer columns than the file has: the others keep the types found in it.
+            or json source may name fewer columns than the file has: the others of csv are text.
         keys: columns that identify a row; a merge matches on them.
         partition_columns: in the order in which they nest.
         cluster_by: columns that Delta's liquid clustering keeps together; on an engine without it, what
@@ -224,7 +224,8 @@ class EntityDefinition:
             self.entity_id + QUARANTINE_SUFFIX,
             provider="memory" if self.provider == "memory" else "delta",
             keys=("_quarantine_key",),
-            path=None if self.path is None else self.path.rstrip("/") + QUARANTINE_SUFFIX,
+            # What a source reads is a place of others, and may be a pattern.
+            path=None if self.path is None or self.read_only else self.path.rstrip("/") + QUARANTINE_SUFFIX,
             tags=self.tags,
             description=f"Rows that expectations keep out of {self.entity_id}",
             location=self.location,
