@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_entities.errors import CorruptTableError, SchemaError, UnsupportedError
+from kindling_entities.errors import CorruptTableError, DataError, SchemaError, UnsupportedError
 from kindling_entities.reading import Reading, TextOptions, read_files
 from kindling_entities.reading._writing import write_csv, write_json
 from kindling_entities.schema import type_name
@@ -189,3 +189,9 @@ def test_what_is_written_reads_back_with_its_declared_type(tmp_path: Path, kind:
 def test_csv_refuses_nested_columns_by_name() -> None:
     with pytest.raises(UnsupportedError, match=r"column 'a' is array<bigint>, which csv cannot hold"):
         write_csv("Entity 't'", pa.table({"a": [[1]]}).to_reader(), io.BytesIO(), TextOptions())
+
+
+def test_a_year_that_texts_do_not_have_is_refused() -> None:
+    far = pa.table({"a": pa.array([[2**60]], pa.list_(pa.timestamp("us")))})
+    with pytest.raises(DataError, match="years 0 to 9999"):
+        write_json(far.to_reader(), io.BytesIO())

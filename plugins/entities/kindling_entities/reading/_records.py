@@ -65,7 +65,8 @@ class Grammar:
             if _POSSESSIVE:
                 inner = q + b"(?:" + rest + b"++|" + q + q + others + b")*+" + q
             else:
-                inner = q + rest + b"*(?:(?:" + q + q + others + b")" + rest + b"*)*" + q
+                # What gives back a doubled quote is no end.
+                inner = q + rest + b"*(?:(?:" + q + q + others + b")" + rest + b"*)*" + q + b"(?!" + q + b")"
             parts.append(b"(?<![^" + delimiter + b"\r\n])" + inner + b"(?=[" + delimiter + b"\r\n]|\\Z)")
             parts.append(b"(?<=[^" + delimiter + b"\r\n])" + q)
         prefix = b"(?:" + b"|".join(parts) + b")" + often

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from kindling_entities.errors import UnsupportedError
+from kindling_entities.errors import DataError, UnsupportedError
 from kindling_entities.reading._options import TextOptions
 from kindling_entities.schema import type_name
 
@@ -62,7 +62,21 @@ def _csv_type(kind: pa.DataType) -> pa.DataType:
 def _csv_column(column: pa.Array) -> pa.Array:
     if pa.types.is_binary(column.type):
         return _base64(column)
+    if pa.types.is_temporal(column.type):
+        _refuse_far(column)
     return column.cast(_csv_type(column.type))
+
+
+def _refuse_far(column: pa.Array) -> None:
+    """Refuse years of other than four digits, which texts of dates do not have."""
+    years = pc.min_max(pc.year(column)).as_py()
+    least, greatest = years["min"] or 0, years["max"] or 0
+    if least < 0 or greatest > 9999:
+        raise DataError(
+            f"A value of type {type_name(column.type)} lies in the year "
+            f"{least if least < 0 else greatest}; csv and json hold the years 0 to 9999. Correct it "
+            "in the pipe, or use provider='parquet'."
+        )
 
 
 def _base64(column: pa.Array) -> pa.Array:
@@ -75,8 +89,11 @@ def _texts(column: pa.Array) -> pa.Array:
     kind, t = column.type, pa.types
     if t.is_binary(kind):
         return _base64(column)
-    if t.is_decimal(kind) or t.is_temporal(kind):
+    if t.is_temporal(kind):
+        _refuse_far(column)
         # Arrow prints dates that Python does not have.
+        return column.cast(pa.string())
+    if t.is_decimal(kind):
         return column.cast(pa.string())
     if t.is_struct(kind):
         fields = [_texts(column.field(index)) for index in range(kind.num_fields)]
