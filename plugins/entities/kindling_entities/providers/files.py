@@ -28,7 +28,7 @@ from kindling_entities.reading._hive import sources
 from kindling_entities.reading._parquet import ParquetFile, unified
 from kindling_entities.reading._writing import write_csv, write_json
 
-# Packed files of this size stay small in memory, too.
+# Up to this size the rows are held in memory, and need no staged file.
 _SMALL_BYTES = 1024 * 1024
 
 
@@ -76,7 +76,7 @@ class FileProvider:
             if entity.columns:
                 reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
             # Small data travel in the plan of the frame, without a file.
-            frame = self._engine.from_arrow(reader.read_all() if _size(paths) <= _SMALL_BYTES else reader)
+            frame = self._engine.from_arrow(reader.read_all() if _small(paths) else reader)
         return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
 
     def _read_parquet(
@@ -219,8 +219,10 @@ def _what(entity: EntityDefinition) -> str:
     return f"Entity {entity.entity_id!r}"
 
 
-def _size(paths: Sequence[str]) -> int:
-    return sum(os.path.getsize(path) for path in paths)
+def _small(paths: Sequence[str]) -> bool:
+    # What a packed file becomes cannot be told from its size.
+    plain = all(os.path.splitext(path)[1] in (".csv", ".json", ".jsonl", ".txt", ".tsv") for path in paths)
+    return plain and sum(os.path.getsize(path) for path in paths) <= _SMALL_BYTES
 
 
 def _parquet_schema(entity: EntityDefinition, location: str, paths: Sequence[str]) -> pa.Schema:
