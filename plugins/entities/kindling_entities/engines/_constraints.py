@@ -101,8 +101,11 @@ def fillable(rules: Rules, target: pa.Schema, given: pa.Schema) -> pa.Schema:
     return pa.schema([f for f in target if f.name in given.names or f.name not in rules.computed])
 
 
-def checker(table: Table, rules: Rules) -> Callable[[pa.RecordBatch], None] | None:
+def checker(table: Table, rules: Rules, *, all_stored: bool = True) -> Callable[[pa.RecordBatch], None] | None:
     """Make what refuses rows that break a rule which delta-rs does not check or does not name.
+
+    Args:
+        all_stored: False where some of the rows only delete others, and may lack what a stored row needs.
 
     Raises:
         UnsupportedError: a text within a nested column has a length.
@@ -112,11 +115,12 @@ def checker(table: Table, rules: Rules) -> Callable[[pa.RecordBatch], None] | No
             f"{table.entity_id!r}: texts within column {rules.nested_lengths[0]!r} have a greatest length, which the "
             'embedded engine does not check. Use engine = "spark" for this job.'
         )
-    if not rules.required and not rules.lengths:
+    required = rules.required if all_stored else ()
+    if not required and not rules.lengths:
         return None
 
     def check(batch: pa.RecordBatch) -> None:
-        for name in rules.required:
+        for name in required:
             index = batch.schema.get_field_index(name)
             nulls = batch.column(index).null_count if index >= 0 else 0
             if nulls:

@@ -151,7 +151,7 @@ class DeltaWriter:
                 check = checker(table, pa.schema(given), _partitions(opened))
                 if check is not None:
                     check(source.table([name for name in _partitions(opened) if name in stored.names]))
-                check = _constraints.checker(table, constraints)
+                check = _constraints.checker(table, constraints, all_stored=rules is None or rules.delete_when is None)
                 if check is not None:
                     for batch in source.batches():
                         check(batch)
