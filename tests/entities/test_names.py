@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kindling_core import App
-from kindling_entities import Entities, EntityDefinitionError, EntityStore, SchemaError, not_null, unique
+from kindling_entities import (
+    Entities,
+    EntityDefinitionError,
+    EntityStore,
+    SchemaError,
+    UnsupportedError,
+    not_null,
+    unique,
+)
 
 NAMES = ["count", "a.b", "t.id", " id", "a`b", "``x", "__seq", "Valid_From", "../x", "a\tb", "a\nb", ".x", "[0]"]
 
@@ -74,3 +83,29 @@ def test_a_table_in_memory_refuses_a_column_in_other_case(tmp_path: Path) -> Non
 def test_a_name_that_cannot_work_is_refused_where_it_is_declared(declaration: dict[str, Any], message: str) -> None:
     with pytest.raises(EntityDefinitionError, match=f"test_names:.*test.t.*{message}"):
         Entities().entity("test.t", **declaration)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_a_file_with_names_that_differ_by_case_alone_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"id": [1], "ID": [2]}), path)
+    else:
+        path.write_text("id,ID\n1,2\n" if kind == "csv" else '{"id": 1, "ID": 2}\n')
+    entities = Entities()
+    entities.source("test.s", path=path, provider=kind)
+    with (
+        composed(tmp_path, entities) as app,
+        pytest.raises(SchemaError, match=rf"'test\.s' at .*data\.{kind}.*'id' and 'ID'"),
+    ):
+        app.service(EntityStore).read_entity("test.s").toArrow()
+
+
+def test_a_column_that_delta_rs_cannot_order_by_is_refused(tmp_path: Path) -> None:
+    entities = Entities()
+    entities.entity("test.t", maintenance={"order_by": ["a.b"]})
+    with composed(tmp_path, entities) as app:
+        store = app.service(EntityStore)
+        store.write("test.t", pa.table({"a.b": [1]}), None)
+        with pytest.raises(UnsupportedError, match=r"'test\.t'.*'a\.b'.*order"):
+            store.maintain("test.t", dry_run=False)

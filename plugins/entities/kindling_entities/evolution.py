@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import Table
-from kindling_entities.schema import SchemaChange, compare, widens
+from kindling_entities.schema import SchemaChange, compare, refuse_nameless, widens
 
 _log = logging.getLogger("kindling.entities")
 
@@ -21,6 +21,7 @@ def evolved(table: Table, old: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, Sc
         SchemaError: a column does not widen to the table's type, or the policy refuses the change.
     """
     change = compare(old, new)
+    refuse_nameless(new)
     refuse_other_case(table.entity_id, old, change.added)
     narrowed = {
         name: types for name, types in change.changed.items() if not widens(new.field(name).type, old.field(name).type)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityError, MergeKeyError, SchemaError, UnsupportedError, VersionMoved
 from kindling_entities.protocols import Table
-from kindling_entities.schema import type_name
+from kindling_entities.schema import refuse_nameless, type_name
 
 SHOWN_KEYS = 5
 
@@ -21,6 +21,7 @@ def refuse_untyped(table: Table, schema: pa.Schema) -> None:
     Raises:
         SchemaError: names them.
     """
+    refuse_nameless(schema)
     untyped = [f.name for f in schema if "void" in type_name(f.type)]
     if untyped:
         raise SchemaError(

@@ -265,19 +265,27 @@ def normal_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def refuse_same_names(names: Iterable[str], what: str = "Columns") -> None:
-    """Refuse names that differ by case alone, and empty ones.
+    """Refuse names that differ by case alone.
 
     Raises:
         SchemaError: names both.
     """
-    names = list(names)
-    if "" in names:
-        raise SchemaError(f"Column {names.index('') + 1} of {len(names)} has no name. Give it one in the pipe.")
     same = same_but_for_case(names)
     if same is not None:
         raise SchemaError(
             f"{what} {same[0]!r} and {same[1]!r} are one name to a table, which ignores case. Rename one of them."
         )
+
+
+def refuse_nameless(schema: pa.Schema) -> None:
+    """Refuse a column whose name is empty.
+
+    Raises:
+        SchemaError: tells its place.
+    """
+    if "" in schema.names:
+        place = f"{schema.names.index('') + 1} of {len(schema)}"
+        raise SchemaError(f"Column {place} has no name, and a table cannot keep it. Name or drop it in the pipe.")
 
 
 def compare(old: pa.Schema, new: pa.Schema) -> SchemaChange:

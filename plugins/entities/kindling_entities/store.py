@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import (
+    DataError,
     EntityNotFoundError,
     ExpectationError,
     MergeKeyError,
@@ -140,10 +141,15 @@ class EntityStore:
                 f"There is no {entity_id!r}: no expectation of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} has the "
                 "action 'quarantine', and no earlier run has left rows there."
             )
-        dirty = getattr(provider, "read_with_dirt", None)
-        if dirty is None or version is not None or start_version is not None:
-            return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
-        frame, dirt = dirty(entity, location, columns=columns)
+        try:
+            dirty = getattr(provider, "read_with_dirt", None)
+            if dirty is None or version is not None or start_version is not None:
+                return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
+            frame, dirt = dirty(entity, location, columns=columns)
+        except (SchemaError, DataError) as error:
+            if repr(entity_id) in str(error) or entity_id in self.views:
+                raise
+            raise type(error)(f"{entity_id!r} at {location}: {error}") from error
         results = [] if dirt is None else dirt.results()
         if results:
             quarantine = entity.quarantine

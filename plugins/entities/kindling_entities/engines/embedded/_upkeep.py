@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from deltalake import DeltaTable
+
 from kindling_entities.engines._log import mapped_errors, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
+from kindling_entities.errors import UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
 
@@ -14,12 +17,22 @@ def maintain(table: Table, policy: MaintenancePolicy, retry: Retry, far: FarTime
     return retry.run(table, lambda: _once(table, policy, far, dry_run))
 
 
+def _names(opened: DeltaTable) -> list[str]:
+    return [column.name for column in opened.schema().fields]
+
+
 def _once(table: Table, policy: MaintenancePolicy, far: FarTimestamps, dry_run: bool) -> Upkeep:
     opened = open_table(table)
     compacted, written = small_files(opened, policy), None
     target = policy.target_file_bytes
     if compacted:
         far.refuse(table, opened, "Compacting")
+    pointed = [name for name in policy.order_by if "." in name and name in _names(opened)]
+    if pointed:
+        raise UnsupportedError(
+            f"{table.entity_id!r}: delta-rs takes the column {pointed[0]!r} for a field of a struct and cannot "
+            'order by it. Rename it, leave it out of order_by, or use engine = "spark".'
+        )
     if not dry_run and policy.rewrites:
         with mapped_errors(table, "Compacting"):
             figures = (

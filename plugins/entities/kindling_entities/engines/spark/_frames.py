@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from kindling_entities.engines._frames import Staging, to_reader
 from kindling_entities.row_hash import row_hash
-from kindling_entities.schema import cast_table, normal_schema, quote, type_name
+from kindling_entities.schema import cast_table, normal_schema, quote, refuse_nameless, type_name
 
 # Found in the text of the error that Spark raises for a row with a bad key.
 BAD_KEY = "kindling: merge key is null or not unique"
@@ -38,6 +38,7 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Sta
 
 
 def ddl(schema: pa.Schema) -> str:
+    refuse_nameless(schema)
     return ", ".join(f"{quote(field.name)} {type_name(field.type)}" for field in schema)
 
 
