@@ -20,9 +20,8 @@ def start(root: Path, *declarations: tuple[str, dict[str, Any]]) -> None:
         else:
             entities.entity(name, **settings)
     app = App(["entities"], {"entities": {"root": str(root / "tables")}}, environ={})
+    # Refused when the job is composed, before anything is started.
     app.mount(entities)
-    with app:
-        app.start()
 
 
 @pytest.fixture

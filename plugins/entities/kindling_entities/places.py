@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,31 +12,39 @@ from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
 
-def check_places(
-    entities: Iterable[EntityDefinition], root: Path | str, base_dir: Path, stored: Callable[[EntityDefinition], bool]
-) -> None:
-    """Refuse an entity that is written where another one lies, within its folder, or around it.
+class Locations:
+    """Where the entities of a job lie, each looked up once."""
 
-    Sources may share files with each other.
+    def __init__(self) -> None:
+        self._parts: dict[str, tuple[str, ...]] = {}
 
-    Args:
-        stored: whether an entity has files at its location.
+    def check(self, entities: Iterable[EntityDefinition], root: Path | str, base_dir: Path) -> None:
+        """Refuse an entity that is written where another one lies, within its folder, or around it.
 
-    Raises:
-        EntityDefinitionError: names both with their lines.
-    """
-    places = [(entity, _parts(entity.resolve(root, base_dir))) for entity in entities if stored(entity)]
-    written = {parts: entity for entity, parts in reversed(places) if not entity.read_only}
-    for entity, parts in places:
-        for length in range(1, len(parts) + 1):
-            other = written.get(parts[:length])
-            if other is not None and other is not entity:
-                raise _same(entity, other, "at" if length == len(parts) else "within the folder of")
-    for entity, parts in places:
-        if entity.read_only:
-            for place, other in written.items():
-                if _reads(parts, place):
-                    raise _same(other, entity, "among the files of")
+        Sources may share files with each other.
+
+        Args:
+            entities: those that have files.
+
+        Raises:
+            EntityDefinitionError: names both with their lines.
+        """
+        places = []
+        for entity in entities:
+            if entity.entity_id not in self._parts:
+                self._parts[entity.entity_id] = _parts(entity.resolve(root, base_dir))
+            places.append((entity, self._parts[entity.entity_id]))
+        written = {parts: entity for entity, parts in reversed(places) if not entity.read_only}
+        for entity, parts in places:
+            for length in range(1, len(parts) + 1):
+                other = written.get(parts[:length])
+                if other is not None and other is not entity:
+                    raise _same(entity, other, "at" if length == len(parts) else "within the folder of")
+        for entity, parts in places:
+            if entity.read_only:
+                for place, other in written.items():
+                    if _reads(parts, place):
+                        raise _same(other, entity, "among the files of")
 
 
 def _parts(location: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,7 +22,7 @@ from kindling_entities.entity import Entities
 from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
-from kindling_entities.places import check_places
+from kindling_entities.places import Locations
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
@@ -57,6 +58,7 @@ class EntitiesPlugin:
     def __init__(self) -> None:
         self._manager = DataEntityManager()
         self._views = Views()
+        self._locations = Locations()
         self._pinned: PerRun[Mapping[str, int]] = PerRun()
         self._written: PerRun[int] = PerRun()
         self._streams: PerRun[bool] = PerRun()
@@ -83,6 +85,7 @@ class EntitiesPlugin:
         for definition in collection:
             check_declaration(definition, self._contributed)
         self._manager.mount(collection)
+        self._check_places(app, app.config.section("entities").catalog is not None)
         return True
 
     @hookimpl
@@ -144,24 +147,25 @@ class EntitiesPlugin:
         self._store = EntityStore(
             self._manager, engine, settings.root, app.base_dir, self._contributed, catalog, self._views
         )
-        self._check_places(self._store)
+        self._check_places(app, catalog is not None)
         app.provide(DataEntityManager, self._manager)
         app.provide(EntityStore, self._store)
         app.provide(EntityProvider, self._store)  # type: ignore[type-abstract]
 
-    def _check_places(self, store: EntityStore) -> None:
+    def _check_places(self, app: App, in_catalog: bool) -> None:
         """Refuse entities that share files. Where a third party's storage keeps its rows is its own affair."""
+        settings = app.config.section("entities")
+        root = settings.root if "://" in settings.root else app.base_dir / Path(settings.root).expanduser()
         kinds = {"delta", "parquet", "csv", "json"} - set(self._contributed)
-        definitions = map(self._manager.get_entity_definition, self._manager.get_entity_ids())
-        check_places(
-            definitions,
-            store.root,
-            store.base_dir,
-            lambda entity: (
-                store.kind(entity) in kinds
-                and (entity.path is not None or store.catalog is None or not store.catalog.names(entity))
-            ),
-        )
+        found = map(self._manager.get_entity_definition, self._manager.get_entity_ids())
+        with_files = [
+            entity
+            for entity in found
+            if entity.provider in kinds
+            and entity.entity_id not in self._views
+            and not (in_catalog and entity.path is None and entity.provider == "delta")
+        ]
+        self._locations.check(with_files, root, app.base_dir)
 
     @hookimpl
     def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
