@@ -183,36 +183,15 @@ def layout(history: History, arrived: Any, table: Rows | None, events: Rows | No
             for name, columns in hashes.items()
         ),
     )
-    # One event for each key and moment: what comes in replaces what is stored.
-    moment = f"over (partition by {keys}, seq)"
-    timeline = timeline.selectExpr(
-        *history.names.values(),
-        "seq",
-        "gone",
-        "age",
-        "hash",
-        "rest",
-        f"max(age) {moment} as newest",
-        f"max(stored) {moment} as has_row",
-        f"max(if(stored, hash, null)) {moment} as row_hash",
-        f"max(if(stored, rest, null)) {moment} as row_rest",
-        f"max(if(stored, seen_to, null)) {moment} as seen_to",
-        f"max(if(stored, seen_hash, null)) {moment} as seen_hash",
-        f"max(if(stored, surrogate, null)) {moment} as surrogate",
-        f"max(age = 0) {moment} as has_event",
-        f"max(if(age = 0, gone, null)) {moment} as event_gone",
-        f"max(if(age = 0, hash, null)) {moment} as event_hash",
-        f"max(if(age = 0, rest, null)) {moment} as event_rest",
-    ).where("age = newest")
+    timeline = _one_for_each_moment(history, timeline)
+    # The rows are in this order already.
     order = f"over (partition by {keys} order by seq)"
-    timeline = timeline.selectExpr(
-        "*", f"coalesce(lag(gone) {order}, true) as after_gone", f"lag(hash) {order} as before"
-    ).selectExpr(
+    timeline = timeline.selectExpr("*", f"lag(named_struct('gone', gone, 'hash', hash)) {order} as before").selectExpr(
         "*",
-        "not gone and (after_gone or not (before <=> hash)) as begins",
-        "gone and not after_gone as ends",
+        "not gone and (coalesce(before.gone, true) or not (before.hash <=> hash)) as begins",
+        "gone and not coalesce(before.gone, true) as ends",
     )
-    timeline = timeline.selectExpr("*", f"lead(seq) over (partition by {keys}, begins or ends order by seq) as until")
+    timeline = timeline.selectExpr("*", f"lead(if(begins or ends, seq, null)) ignore nulls {order} as until")
     same_row = "row_hash <=> hash and row_rest <=> rest and seen_to <=> until"
     same_event = "event_gone <=> gone and event_hash <=> hash and event_rest <=> rest"
     traceless = "not begins and not ends and not has_event"
@@ -224,6 +203,53 @@ def layout(history: History, arrived: Any, table: Rows | None, events: Rows | No
         "when has_row and not begins then 'delete' else 'keep' end as action",
         f"{f'({traceless}) or ({corrected})' if history.sequence_by else 'false'} as remembered",
     ).where("action <> 'keep' or remembered")
+
+
+def _one_for_each_moment(history: History, timeline: Any) -> Any:
+    """Keep one event for each key and moment, with what is stored of that moment: what comes in replaces it.
+
+    A moment has an event of each age at most. By age they are neighbours, so one ordering does for all.
+    """
+    order = f"over (partition by {', '.join(history.key_names)} order by seq, age desc)"
+    # In one struct: an engine's windows cost by the number of their expressions.
+    event = ", ".join(
+        f"'{name}', {name}"
+        for name in ("seq", "age", "gone", "hash", "rest", "stored", "seen_to", "seen_hash", "surrogate")
+    )
+    own = [*history.names.values(), "seq", "gone", "age", "hash", "rest"]
+    first = (
+        timeline.selectExpr("*", f"named_struct({event}) as event")
+        .selectExpr(
+            "*",
+            f"lag(seq) {order} as seq_before",
+            f"lead(event, 1) {order} as second",
+            f"lead(event, 2) {order} as third",
+        )
+        .where("not (seq_before <=> seq)")
+    )
+
+    def of_row(name: str) -> str:
+        return f"case when stored then {name} when second.seq = seq and second.stored then second.{name} end"
+
+    def of_event(name: str) -> str:
+        return (
+            f"case when age = 0 then {name} when second.seq = seq and second.age = 0 then second.{name} "
+            f"when third.seq = seq and third.age = 0 then third.{name} end"
+        )
+
+    return first.selectExpr(
+        *own,
+        "stored or coalesce(second.seq = seq and second.stored, false) as has_row",
+        f"{of_row('hash')} as row_hash",
+        f"{of_row('rest')} as row_rest",
+        f"{of_row('seen_to')} as seen_to",
+        f"{of_row('seen_hash')} as seen_hash",
+        f"{of_row('surrogate')} as surrogate",
+        f"{of_event('age')} is not null as has_event",
+        f"{of_event('gone')} as event_gone",
+        f"{of_event('hash')} as event_hash",
+        f"{of_event('rest')} as event_rest",
+    )
 
 
 def history_rows(history: History, laid: Any) -> Any:

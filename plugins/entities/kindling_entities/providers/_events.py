@@ -14,7 +14,7 @@ from typing import Any
 from kindling_entities.protocols import Engine, MergeRules, Table
 from kindling_entities.scd2 import Rows
 
-SUFFIX = "__events"
+SUFFIX = "__kindling_events"
 
 
 def events_table(table: Table) -> Table:
