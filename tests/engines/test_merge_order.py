@@ -179,6 +179,16 @@ def test_another_writers_delete_is_seen_although_no_row_tells_of_it(
     assert stored(store) == [(9, "z", 1)]
 
 
+def test_maintenance_takes_the_remembered_deletes_along(engine: Any, tmp_path: Path) -> None:
+    store = make_store(engine, tmp_path, sequence_by="at", delete_when="gone")
+    for key in range(3):
+        store.merge_to_entity("t.m", rows_of((key, None, 5, True), (key + 10, "a", 1)))
+    done = store.maintain("t.m", dry_run=False)
+    assert done.files_compacted == 6
+    store.merge_to_entity("t.m", rows_of((0, "late", 3), (1, "new", 6)))
+    assert stored(store) == [(1, "new", 6), (10, "a", 1), (11, "a", 1), (12, "a", 1)]
+
+
 def test_names_that_a_merge_uses_itself_are_refused(engine: Any, tmp_path: Path) -> None:
     store = make_store(engine, tmp_path, sequence_by="at")
     with pytest.raises(SchemaError, match="'_Kindling_gone'"):

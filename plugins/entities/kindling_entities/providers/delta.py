@@ -13,7 +13,7 @@ from kindling_entities.errors import EntityDefinitionError, UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.migration import Drift, apply, compare
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.providers._events import forget
+from kindling_entities.providers._events import events_table, forget
 from kindling_entities.providers._fit import fitted
 from kindling_entities.providers._ordered import keep_history, merge_newer
 
@@ -130,7 +130,18 @@ class DeltaProvider:
         policy = MaintenancePolicy.of(entity.maintenance)
         if entity.cluster_by and not policy.order_by:
             policy = replace(policy, order_by=entity.cluster_by)
-        return self._engine.maintain(self.table(entity, location), policy, dry_run=dry_run)
+        table = self.table(entity, location)
+        done = self._engine.maintain(table, policy, dry_run=dry_run)
+        events = events_table(table)
+        if not entity.sequence_by or not self._engine.exists(events):
+            return done
+        beside = self._engine.maintain(events, replace(policy, order_by=()), dry_run=dry_run)
+        return replace(
+            done,
+            files_compacted=_sum(done.files_compacted, beside.files_compacted),
+            files_written=_sum(done.files_written, beside.files_written),
+            files_removed=(*done.files_removed, *beside.files_removed),
+        )
 
     def drift(self, entity: EntityDefinition, location: str) -> Drift:
         """How the table differs from its declaration."""
@@ -143,3 +154,7 @@ class DeltaProvider:
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return the newest version of each table, or its error."""
         return self._engine.versions([self.table(entity, location) for entity, location in entities.values()])
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
