@@ -25,6 +25,7 @@ from kindling_entities import (
 )
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.protocols import Table
 
 Row = tuple[int, str | None, int, int | None]
 
@@ -250,6 +251,18 @@ def test_a_write_that_is_refused_leaves_no_memory(store: EntityStore) -> None:
         store.merge_to_entity("dim.t", wrong)
     store.merge_to_entity("dim.t", changes((2, "b", 10)))
     assert history(store) == [(1, "a", 10, None), (2, "b", 10, None)]
+
+
+def test_rows_that_break_a_rule_of_the_table_leave_no_memory(store: EntityStore) -> None:
+    store.manager.register_entity(
+        "dim.r", scd=2, keys=["k"], sequence_by="at", delete_when="gone", properties={"delta.appendOnly": "true"}
+    )
+    store.merge_to_entity("dim.r", changes((1, "a", 10)))
+    with pytest.raises(EntityError):
+        store.merge_to_entity("dim.r", changes((2, None, 20, True), (1, "b", 20)))
+    location = store.location("dim.r") + "__kindling_events"
+    events = Table("dim.r__kindling_events", location)
+    assert store.engine.describe(events) is None or store.engine.read(events).count() == 0
 
 
 @pytest.mark.parametrize("name", ["__seq", "count", "a.b", "c0", "seq", "gone", "it's", "stored", "Größe", "a b"])

@@ -7,10 +7,12 @@ looks again afterwards whether another writer added events meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from kindling_entities.errors import DataError, MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.protocols import Engine, MergeRules, Table
 from kindling_entities.scd2 import Rows
 
@@ -45,7 +47,8 @@ class Events:
         self._anew = anew
         state = engine.describe(self._table, figures=False)
         self._version = -1 if state is None else state.version
-        self._moved = False
+        self._before = self._version
+        self._kept = self._moved = False
         self.rows: Rows | None = None
         if state is not None and not anew:
             self.rows = Rows(engine.read(self._table, version=state.version), state.schema)
@@ -55,9 +58,21 @@ class Events:
         if self._anew and self._version >= 0:
             self._engine.overwrite(self._table, rows.drop(*rules.helpers).limit(0))
         commit = self._engine.merge(self._table, rows, keys, rules=rules)
+        self._kept = True
         before = -1 if commit.old_version is None else commit.old_version
         self._moved = before != self._version and not self._anew
         self._version = self._version if commit.version is None else commit.version
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Forget what was kept if the entity's table refuses the rows, and so certainly stayed as it was."""
+        try:
+            yield
+        except (DataError, SchemaError, MergeKeyError, UnsupportedError):
+            if self._kept and not self.moved():
+                before = self._engine.read(self._table, version=max(self._before, 0))
+                self._engine.overwrite(self._table, before if self._before >= 0 else before.limit(0))
+            raise
 
     def moved(self) -> bool:
         """Whether another writer added events since these were read."""

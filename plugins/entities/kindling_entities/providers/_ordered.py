@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -56,16 +56,19 @@ def keep_history(
                 if events is not None and counts[0] and entity.sequence_by:
                     events.keep(scd2.event_rows(history, laid), (*entity.keys, entity.sequence_by), scd2.EVENT_RULES)
                 if total is not None and not counts[1]:
-                    return total
+                    if events is None or not events.moved():
+                        return total
+                    continue
                 try:
-                    done = engine.merge(
-                        table,
-                        scd2.history_rows(history, laid),
-                        keys,
-                        transaction if total is None else None,
-                        expected_version=base,
-                        rules=scd2.RULES,
-                    )
+                    with events.unless_refused() if events else nullcontext():
+                        done = engine.merge(
+                            table,
+                            scd2.history_rows(history, laid),
+                            keys,
+                            transaction if total is None else None,
+                            expected_version=base,
+                            rules=scd2.RULES,
+                        )
                 except VersionMoved:
                     # The timeline was laid out from rows that are no longer the newest.
                     continue
@@ -104,13 +107,14 @@ def merge_newer(
             with engine.held(found) as held:
                 if events is not None and held.where("gone").limit(1).count():
                     events.keep(newer.event_rows(changes, held), entity.keys, newer.event_rules(changes))
-                done = engine.merge(
-                    table,
-                    newer.table_rows(changes, held),
-                    entity.keys,
-                    transaction if total is None else None,
-                    rules=newer.rules(changes),
-                )
+                with events.unless_refused() if events else nullcontext():
+                    done = engine.merge(
+                        table,
+                        newer.table_rows(changes, held),
+                        entity.keys,
+                        transaction if total is None else None,
+                        rules=newer.rules(changes),
+                    )
             total = done if total is None else _summed(total, done)
             if done.skipped or events is None or not events.moved():
                 return total
