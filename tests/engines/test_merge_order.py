@@ -11,7 +11,8 @@ import pytest
 
 from kindling_entities import Commit, DataEntityManager, EntityError, EntityStore, MergeKeyError, SchemaError
 from kindling_entities.entity import EntityDefinition
-from kindling_entities.errors import EntityDefinitionError
+from kindling_entities.errors import EntityDefinitionError, UnsupportedError
+from kindling_entities.providers.memory import MemoryProvider
 
 SCHEMA = pa.schema({"k": pa.int64(), "v": pa.string(), "at": pa.int64(), "gone": pa.bool_()})
 
@@ -189,6 +190,16 @@ def test_maintenance_takes_the_remembered_deletes_along(engine: Any, tmp_path: P
     assert stored(store) == [(1, "new", 6), (10, "a", 1), (11, "a", 1), (12, "a", 1)]
 
 
+def test_another_kind_of_storage_that_knows_no_order_is_refused(engine: Any, tmp_path: Path) -> None:
+    class Unordered(MemoryProvider):
+        ordered_merges = False
+
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path, factories={"unordered": Unordered})
+    store.manager.register_entity("t.m", write_mode="merge", keys=["k"], provider="unordered", sequence_by="at")
+    with pytest.raises(UnsupportedError, match="'unordered' knows no sequence_by"):
+        store.merge_to_entity("t.m", rows_of((1, "a", 1)))
+
+
 def test_names_that_a_merge_uses_itself_are_refused(engine: Any, tmp_path: Path) -> None:
     store = make_store(engine, tmp_path, sequence_by="at")
     with pytest.raises(SchemaError, match="'_Kindling_gone'"):
@@ -207,6 +218,7 @@ def test_names_that_a_merge_uses_itself_are_refused(engine: Any, tmp_path: Path)
         ({"scd": 1, "keys": ["k"], "sequence_by": "at", "missing_rows": "delete"}, "does not go with sequence_by"),
         ({"scd": 1, "keys": ["k"], "sequence_by": "k"}, "is one of its keys"),
         ({"scd": 1, "keys": ["k"], "sequence_by": "a", "columns": {"k": "int"}}, "'a' is not one of its columns"),
+        ({"scd": 2, "keys": ["k"], "surrogate_key": "Valid_To"}, "surrogate_key 'Valid_To' has the name"),
         ({"scd": 2, "keys": ["k"], "columns": {"k": "int", "Valid_From": "int"}}, "'Valid_From'.*Rename"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

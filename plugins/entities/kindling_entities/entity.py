@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,8 @@ class EntityDefinition:
             raise self.wrong(
                 f"sequence_by {self.sequence_by!r} is one of its keys, so that no row would replace another"
             )
+        if self.surrogate_key and taken([self.surrogate_key], replace(self, surrogate_key=None)):
+            raise self.wrong(f"surrogate_key {self.surrogate_key!r} has the name of another column that scd=2 makes")
         reserved = taken([*self.columns, *self.keys], self)
         if reserved:
             raise self.wrong(f"column(s) {', '.join(map(repr, reserved))} are made by its merges. Rename them")
