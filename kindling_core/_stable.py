@@ -23,7 +23,7 @@ from typing import Any
 from uuid import UUID
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
-_VALUES = (date, datetime, time, timedelta, timezone, Decimal, Fraction, UUID, PurePath, range, slice, bytearray)
+VALUES = (date, datetime, time, timedelta, timezone, Decimal, Fraction, UUID, PurePath, range, slice, bytearray)
 _DEPTH = 6
 # What is larger is told by its size: hashing a table that a module holds would take longer than running the pipe.
 _MOST_ITEMS = 10_000
@@ -89,7 +89,7 @@ class Writer:
             return repr(value)
         if isinstance(value, enum.Enum):
             return f"{_name(kind)}.{value.name}"
-        if isinstance(value, _VALUES):
+        if isinstance(value, VALUES):
             return f"{_name(kind)} {value!s}" if isinstance(value, PurePath) else f"{_name(kind)} {value!r}"
         if isinstance(value, re.Pattern):
             return f"re {value.pattern!r} {value.flags}"

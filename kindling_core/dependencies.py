@@ -21,6 +21,7 @@ FILES = "files"
 _SALT = "salt"
 _DIGEST = "digest "
 _MOST_SHOWN = 8
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -134,5 +135,12 @@ def _different(old: Mapping[str, str], new: Mapping[str, str], beginning: str, b
 def _was(old: str | None, new: str | None) -> str:
     if old is not None and new is not None and old.startswith(_DIGEST) and new.startswith(_DIGEST):
         return "has another value, which is secret"
-    shown = ["not there" if text is None else text.replace(_DIGEST, "a secret, ") for text in (old, new)]
-    return f"was {shown[0]}, is {shown[1]}"
+    return f"was {_shown(old)}, is {_shown(new)}"
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "not there"
+    if text.startswith(_DIGEST):
+        return "a secret"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from kindling_core._stable import PLAIN, Home, Writer, code_of, names_in
+from kindling_core._stable import PLAIN, VALUES, Home, Writer, code_of, names_in
 from kindling_core.pipes import PipeMetadata
 
 # Fingerprints that were made in another way are told by another sign, and not compared with these.
@@ -109,11 +109,19 @@ def _of_function(function: FunctionType, home: Home) -> _Part:
         text = writer.write(value)
         told.append(f"{name}={text}")
         if (isinstance(value, PLAIN) or len(writer.met) == before) and not name.startswith("__"):
-            values[name] = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... {_digest([text])}"
+            values[name] = _shown(value, text)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None:
         told.append(writer.write(wrapped))
     return _Part(_digest(told), values, tuple(writer.met))
+
+
+def _shown(value: Any, text: str) -> str:
+    """Return the text of a value that may be written down: what is nested may hold secrets under names of its own."""
+    items = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    if not all(isinstance(one, (*PLAIN, *VALUES)) for one in items):
+        return f"{type(value).__qualname__} #{_digest([text])}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... #{_digest([text])}"
 
 
 def _referred(function: FunctionType) -> dict[str, Any]:

@@ -141,6 +141,19 @@ def test_plain_values_are_told_by_name() -> None:
     assert Fingerprints().of(pipe).values == {"month": "'2026-02'", "rows": "3"}
 
 
+def test_what_is_nested_is_told_by_a_digest_since_it_may_hold_secrets() -> None:
+    pipes, settings = Pipes(), {"password": "hunter2hunter2"}
+
+    @pipes.pipe("p")
+    def p(columns: tuple[str, ...] = ("a", "b")) -> object:
+        return settings, columns
+
+    (pipe,) = pipes
+    values = Fingerprints().of(pipe).values
+    assert values["columns"] == "tuple['a', 'b']"
+    assert values["settings"].startswith("dict #")
+
+
 def test_a_pipe_that_refers_to_itself_and_to_much_has_a_fingerprint() -> None:
     many = list(range(100_000))
     many.append(many)  # type: ignore[arg-type]

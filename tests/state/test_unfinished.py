@@ -336,6 +336,7 @@ def test_the_command_line_refuses_continues_and_starts_anew(tmp_path: Path) -> N
     assert f"Run {killed['run_id']} died after it had appended to t.orders, and was not finished" in told
     assert f"`kindling resume {killed['run_id']}` continues, `kindling run --afresh` starts anew" in told
     assert shop.rows("orders") == [1, 2, 3]
+    assert f"run {killed['run_id']} was not finished" in shop.call("doctor")
     assert "This run continues it" in shop.call("run", "--set", "state.unfinished=resume")
     assert shop.rows("orders") == [1, 2, 3]
     assert shop.rows("report") == [1, 1, 2, 2, 3, 3]

@@ -198,7 +198,9 @@ def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
 def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str]) -> None:
     # A process an engine: pyspark allows one kind of session in each.
     command = [sys.executable, "-m", "kindling_core", "run", "--job", str(context.job)]
-    for assignment in (*context.overrides, f"entities.engine={engine}", f"entities.root={root}", "entities.catalog="):
+    # As a job of its own: where runs are remembered, those of the real one are nothing that this continues or repeats.
+    mine = (f"job.name={context.app().name} (verify)", f"entities.engine={engine}", f"entities.root={root}")
+    for assignment in (*context.overrides, *mine, "entities.catalog="):
         command += ["--set", assignment]
     done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kindling_core.checks import Check
+from kindling_core.resume import run_lease
 from kindling_core.state import StateError
 from kindling_state.config import url_of
 
@@ -26,4 +27,10 @@ def check(app: App, store: SqlStateStore) -> Iterable[Check]:
             Check("error", "state.url", app.redact(problem), "Correct state.url, or see that the place can be written.")
         ]
     told = f"newest run {newest[0].start.run_id}: {newest[0].status}" if newest else "no run yet"
-    return [Check("ok", "state.url", f"{place}, {told}")]
+    open_runs = [one for one in store.unfinished(app.name) if not store.holders([run_lease(one.run_id)])]
+    unfinished = [
+        Check("warning", "runs", f"run {one.run_id} was not finished", f"`kindling resume {one.run_id}` continues it.")
+        for one in open_runs[:3]
+        if one.left
+    ]
+    return [Check("ok", "state.url", f"{place}, {told}"), *unfinished]
