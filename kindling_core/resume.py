@@ -77,7 +77,7 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
             f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`.{older}"
         )
     if not force:
-        _refuse_settled(record, mine)
+        _refuse_settled(record, mine, store)
     known = set(app.pipes.get_pipe_ids())
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:
@@ -99,11 +99,12 @@ def _changed(found: Sequence[Change]) -> str:
     return f"{told_of(found)[0]} changed since it started."
 
 
-def _refuse_settled(record: RunRecord, unfinished: Unfinished | None) -> None:
+def _refuse_settled(record: RunRecord, unfinished: Unfinished | None, store: StateStore) -> None:
     """Refuse to continue a run that another has taken the place of, wholly or in some of its pipes."""
     run_id = record.start.run_id
     advice = "Use `kindling run`, or resume it with --force all the same."
-    if record.settled_by is not None:
+    other = store.run(record.settled_by) if record.settled_by is not None else None
+    if other is not None and other.start.root_run_id != record.start.root_run_id:
         raise PlanError(f"Run {run_id} is not resumed: run {record.settled_by} has taken its place. {advice}")
     if unfinished is None:
         return

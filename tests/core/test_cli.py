@@ -164,3 +164,38 @@ def test_ctrl_c_while_modules_are_imported_prints_no_traceback():
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")
+
+
+ENDINGS = """
+import atexit, threading
+from pathlib import Path
+from kindling_core import Pipes
+
+pipes = Pipes()
+atexit.register(lambda: Path("atexit").write_text("called"))
+
+
+def late():
+    threading.main_thread().join()
+    Path("thread").write_text("waited for")
+
+
+@pipes.pipe("a")
+def a():
+    threading.Thread(target=late, daemon=False).start()
+"""
+
+
+@pytest.mark.parametrize("command", [["-m", "kindling_core"], [str(Path(sys.executable).with_name("kindling"))]])
+def test_a_command_that_succeeds_ends_at_once_but_not_before_its_threads(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "endings.py").write_text(ENDINGS)
+    (tmp_path / "kindling.toml").write_text(JOB.format(module="endings"))
+    for arguments, status in ((["run"], 0), (["run", "nobody"], 2)):
+        done = subprocess.run(
+            [sys.executable, *command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert done.stdout.endswith("\n") or status
+        assert (tmp_path / "atexit").read_text() == "called"
+        if not status:
+            assert (tmp_path / "thread").read_text() == "waited for"
