@@ -249,6 +249,38 @@ def test_an_empty_quarantine_does_not_hold_its_entity_to_old_columns(store: Enti
     assert rows(store, "t.f", "v") == [1.5]
 
 
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"write_mode": "merge", "missing_rows": "delete"},
+        {"scd": 2, "missing_rows": "close"},
+        {"scd": 2, "missing_rows": "close", "sequence_by": "at"},
+        {"provider": "memory", "write_mode": "merge", "missing_rows": "delete"},
+    ],
+    ids=["merge", "history", "sequence", "memory"],
+)
+def test_a_quarantined_row_of_a_full_snapshot_is_not_missing(store: EntityStore, declaration: dict[str, Any]) -> None:
+    declaration = {"keys": ["id"], **declaration}
+    store = again(store, expect_or_quarantine("positive", "v > 0"), **declaration)
+
+    def current() -> list[Any]:
+        found = store.engine.to_reader(store.read_entity("t.f")).read_all().to_pylist()
+        return sorted((row["id"], row["v"]) for row in found if row.get("is_current", True))
+
+    store.write("t.f", pa.table({"id": [1, 2, 3], "v": [1, 2, 3], "at": [1, 1, 1]}), None)
+    store.write("t.f", pa.table({"id": [1, 2], "v": [10, -20], "at": [2, 2]}), None)
+    assert current() == [(1, 10), (2, 2)]
+    store.write("t.f", pa.table({"id": [1, 2], "v": [-1, -20], "at": [3, 2]}), None)
+    assert current() == [(1, 10), (2, 2)]
+    if declaration.get("provider") == "memory":
+        return
+    store = again(store, **declaration)
+    done = Quarantine(store, "t.f").retry("write")
+    assert (done.released, done.failing) == (2, 0)
+    assert current() == [(1, -1), (2, -20)]
+    assert Quarantine(store, "t.f").count() == 0
+
+
 def test_columns_of_any_name_are_released(store: EntityStore) -> None:
     declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["a.b", "count"]}
     store = again(store, expect_or_quarantine("it's 'so'", "`a.b` > 0"), **declaration)

@@ -160,6 +160,20 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> C
     return Checked(good.selectExpr(*columns), lambda: results, bad)
 
 
+def with_waiting(entity: EntityDefinition, sound: Checked, stored: Any) -> Any:
+    """The rows to write of a full snapshot, together with the stored rows whose key waits in the quarantine.
+
+    Such a key is not missing from the snapshot, so what is stored of it stays.
+    """
+    keys = list(entity.keys)
+    assert sound.quarantined is not None
+    rows = stored.where(IS_CURRENT) if entity.scd == 2 else stored
+    names = [quote(name) for name in sound.frame.columns if name in rows.columns]
+    for others, how in ((sound.quarantined, "left_semi"), (sound.frame, "left_anti")):
+        rows = rows.join(others.selectExpr(*map(quote, keys)).distinct(), keys, how)
+    return sound.frame.unionByName(rows.selectExpr(*names), allowMissingColumns=True)
+
+
 def _typed(entity: EntityDefinition, column: pa.Field) -> str:
     """SQL of a column; one that is null throughout and has no type gets the declared one, as in the table."""
     name = quote(column.name)

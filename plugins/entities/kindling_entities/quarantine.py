@@ -261,7 +261,7 @@ class Quarantine:
             else:
                 order = quote(str(entity.sequence_by))
         among = f"partition by {', '.join(keys)}"
-        null = " or ".join(f"{key} is null" for key in keys)
+        null = " or ".join(f"{one} is null" for one in dict.fromkeys([*keys, order]))
         newest = rows.selectExpr("*", f"max({order}) over ({among}) as __kindling_newest")
         alike = newest.selectExpr("*", f"count(1) over ({among}, {order}) as __kindling_alike")
         return alike.selectExpr(

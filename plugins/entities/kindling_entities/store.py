@@ -203,7 +203,7 @@ class EntityStore:
         return self._write(entity_id, frame, mode, transaction)
 
     def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
-        """Write rows whose expectations were evaluated before."""
+        """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
         return self._write(entity_id, frame, mode, transaction, checks=False)
 
     def delete(self, entity_id: str, condition: str) -> Commit:
@@ -225,6 +225,8 @@ class EntityStore:
         entity, location, provider = self._find(entity_id)
         if keys is not None:
             entity = replace(entity, keys=tuple(keys))
+        if not checks:
+            entity = replace(entity, expectations=(), missing_rows="keep")
         mode = mode or entity.write_mode
         self._refuse_wrong_use(entity, provider, mode)
         operation = _OPERATIONS[mode]
@@ -235,7 +237,7 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            if entity.expectations and checks:
+            if entity.expectations:
                 commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
             else:
                 commit = provider.write(entity, location, frame, mode, transaction)
@@ -262,7 +264,7 @@ class EntityStore:
         transaction: Transaction | None,
     ) -> Commit:
         """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
-        from kindling_entities.checking import checked
+        from kindling_entities.checking import checked, with_waiting
 
         def read(entity_id: str, columns: Sequence[str]) -> Any:
             return self.read_entity(entity_id, columns=columns)
@@ -282,7 +284,11 @@ class EntityStore:
                 if quarantine is not None:
                     everything = mode == "overwrite" and not _by_partition(entity, mode)
                     self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction)
-                commit = provider.write(entity, location, sound.frame, mode, transaction)
+                rows = sound.frame
+                snapshot = mode == "merge" and entity.missing_rows != "keep"
+                if snapshot and sound.quarantined is not None and provider.exists(entity, location):
+                    rows = with_waiting(entity, sound, self.read_entity(entity.entity_id))
+                commit = provider.write(entity, location, rows, mode, transaction)
                 results = [] if commit.skipped else sound.results()
         except _WrittenBefore:
             newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
