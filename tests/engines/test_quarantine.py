@@ -173,7 +173,7 @@ def test_a_quarantine_stays_readable_when_its_expectations_are_gone(store: Entit
 def test_what_has_no_quarantine_is_told(store: EntityStore) -> None:
     store.manager.register_entity("t.f")
     store.manager.register_entity("t.m", provider="memory", expectations=[expect_or_quarantine("v", "v > 0")])
-    with pytest.raises(EntityNotFoundError, match=r"no 't\.f__quarantine': no expectation of 't\.f'"):
+    with pytest.raises(EntityNotFoundError, match=r"no 't\.f__quarantine': nothing of 't\.f'"):
         Quarantine(store, "t.f")
     with pytest.raises(UnknownEntityError):
         Quarantine(store, "t.nothing")

@@ -135,6 +135,9 @@ def test_a_quarantine_is_listed_released_and_purged(shop: Shop) -> None:
     assert "no age" in shop.call("quarantine", "purge", "silver.orders", "--older-than", "soon", status=2)[1]
     found = next(one for one in shop.data("entities") if one["entity_id"] == "silver.orders")
     assert found["quarantined"] == 1
+    assert "rows wait in those of silver.orders (1)" in shop.call("doctor")[0]
+    shop.deploy("")
+    assert "silver.orders (1)" in shop.call("doctor")[0]
 
 
 def test_a_quarantine_is_shown_and_read_by_a_pipe_when_its_expectation_is_gone(shop: Shop) -> None:
@@ -155,7 +158,7 @@ def test_a_quarantine_is_shown_and_read_by_a_pipe_when_its_expectation_is_gone(s
         )
     shop.load((1, 6))
     assert shop.data("show", "gold.bad") == [{"id": 2, "_quarantine_reason": "has an amount"}]
-    assert "no expectation of 'gold.bad'" in shop.call("show", "gold.bad__quarantine", status=2)[1]
+    assert "nothing of 'gold.bad' goes to a quarantine" in shop.call("show", "gold.bad__quarantine", status=2)[1]
 
 
 def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:

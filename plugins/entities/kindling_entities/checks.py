@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindling_core.checks import Check
+from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.protocols import Table
 
 if TYPE_CHECKING:
@@ -60,19 +61,33 @@ def _tables(app: App, manager: DataEntityManager, views: Views) -> Iterable[Chec
     settings = app.config.section("entities")
     root = settings.root if "://" in settings.root else app.base_dir / Path(settings.root).expanduser()
     sound = 0
-    for entity_id in manager.get_entity_ids():
+    waiting: list[str] = []
+    ids = manager.get_entity_ids()
+    left = [name for name in (one + QUARANTINE_SUFFIX for one in ids) if manager.left_quarantine(name) is not None]
+    for entity_id in [*ids, *left]:
         entity = manager.get_entity_definition(entity_id)
         in_catalog = settings.catalog is not None and entity.path is None and not entity.read_only
         location = entity.resolve(root, app.base_dir)
         if entity.provider != "delta" or entity_id in views or in_catalog or "://" in location:
             continue
         told = damage(Table(entity_id, location))
-        sound += not told
+        sound += not told and entity_id not in left
+        if entity_id.endswith(QUARANTINE_SUFFIX) and not told and (rows := _rows(Table(entity_id, location))):
+            waiting.append(f"{entity_id.removesuffix(QUARANTINE_SUFFIX)} ({rows})")
         for message in told:
             lost = os.path.isdir(os.path.join(location, "_delta_log"))
             yield Check("error" if lost else "warning", entity_id, message)
     if sound:
         yield Check("ok", "tables", f"{sound} that are sound, or not written yet")
+    if waiting:
+        yield Check("ok", "quarantines", f"rows wait in those of {', '.join(waiting)}; see `kindling quarantine list`")
+
+
+def _rows(table: Table) -> int | None:
+    from kindling_entities.engines._log import describe
+
+    info = describe(table)
+    return None if info is None else info.rows
 
 
 def _version(name: str) -> str | None:

@@ -82,7 +82,7 @@ class DataEntityManager(SignalEmitter):
             return None
         name = entity_id.removesuffix(QUARANTINE_SUFFIX)
         owner = self._definitions.get(name)
-        return None if owner is None or owner.read_only or name in self._quarantines else owner.quarantine_table
+        return None if owner is None or name in self._quarantines else owner.quarantine_table
 
     def quarantined_from(self, entity_id: str) -> str | None:
         """Return the entity whose expectations fill this one; None for any other entity."""

@@ -138,8 +138,8 @@ class EntityStore:
         entity, location, provider = self._find(entity_id)
         if self.manager.left_quarantine(entity_id) is not None and not provider.exists(entity, location):
             raise EntityNotFoundError(
-                f"There is no {entity_id!r}: no expectation of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} has the "
-                "action 'quarantine', and no earlier run has left rows there."
+                f"There is no {entity_id!r}: nothing of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} goes to a "
+                "quarantine, and no earlier run has left rows there."
             )
         try:
             dirty = getattr(provider, "read_with_dirt", None)
