@@ -19,7 +19,7 @@ from kindling_entities.checking import QUARANTINE_KEY, QUARANTINED_AT, REASON, m
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError, UnsupportedError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
-from kindling_entities.protocols import Transaction
+from kindling_entities.protocols import Commit, MergeRules, Transaction
 from kindling_entities.reasons import Reasons
 from kindling_entities.schema import quote, quote_text
 from kindling_entities.store import EntityStore
@@ -28,7 +28,10 @@ ACCEPTED = "__kindling_accepted"
 _KEY = "__kindling_key"
 _PICK = "__kindling_pick"
 _OWN = (REASON, QUARANTINED_AT, QUARANTINE_KEY)
-_MARK = re.compile(r"being (released|released over others|removed) \(([0-9a-f]{32})\): ")
+_MARK = re.compile(r"being (released|released over others) \(([0-9a-f]{32})\): ")
+_IS_MARKED = f"coalesce(t.{REASON}, '') like 'being released%(%): %'"
+# True in no row: what has left the quarantine meanwhile is not to come back.
+_NEVER = "__kindling_never"
 
 
 @dataclass(frozen=True)
@@ -201,15 +204,14 @@ class Quarantine:
             with meeting(
                 store.engine, entity, candidates, mode, read, lambda: store.check_entity_exists(entity.entity_id)
             ) as good:
-                released = good.count()
-                if released:
+                passing = good.count()
+                if passing:
                     how = "released over others" if accepted == "write" else "released"
                     mark = self._mark(rows, good.selectExpr(f"{_KEY} as {QUARANTINE_KEY}"), how)
             if accepted == "drop" and found["accepted"]:
-                gone = self._mark(rows, rows.where(ACCEPTED).select(QUARANTINE_KEY), "removed")
-                found["dropped"] = self._remove(gone)
-        version = self._complete(mark, mode, how == "released") if released else None
-        failing = total - released - found["accepted"] - found["unclear"] - found["older"]
+                found["dropped"] = self.purge(rows.where(ACCEPTED))
+        released, version = self._complete(mark, mode, how == "released") if passing else (0, None)
+        failing = total - passing - found["accepted"] - found["unclear"] - found["older"]
         return Released(released, failing, version=version, **found)
 
     def _mode(self) -> str:
@@ -276,30 +278,29 @@ class Quarantine:
         marked = rows.join(keys.distinct(), [QUARANTINE_KEY], "left_semi").selectExpr(
             QUARANTINE_KEY, f"concat({quote_text(mark)}, {REASON}) as {REASON}"
         )
-        self._store.write(self.name, marked.dropDuplicates([QUARANTINE_KEY]), "merge")
+        # Rows that another process has marked meanwhile are its own.
+        self._change(marked, MergeRules(update_when=f"not ({_IS_MARKED})", insert_flag=_NEVER, helpers=(_NEVER,)))
         return mark
+
+    def _change(self, rows: Any, rules: MergeRules) -> Commit:
+        distinct = rows.dropDuplicates([QUARANTINE_KEY]).selectExpr("*", f"false as {_NEVER}")
+        return self._store.merge_by(self.name, distinct, rules)
 
     def _unmark(self, rows: Any) -> None:
         """Give rows their reasons back."""
         reason = f"regexp_replace({REASON}, '^being [a-z ]+ [(][0-9a-f]+[)]: ', '') as {REASON}"
-        self._store.write(self.name, rows.selectExpr(QUARANTINE_KEY, reason).dropDuplicates([QUARANTINE_KEY]), "merge")
-
-    def _remove(self, mark: str) -> int:
-        removed = self._store.delete(self.name, _marked(mark)).rows_deleted
-        return int(removed or 0)
+        rules = MergeRules(update_when=_IS_MARKED, insert_flag=_NEVER, helpers=(_NEVER,))
+        self._change(rows.selectExpr(QUARANTINE_KEY, reason), rules)
 
     def finish(self) -> None:
         """Bring to its end what an earlier command, which was killed, has begun."""
         rows = self._store.read_entity(self.name).where(f"{REASON} like 'being %'").select(REASON).distinct().collect()
         marks = {found[0]: found[1] for row in rows if (found := _MARK.match(row[0]))}
         for mark, how in sorted(marks.items()):
-            if how == "removed":
-                self._remove(mark)
-            else:
-                self._complete(mark, self._mode(), how == "released", again=True)
+            self._complete(mark, self._mode(), how == "released", again=True)
 
-    def _complete(self, mark: str, mode: str, spare: bool, again: bool = False) -> int | None:
-        """Write the marked rows once, and remove them; returns the version of the entity, if it was written.
+    def _complete(self, mark: str, mode: str, spare: bool, again: bool = False) -> tuple[int, int | None]:
+        """Write the marked rows once, and remove them; returns how many, and the version of the entity if written.
 
         Args:
             spare: leave rows alone whose key the entity has accepted since they were marked.
@@ -309,14 +310,15 @@ class Quarantine:
         found = _MARK.match(mark)
         assert found is not None
         transaction = Transaction(f"kindling-quarantine/{found[2]}", 1)
-        version = None
+        version, count = None, 0
         if not (again and store.newest_transaction(name, transaction.app_id)):
             if again and spare:
                 with store.engine.held(self._with_accepted(self._rows(mark)).where(ACCEPTED)) as late:
                     if late.count():
                         self._unmark(late)
             rows = self._rows(mark)
-            if rows.count():
+            count = rows.count()
+            if count:
                 try:
                     frame = rows.selectExpr(*map(quote, self._releasable(rows)))
                     version = store.release(name, frame, mode, transaction).version
@@ -324,15 +326,18 @@ class Quarantine:
                     # A failed write has left the entity as it was.
                     self._unmark(self._rows(mark))
                     raise
-        self._remove(mark)
-        return version
+        self._store.delete(self.name, _marked(mark))
+        return count, version
 
     def _rows(self, mark: str) -> Any:
         return self._store.read_entity(self.name).where(_marked(mark))
 
     def purge(self, rows: Any) -> int:
-        """Remove rows that ``frame`` gave; returns how many there were."""
-        return self._remove(self._mark(rows, rows.select(QUARANTINE_KEY), "removed"))
+        """Remove rows that ``frame`` gave, in one commit; returns how many there were."""
+        rules = MergeRules(
+            update_when="false", delete_when=f"not ({_IS_MARKED})", insert_flag=_NEVER, helpers=(_NEVER,)
+        )
+        return self._change(rows.selectExpr(QUARANTINE_KEY, REASON), rules).rows_deleted or 0
 
 
 def quarantines(store: EntityStore) -> list[str]:

@@ -23,7 +23,7 @@ from kindling_entities.errors import (
 )
 from kindling_entities.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import Commit, Engine, StorageProvider, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, Engine, MergeRules, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
 from kindling_entities.views import Views
 
@@ -205,6 +205,13 @@ class EntityStore:
     def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
         """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
         return self._write(entity_id, frame, mode, transaction, checks=False)
+
+    def merge_by(self, entity_id: str, frame: Any, rules: MergeRules) -> Commit:
+        """Change the rows of a Delta table whose keys match, as rules say, in one commit."""
+        entity, location, provider = self._delta(entity_id)
+        commit = provider.merge_by(entity, location, frame, rules)
+        self._tell_changes({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, commit)
+        return commit
 
     def delete(self, entity_id: str, condition: str) -> Commit:
         """Remove the rows of a Delta table for which a condition is true, in one commit."""

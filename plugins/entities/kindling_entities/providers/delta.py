@@ -12,7 +12,7 @@ from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError, UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.migration import Drift, apply, compare
-from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, Engine, MergeRules, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.providers._events import events_table, forget
 from kindling_entities.providers._fit import fitted
 from kindling_entities.providers._ordered import keep_history, merge_newer
@@ -87,6 +87,10 @@ class DeltaProvider:
         if entity.sequence_by and entity.overwrite_scope == "table":
             forget(self._engine, table)
         return commit
+
+    def merge_by(self, entity: EntityDefinition, location: str, frame: Any, rules: MergeRules) -> Commit:
+        """Change the rows whose keys match, as rules say."""
+        return self._engine.merge(self.table(entity, location), frame, entity.keys, rules=rules)
 
     def delete(self, entity: EntityDefinition, location: str, condition: str) -> Commit:
         """Remove the rows for which a condition is true."""
