@@ -15,7 +15,7 @@ import pytest
 
 from kindling_core import App, Pipes
 from kindling_core.cli._main import run_command_line
-from kindling_entities import Entities, EntityStore, expect_or_quarantine
+from kindling_entities import DataEntityManager, Entities, EntityStore, expect_or_quarantine
 from kindling_entities.quarantine import Quarantine
 
 JOB = """
@@ -64,6 +64,29 @@ engine = EmbeddedEngine()
 store = EntityStore(DataEntityManager(signals), engine, "lake", root)
 store.manager.register_entity("t.f", write_mode=mode, keys=["id"] if mode == "merge" else [])
 Quarantine(store, "t.f").retry(accepted)
+engine.stop()
+"""
+
+AT_ONCE = """
+import sys
+import pyarrow as pa
+from kindling_entities import DataEntityManager, EntityStore, expect_or_quarantine
+from kindling_entities.engines.embedded import EmbeddedEngine
+from kindling_entities.quarantine import Quarantine
+
+root, what = sys.argv[1:]
+engine = EmbeddedEngine()
+engine.start()
+store = EntityStore(DataEntityManager(), engine, "lake", root)
+expectations = [expect_or_quarantine("v", "v > 0")] if what == "write" else []
+store.manager.register_entity("t.f", write_mode="append", expectations=expectations)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(3):
+    if what == "write":
+        store.write("t.f", pa.table({"v": [100 + number, -100 - number]}), None)
+    else:
+        Quarantine(store, "t.f").retry()
 engine.stop()
 """
 
@@ -211,7 +234,7 @@ def test_a_retry_that_is_killed_anywhere_neither_loses_nor_doubles_a_row(tmp_pat
         for number in range(1, 12):
             root = tmp_path / f"{mode}-{number}"
             root.mkdir()
-            store = EntityStore(app.service(EntityStore).manager.__class__(), engine, "lake", root)
+            store = EntityStore(DataEntityManager(), engine, "lake", root)
             store.manager.register_entity(
                 "t.f", write_mode=mode, keys=keys, expectations=[expect_or_quarantine("v", "v > 0")]
             )
@@ -228,10 +251,45 @@ def test_a_retry_that_is_killed_anywhere_neither_loses_nor_doubles_a_row(tmp_pat
             killed += 1
             # More rows come in before anybody looks.
             store.write("t.f", pa.table({"id": [4, 5], "v": [4, -5]}), None)
-            later = EntityStore(app.service(EntityStore).manager.__class__(), engine, "lake", root)
+            later = EntityStore(DataEntityManager(), engine, "lake", root)
             later.manager.register_entity("t.f", write_mode=mode, keys=keys)
             Quarantine(later, "t.f").retry()
             found = sorted(row["v"] for row in later.read_entity("t.f").toArrow().to_pylist())
             assert found == [-5, -3, -2, 1, 4], number
             assert later.read_entity("t.f__quarantine").count() == 0
     assert killed >= 5
+
+
+def test_retries_and_writes_at_once_neither_lose_nor_double_a_row(tmp_path: Path) -> None:
+    script = tmp_path / "at_once.py"
+    script.write_text(AT_ONCE)
+    with App(["entities"], {"entities": {"root": str(tmp_path)}}, environ={}) as app:
+        engine = app.service(EntityStore).engine
+        store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+        store.manager.register_entity("t.f", write_mode="append", expectations=[expect_or_quarantine("v", "v > 0")])
+        store.write("t.f", pa.table({"v": list(range(-20, 0))}), None)
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(tmp_path), what],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for what in ("retry", "retry", "write")
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+        later = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+        later.manager.register_entity("t.f", write_mode="append")
+        Quarantine(later, "t.f").retry()
+        found = sorted(row["v"] for row in later.read_entity("t.f").toArrow().to_pylist())
+    assert found == sorted([*range(-20, 0), 100, 101, 102, -100, -101, -102])
