@@ -284,11 +284,11 @@ def test_a_quarantined_row_of_a_full_snapshot_is_not_missing(store: EntityStore,
 def test_columns_of_any_name_are_released(store: EntityStore) -> None:
     declaration: dict[str, Any] = {"write_mode": "merge", "keys": ["a.b", "count"]}
     store = again(store, expect_or_quarantine("it's 'so'", "`a.b` > 0"), **declaration)
-    store.write("t.f", pa.table({"a.b": [1, -1, -2], "count": [1, 1, 1], "q t": ["x", "y", "z"]}), None)
+    store.write("t.f", pa.table({"a.b": [1, -1, -2], "count": [1, 1, 1], "q't": ["x", "y", "z"]}), None)
     store.write("t.f__quarantine", pa.table({"_quarantine_key": ["k"], "_quarantine_reason": ["odd"]}), "merge")
     kept = Quarantine(store, "t.f")
     assert kept.reasons() == {"it's 'so'": 2, "odd": 1}
     assert kept.purge(kept.frame(reason="odd")) == 1
     store = again(store, **declaration)
     assert Quarantine(store, "t.f").retry().released == 2
-    assert rows(store, "t.f", "a.b", "q t") == [(-1, "y"), (-2, "z"), (1, "x")]
+    assert rows(store, "t.f", "a.b", "q't") == [(-1, "y"), (-2, "z"), (1, "x")]
