@@ -15,7 +15,7 @@ import pytest
 
 from kindling_core import App, Pipes
 from kindling_core.cli._main import run_command_line
-from kindling_entities import DataEntityManager, Entities, EntityStore, expect_or_quarantine
+from kindling_entities import DataEntityManager, Entities, EntityDefinitionError, EntityStore, expect_or_quarantine
 from kindling_entities.quarantine import Quarantine
 
 JOB = """
@@ -210,6 +210,15 @@ def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:
         "t.replaced": "new column x double; column y is gone",
     }
     assert report.pipe("t.merged").details == {"schema": {"added": {"x": "double"}, "missing": {"y": "string"}}}
+
+
+@pytest.mark.parametrize("names", [("t.f", "t.f__quarantine"), ("t.f__quarantine", "t.f")])
+def test_the_id_of_a_quarantine_cannot_be_declared(names: tuple[str, str]) -> None:
+    manager = DataEntityManager()
+    declared = {"t.f": expect_or_quarantine("v", "v > 0"), "t.f__quarantine": ()}
+    manager.register_entity(names[0], expectations=declared[names[0]])
+    with pytest.raises(EntityDefinitionError, match=r"'t\.f.*quarantine.*Rename"):
+        manager.register_entity(names[1], expectations=declared[names[1]])
 
 
 @pytest.mark.parametrize("provider", ["delta", "memory"])

@@ -86,7 +86,10 @@ class EntityDefinition:
     def __post_init__(self) -> None:
         for name in ("keys", "partition_columns", "cluster_by", "track"):
             object.__setattr__(self, name, self._names(name))
-        object.__setattr__(self, "expectations", tuple(self.expectations))
+        given: object = self.expectations
+        object.__setattr__(
+            self, "expectations", (given,) if isinstance(given, Expectation) else tuple(self.expectations)
+        )
         tags: object = self.tags
         if not isinstance(tags, Mapping):
             object.__setattr__(self, "tags", dict.fromkeys(self.tags, ""))

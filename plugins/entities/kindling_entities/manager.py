@@ -63,9 +63,19 @@ class DataEntityManager(SignalEmitter):
         """
         other = self._definitions.get(definition.entity_id)
         if other is not None and other is not definition:
+            if definition.entity_id in self._quarantines:
+                owner = self._quarantines[definition.entity_id]
+                raise definition.wrong(f"this is the id of the quarantine of {owner!r}. Rename it")
             raise duplicate(definition, other)
         self._definitions[definition.entity_id] = definition
         quarantine = definition.quarantine
+        taken = None if quarantine is None or other is not None else self._definitions.get(quarantine.entity_id)
+        if taken is not None:
+            del self._definitions[definition.entity_id]
+            raise definition.wrong(
+                f"its quarantine is {taken.entity_id!r}, which is declared as an entity of its own at "
+                f"{taken.location or 'an unknown place'}. Rename that one"
+            )
         if quarantine is not None and other is None:
             self.add(quarantine)
             self._quarantines[quarantine.entity_id] = definition.entity_id
