@@ -25,14 +25,17 @@ def identity(value: Any) -> str:
     """A text that is equal exactly where two values are: 1.50 and 1.5, 0.0 and -0.0, maps in another order are."""
     if value is None:
         return "~"
+    if isinstance(value, str):
+        return f"'{len(value)}:{value};"
     if isinstance(value, bool):
         return f"?{value:d}"
     if isinstance(value, float) and not math.isfinite(value):
         return "#nan" if math.isnan(value) else f"#{value}"
-    if isinstance(value, (int, float, Decimal)):
+    if isinstance(value, int):
+        text = str(value).rstrip("0")
+        return f"#{text}e{len(str(value)) - len(text)}" if value else "#0"
+    if isinstance(value, (float, Decimal)):
         return f"#{_number(value)}"
-    if isinstance(value, str):
-        return _framed("'", [value])
     if isinstance(value, bytes):
         return _framed("x", [value.hex()])
     if isinstance(value, dt.datetime):
@@ -85,7 +88,7 @@ def _framed(sign: str, texts: Any) -> str:
     return sign + "".join(f"{len(text)}:{text}" for text in texts) + ";"
 
 
-def _number(value: int | float | Decimal) -> str:
+def _number(value: float | Decimal) -> str:
     if isinstance(value, Decimal) and not value.is_finite():
         return str(value)
     # A double is a binary fraction, so its decimal digits are exact and end.

@@ -25,6 +25,9 @@ _PARTS = 64
 _HELD_BYTES = 64 * 1024 * 1024
 # Rows of one key are tried each with each where they do not pair by their order, up to this many.
 _TRIED_ROWS = 200
+_KEY = "__kindling_key"
+
+_Rows = dict[bytes, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,6 @@ class _Parts:
         held_bytes: int,
     ) -> None:
         self.total = self.taken = 0
-        self._by = by
         self._folder = folder
         self._held: dict[int, list[pa.RecordBatch]] = defaultdict(list)
         self._bytes = 0
@@ -147,13 +149,12 @@ class _Parts:
         for batch in reader:
             self.total += batch.num_rows
             chosen: dict[int, list[int]] = defaultdict(list)
-            for index, key in enumerate(_keys(batch, by)):
-                # The same for both sides and for each call, which the hash of Python's texts is not.
-                hashed = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8)
-                digest = int.from_bytes(hashed.digest(), "big")
-                if sample >= 1 or digest >> 6 < sample * 2**58:
-                    chosen[digest % _PARTS].append(index)
-            rest = batch.select(list(columns))
+            digests = _digests(batch, by)
+            for index, digest in enumerate(digests):
+                if sample >= 1 or int.from_bytes(digest[:8], "big") < sample * 2**64:
+                    chosen[digest[-1] % _PARTS].append(index)
+            arrays = [batch.column(batch.schema.get_field_index(name)) for name in columns]
+            rest = pa.RecordBatch.from_arrays([*arrays, pa.array(digests, pa.binary())], [*columns, _KEY])
             for part, indices in chosen.items():
                 self.taken += len(indices)
                 rows = rest.take(pa.array(indices, pa.int64()))
@@ -176,12 +177,12 @@ class _Parts:
         self._held.clear()
         self._bytes = 0
 
-    def rows(self, part: int) -> dict[str, list[dict[str, Any]]]:
-        """Rows of a part by the identity of their key."""
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    def rows(self, part: int) -> _Rows:
+        """Rows of a part by the digest of their key."""
+        found: _Rows = defaultdict(list)
         for batch in self._batches(part):
-            for key, row in zip(_keys(batch, self._by), batch.to_pylist(), strict=True):
-                found[key].append(row)
+            for row in batch.to_pylist():
+                found[row.pop(_KEY)].append(row)
         return found
 
     def _batches(self, part: int) -> Iterator[pa.RecordBatch]:
@@ -191,11 +192,13 @@ class _Parts:
                 yield from pa.ipc.open_stream(file)
 
 
-def _keys(batch: pa.RecordBatch, by: Sequence[str]) -> Iterator[str]:
+def _digests(batch: pa.RecordBatch, by: Sequence[str]) -> list[bytes]:
+    """Tell keys apart; the same on both sides and in each call, which the hash of Python's texts is not."""
     if not by:
-        return iter([""] * batch.num_rows)
+        return [bytes(16)] * batch.num_rows
     columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in by]
-    return map(identities, zip(*columns, strict=True))
+    texts = map(identities, zip(*columns, strict=True))
+    return [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
 
 
 class _Finding:
@@ -215,10 +218,12 @@ class _Finding:
     def lost(self) -> bool:
         return any(one.count for one in self._lost)
 
-    def add(self, left: dict[str, list[dict[str, Any]]], right: dict[str, list[dict[str, Any]]]) -> None:
+    def add(self, left: _Rows, right: _Rows) -> None:
         """Compare one part of each side."""
         for key in dict.fromkeys([*left, *right]):
             mine, others = left.get(key, []), right.get(key, [])
+            if mine == others:
+                continue
             label = ", ".join(f"{name}={(mine or others)[0][name]!r}" for name in self._by) or "any row"
             if len(mine) != len(others):
                 self._lost[len(others) > len(mine)].add(label)
