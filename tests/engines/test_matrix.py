@@ -28,7 +28,7 @@ Lives = Callable[[str, str], matrix_lives.Findings]
 def _kept_as_partition(value: Any) -> bool:
     """What is not refused; the refusals have tests of their own."""
     if isinstance(value, str):
-        return value != "" and len(quote(value)) < 200
+        return value != "" and "\0" not in value and len(quote(value)) < 200
     return not (isinstance(value, Decimal) and value < 0 and value != value.to_integral_value())
 
 
