@@ -33,6 +33,9 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Sta
         return session.read.parquet(staging.stage(to_reader(data)))
     table = data.read_all() if streamed else data
     schema = normal_schema(table.schema)
+    if not table.num_rows:
+        # pyspark cannot look for timestamps in arrays without chunks.
+        return session.createDataFrame([], schema=ddl(schema))
     # The DDL keeps timestamps without a zone apart from those with one.
     return session.createDataFrame(cast_table(table, schema), schema=ddl(schema))
 
