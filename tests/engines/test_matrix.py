@@ -103,7 +103,11 @@ def lives(sides: Callable[[str, str], tuple[Side, Side]]) -> Lives:
 def _case(life: str, kind: str, pair: str) -> Any:
     # On Spark, both engines write and rewrite in the other pairs.
     slow = KIND != "embedded" and pair == "here+here"
-    return pytest.param(life, kind, pair, id=f"{life}-{kind}-{pair}", marks=[pytest.mark.slow] if slow else [])
+    marks: list[Any] = [pytest.mark.slow] if slow else []
+    if (life, kind, pair) == ("partitions", "rows", "here+there"):
+        reason = "partitions of letters beyond ASCII that Spark wrote stay beside what delta-rs overwrites them with"
+        marks.append(pytest.mark.xfail(strict=True, reason=reason))
+    return pytest.param(life, kind, pair, id=f"{life}-{kind}-{pair}", marks=marks)
 
 
 @pytest.mark.parametrize(

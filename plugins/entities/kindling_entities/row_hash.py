@@ -138,4 +138,5 @@ def _decimal(value: str, kind: pa.DataType) -> str:
         return text
     # Below 0.000001 the same on every session: with one added, there is no exponent to be printed.
     digits = f"cast(1 + abs(cast({value} as decimal({kind.scale},{kind.scale}))) as string)"
-    return f"if(abs({value}) < 0.000001, concat(if({value} < 0, '-', '+'), {digits}), {text})"
+    # Not by abs(): Spark negates with 34 digits, so that the least decimals of 38 would be rounded, and overflow.
+    return f"if({value} > -0.000001 and {value} < 0.000001, concat(if({value} < 0, '-', '+'), {digits}), {text})"
