@@ -153,7 +153,7 @@ class Query:
     """One question in two languages.
 
     Attributes:
-        kind: filter, aggregate, sort, join, window or set.
+        kind: filter, aggregate, sort, join, window, set or arithmetic; the last may overflow, in both languages.
         steps: methods of the frame ``t`` with texts for arguments, in place of the statement; these come out guarded.
         ordered: whether the order of rows counts.
         folded: whether zeros may come with either sign, as where equal keys become one.
@@ -232,6 +232,7 @@ class Queries:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._kinds = [self._filter, self._filter, self._aggregate, self._sort, self._join, self._window, self._set]
+        self._kinds += [self._arithmetic]
 
     def draw(self) -> Query:
         """The next query."""
@@ -302,7 +303,7 @@ class Queries:
             Text(f"({alias}d9 + {alias}d15 > 1)", f"({alias}d9 + {alias}d15 > 1)"),
             Text(f"(abs({alias}d38) <= 1)", f"(abs({alias}d38) <= 1)"),
             Text(f"({alias}f64 * 2 > 1)", f"({alias}f64 * 2 > 1)"),
-            Text(f"(isnan({alias}f64))", f"coalesce(isnan({alias}f64), false)"),
+            Text.same(f"coalesce(isnan({alias}f64), false)"),
             Text(f"({alias}st.x > 0)", f"({alias}st.x > 0)"),
             Text(f"({alias}st.y = 'a')", f"({alias}st.y = 'a')"),
             Text(f"({alias}m['a'] > 0)", f"({alias}m['a'] > 0)"),
@@ -316,13 +317,44 @@ class Queries:
         return self._rng.choice(pick)
 
     def _filter(self) -> Query:
-        names = ", ".join(["id", *self._some([*TYPES, *NESTED], 1, 4)])
-        condition = self.predicate(3)
+        columns = ["id", *self._some([*TYPES, *NESTED], 1, 4)]
+        names, condition = ", ".join(columns), self.predicate(3)
+        steps = (("where", (condition.spark,)), ("select", tuple(columns))) if self._rng.random() < 0.5 else ()
         return Query(
             "filter",
             f"select {names} from t where {condition.spark}",
             f"select {names} from t where {condition.duckdb}",
+            steps,
         )
+
+    def _whole(self, depth: int) -> str:
+        """Arithmetic of integers, which may overflow."""
+        rng = self._rng
+        if not depth or rng.random() < 0.2:
+            kind = TYPES[rng.choice(WHOLE)]
+            return rng.choice([*WHOLE, f"cast({rng.choice([-1, 0, 1, 2, 7, 127])} as {kind})"])
+        shape = rng.randrange(9)
+        if shape == 0:
+            return f"(- {self._whole(depth - 1)})"
+        if shape == 1:
+            return f"abs({self._whole(depth - 1)})"
+        if shape == 2:
+            condition = f"{rng.choice(WHOLE)} > {rng.choice(WHOLE)}"
+            return f"(case when {condition} then {self._whole(depth - 1)} else {self._whole(depth - 1)} end)"
+        return f"({self._whole(depth - 1)} {rng.choice('+-*')} {self._whole(depth - 1)})"
+
+    def _arithmetic(self) -> Query:
+        rng = self._rng
+        columns = [f"{self._whole(3)} as c{index}" for index in range(rng.randint(1, 3))]
+        # A few rows at a time, so that now and then nothing overflows.
+        condition = f"id % {rng.choice([40, 60])} = {rng.randrange(40)}"
+        if rng.random() < 0.3:
+            totals = [f"sum({self._whole(1)}) as c{index}" for index in range(rng.randint(1, 2))]
+            duck = ", ".join(f"cast({one.rpartition(' as ')[0]} as bigint) as c{i}" for i, one in enumerate(totals))
+            steps = (("where", (condition,)), ("groupBy", ("bool",)), ("agg", tuple(totals)))
+            return Query("arithmetic", "", f"select bool, {duck} from t where {condition} group by bool", steps)
+        steps = (("where", (condition,)), ("selectExpr", ("id", *columns)))
+        return Query("arithmetic", "", f"select id, {', '.join(columns)} from t where {condition}", steps)
 
     def _aggregates(self) -> list[Text]:
         rng = self._rng
@@ -366,14 +398,18 @@ class Queries:
         ]
         return ", ".join([*terms, "id"])
 
+    def _said(self, order: str) -> str:
+        """The order for Spark, now and then without what it means anyway."""
+        if self._rng.random() < 0.5:
+            return order
+        return order.replace(" asc nulls first", "").replace(" desc nulls last", " desc")
+
     def _sort(self) -> Query:
         names = ", ".join(["id", *self._some(TYPES, 1, 3)])
         order, limit = self._order(), self._rng.choice(["", " limit 1", " limit 7", " limit 20 offset 3"])
         where = join(" where {0}", self.predicate(1)) if self._rng.random() < 0.4 else Text.same("")
-        texts = [
-            f"select {names} from t{condition} order by {order}{limit}" for condition in (where.spark, where.duckdb)
-        ]
-        return Query("sort", *texts, ordered=True)
+        spark, duck = (f"select {names} from t{where_} order by " for where_ in (where.spark, where.duckdb))
+        return Query("sort", f"{spark}{self._said(order)}{limit}", f"{duck}{order}{limit}", ordered=True)
 
     def _join(self) -> Query:
         rng = self._rng
@@ -429,7 +465,7 @@ class Queries:
             "window",
             "",
             f"select id, {one} as w, {duck} as v from t",
-            (("selectExpr", ("id", f"{one} as w", f"{total} as v")),),
+            (("selectExpr", ("id", self._said(f"{one} as w"), f"{total} as v")),),
             folded=True,
         )
 

@@ -18,6 +18,7 @@ from kindling_core.errors import RunFailed
 from kindling_entities import Entities
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.engines.embedded._sqltext import Unreadable, arithmetic_in, parse
+from kindling_entities.protocols import Table
 
 ROWS = pa.table(
     {
@@ -152,6 +153,44 @@ def test_the_greatest_of_floats_is_nan_and_infinities_count(engine: EmbeddedEngi
         ("f", "None", "None"),
         ("g", "-inf", "2.0"),
     ]
+
+
+LEFT_OUT = pa.table(
+    {"kind": ["number", "word"], "text": ["12", "x"], "n": pa.array([3, 2**62]), "z": [1, 0], "w": [1, 1]}
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda frame: frame.where("kind = 'number'").selectExpr("kind", "cast(text as int) + n + w as a"),
+        lambda frame: frame.where("kind = 'number'").select(
+            "kind", (F.col("text").cast("int") + F.col("n")).alias("a")
+        ),
+        lambda frame: frame.where("z <> 0").selectExpr("z", "n div z % w as a"),
+        lambda frame: frame.where(F.col("z") != 0).select("z", (F.col("n") * 4 + F.col("w")).alias("a")),
+        lambda frame: frame.where(F.col("z") != 0).withColumn("a", F.col("n") * 4 + F.col("w")).select("z", "a"),
+        lambda frame: frame.where("z <> 0 and n * 4 + w > 0").select("n"),
+        lambda frame: frame.where((F.col("z") != 0) & (F.col("n") * 4 > 0)).select("n"),
+    ],
+    ids=range(7),
+)
+def test_rows_that_a_filter_leaves_out_do_not_fail(
+    engine: EmbeddedEngine, tmp_path: Path, make: Callable[[Any], Any]
+) -> None:
+    """Sail computes a projection of few columns before the filter below it."""
+    table = Table("t.left_out", str(tmp_path / "t"))
+    engine.append(table, LEFT_OUT)
+    assert engine.to_reader(make(engine.read(table))).read_all().num_rows == 1
+
+
+def test_a_case_has_the_type_of_what_it_computes(engine: EmbeddedEngine, frame: Any) -> None:
+    """Sail describes it by its first branch."""
+    one = F.lit(1).cast("tinyint")
+    made = frame.select((F.when(F.col("real") > 9, one).otherwise(F.col("large")) * one).alias("n"))
+    assert engine.to_reader(made).read_all()["n"].to_pylist() == [2**62, None]
+    below = frame.select(F.when(F.col("real") > 9, one).otherwise(F.col("large")).alias("n")).select(F.col("n") + one)
+    assert engine.to_reader(below).read_all().columns[0].to_pylist() == [2**62 + 1, None]
 
 
 def test_null_is_not_nan(engine: EmbeddedEngine) -> None:

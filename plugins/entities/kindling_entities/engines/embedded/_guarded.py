@@ -12,25 +12,45 @@ from typing import Any
 
 import grpc
 
-from kindling_entities.engines.embedded._guards import all_spots
-from kindling_entities.engines.embedded._spots import Root, is_watched, messages, roots_in
+from kindling_entities.engines.embedded._guards import all_spots, may_fail
+from kindling_entities.engines.embedded._schemas import Schemas, has_branches
+from kindling_entities.engines.embedded._spots import Root, is_watched, may_raise, messages, names_in, roots_in
+from kindling_entities.schema import quote
 
 
 class GuardedPlans(grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    """Guards what is executed; the client is set once it exists."""
+    """Guards what is executed; ``schemas`` is set once there is a client."""
 
     def __init__(self) -> None:
-        self.client: Any = None
+        self.schemas: Schemas | None = None
 
     def intercept_unary_stream(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
         """Called by gRPC for each stream that the client opens."""
-        if self.client is not None and details.method.endswith("/ExecutePlan") and is_watched(request.plan):
+        schemas = self.schemas
+        executed = details.method.endswith("/ExecutePlan") and schemas is not None and not schemas.asking
+        if schemas is not None and executed and _concerns(request.plan):
             guarded = type(request)()
             guarded.CopyFrom(request)
             for relation in _relations(guarded.plan):
-                _guard(self.client, relation)
+                _guard(schemas, relation, frozenset())
             request = guarded
         return continuation(details, request)
+
+
+def _concerns(plan: Any) -> bool:
+    return is_watched(plan) or any(map(_filters, _relations(plan)))
+
+
+def _filters(relation: Any, *, fallible: bool = False) -> bool:
+    """Whether something that may fail is computed above a filter."""
+    kind = relation.WhichOneof("rel_type")
+    if kind is None:
+        return False
+    if kind == "filter" and fallible:
+        return True
+    below = list(messages(getattr(relation, kind)))
+    fallible = fallible or any(map(may_raise, below))
+    return any(_filters(one, fallible=fallible) for one in below if one.DESCRIPTOR.name == "Relation")
 
 
 def _relations(message: Any) -> Iterator[Any]:
@@ -42,8 +62,12 @@ def _relations(message: Any) -> Iterator[Any]:
         yield from _relations(one)
 
 
-def _guard(client: Any, relation: Any) -> None:
-    """Guard the expressions of a relation and of those below it, in place."""
+def _guard(schemas: Schemas, relation: Any, above: frozenset[str]) -> None:
+    """Guard the expressions of a relation and of those below it, in place.
+
+    Args:
+        above: the names that relations above use, empty where none of these has a guard that may fail.
+    """
     kind = relation.WhichOneof("rel_type")
     if kind is None:
         return
@@ -52,25 +76,52 @@ def _guard(client: Any, relation: Any) -> None:
     others: list[Any] = []
     for one in messages(node):
         (children if one.DESCRIPTOR.name == "Relation" else others).append(one)
+    fails = False
     columns = _columns(kind, node)
     found = [(one, list(roots_in(one))) for one in (others if columns is None else columns)]
     roots = [root for _, inside in found for root in inside]
     scope = _scope(kind, node, children) if roots else None
     if scope is not None:
-        _ask_types(client, scope, roots)
+        _ask_types(schemas, scope, roots)
         changed = [(one, inside) for one, inside in found if any(root.needs_guard() for root in inside)]
-        names = _names(client, relation, scope, columns, [one for one, _ in changed])
+        names = _names(schemas, relation, scope, columns, [one for one, _ in changed])
         for (one, inside), name in zip(changed, names, strict=True):
             # Without its name a column would come out under another.
             if name is None and columns is not None:
                 continue
+            fails = fails or any(map(may_fail, all_spots([spot for root in inside for spot in root.spots])))
             for root in inside:
                 if root.needs_guard():
                     root.rewrite(drop_alias=bool(name))
             if name:
                 _rename(one, name)
+    if above or fails or any(map(may_raise, others)):
+        above = above.union(*map(names_in, others))
+    if kind == "filter" and above and children:
+        _hold_back(schemas, node, above)
     for child in children:
-        _guard(client, child)
+        _guard(schemas, child, above)
+
+
+def _hold_back(schemas: Schemas, node: Any, names: frozenset[str]) -> None:
+    """Keep what is computed above a filter above it.
+
+    Sail moves a projection below a filter where it has fewer columns than go in, so that expressions fail for rows that
+    the filter leaves out. It cannot where the filter looks at a column that the projection does not hand on.
+    """
+    found = [name for name, _ in schemas.of(node.input) or [] if name.lower() in names]
+    if not found:
+        return
+    condition = type(node.condition)()
+    condition.CopyFrom(node.condition)
+    held = type(node.condition)()
+    # Always true, which the optimizer does not see; it costs a look at which values are null.
+    held.expression_string.expression = " and ".join(
+        f"({quote(name)} is null or {quote(name)} is not null)" for name in dict.fromkeys(found)
+    )
+    node.condition.Clear()
+    node.condition.unresolved_function.function_name = "and"
+    node.condition.unresolved_function.arguments.extend([condition, held])
 
 
 def _columns(kind: str, node: Any) -> list[Any] | None:
@@ -108,65 +159,33 @@ def _scope(kind: str, node: Any, children: list[Any]) -> Any | None:
     return both
 
 
-def _ask_types(client: Any, scope: Any, roots: list[Root]) -> None:
+def _ask_types(schemas: Schemas, scope: Any, roots: list[Root]) -> None:
     wanted = [spot for root in roots for spot in all_spots(root.spots) if spot.probe is not None]
     # What aggregates does not go beside plain columns.
     grouped = [spot for spot in wanted if any(one.kind in ("sum", "extreme") for one in spot.walk())]
-    plain = [spot for spot in wanted if spot not in grouped]
-    for spots in (grouped, plain):
-        fields = _fields(client, scope, [spot.probe for spot in spots], named=True)
-        for spot, field in zip(spots, fields, strict=True):
-            spot.type = None if field is None else field.dataType.simpleString()
+    apart = set(map(id, grouped))
+    certain = not has_branches(scope)
+    for spots in (grouped, [spot for spot in wanted if id(spot) not in apart]):
+        columns = schemas.expressions(scope, [spot.probe for spot in spots], named=True)
+        for spot, column in zip(spots, columns, strict=True):
+            spot.type = None if column is None else column[1]
+            spot.certain = certain and not has_branches(spot.probe)
 
 
-def _names(client: Any, relation: Any, scope: Any, columns: list[Any] | None, changed: list[Any]) -> list[str | None]:
+def _names(
+    schemas: Schemas, relation: Any, scope: Any, columns: list[Any] | None, changed: list[Any]
+) -> list[str | None]:
     """The names that changed columns must keep: empty where they have an alias, None where one cannot be found out."""
     if columns is None or all(one.HasField("alias") for one in changed):
         return [""] * len(changed)
-    fields = _schema(client, relation)
+    known = schemas.of(relation)
     names: list[str | None] = []
     for one in changed:
         if one.HasField("alias"):
             names.append("")
-        elif fields is not None and len(fields) == len(columns):
-            names.append(fields[next(index for index, column in enumerate(columns) if column is one)].name)
+        elif known is not None and len(known) == len(columns):
+            names.append(known[next(index for index, column in enumerate(columns) if column is one)][0])
         else:
-            (field,) = _fields(client, scope, [one], named=False)
-            names.append(None if field is None else field.name)
+            (found,) = schemas.expressions(scope, [one], named=False)
+            names.append(None if found is None else found[0])
     return names
-
-
-def _schema(client: Any, relation: Any) -> Any | None:
-    import pyspark.sql.connect.proto as proto
-    from pyspark.errors import PySparkException
-
-    plan = proto.Plan()
-    plan.root.CopyFrom(relation)
-    try:
-        return client.schema(plan).fields
-    except PySparkException:
-        return None
-
-
-def _fields(client: Any, scope: Any, expressions: list[Any], *, named: bool) -> list[Any]:
-    """The columns that expressions make of a relation; None for what does not resolve."""
-    if not expressions:
-        return []
-    import pyspark.sql.connect.proto as proto
-
-    projection = proto.Relation()
-    projection.project.input.CopyFrom(scope)
-    for index, expression in enumerate(expressions):
-        if named:
-            alias = projection.project.expressions.add().alias
-            alias.expr.CopyFrom(expression)
-            alias.name.append(f"c{index}")
-        else:
-            projection.project.expressions.add().CopyFrom(expression)
-    fields = _schema(client, projection)
-    if fields is not None and len(fields) == len(expressions):
-        return list(fields)
-    # Together they may not resolve, one by one most do.
-    if len(expressions) == 1:
-        return [None]
-    return [_fields(client, scope, [one], named=named)[0] for one in expressions]

@@ -53,7 +53,7 @@ class Spot:
     """A piece of an expression whose value may have to be guarded.
 
     Attributes:
-        kind: "arithmetic", "sum", "extreme", "moment", "isnan", or "leaf" for any other operand.
+        kind: "arithmetic", "sum", "extreme", "moment", "isnan", "either" (and, or), or "leaf" for any other operand.
         name: operator or function.
         handle: the piece itself, as its maker has it.
         parts: operands, or the one argument.
@@ -63,6 +63,7 @@ class Spot:
         shown: the piece as text, for messages.
         place: "file.py:line", where known.
         type: of its value, None where not known.
+        certain: whether Sail takes it for this type, too, when it chooses functions.
         probe: the Connect expression whose type is asked of the server.
     """
 
@@ -76,6 +77,7 @@ class Spot:
     shown: str = ""
     place: str = ""
     type: str | None = None
+    certain: bool = True
     probe: Any = None
 
     def walk(self) -> Iterator[Spot]:
@@ -103,6 +105,8 @@ class Guard:
         """The expression that takes the spot's place; None if it is right as it stands."""
         if not applies(spot):
             return None
+        if spot.kind == "either":
+            return self._either(spot)
         argument = spot.parts[0]
         if spot.kind == "arithmetic":
             kind = str(spot.type)
@@ -122,6 +126,16 @@ class Guard:
             self._maker.call("isnotnull", code),
             self._error(spot, "timestamp"),
         )
+
+    def _either(self, spot: Spot) -> Any:
+        """``and`` and ``or`` whose right side is left alone where the left one decides; Sail evaluates both."""
+        make = self._maker
+        left, right = map(self._render, spot.parts)
+        decided, test = (0, make.call("not", left)) if spot.name == "and" else (1, left)
+        both = make.call(spot.name, left, right)
+        # Of numbers, since the optimizer makes plain logic of a case of booleans.
+        told = make.when(both, self._number(1), make.call("not", both), self._number(0))
+        return make.call("==", make.when(test, self._number(decided), told), self._number(1))
 
     def _whole(self, spot: Spot) -> Any:
         if any(one.volatile for one in spot.walk()):
@@ -149,7 +163,7 @@ class Guard:
         for one in spot.parts:
             side = self._chain(one, leaves)
             # Messages may be nested 100 deep only, so a long sum gets no cast that it does not need.
-            sides.append(side if one.type == wanted else make.cast(side, wanted))
+            sides.append(side if one.certain and one.type == wanted else make.cast(side, wanted))
         if kind in ("int", "bigint"):
             return make.call(ARITHMETIC[spot.name], *sides)
         value = make.call(spot.name, *sides)
@@ -232,6 +246,9 @@ def applies(spot: Spot) -> bool:
     """Whether a spot has to be guarded, now that the types are known."""
     if spot.kind == "isnan":
         return True
+    if spot.kind == "either":
+        # Only what may fail must not be evaluated in vain.
+        return any(may_fail(one) for one in spot.parts[1].walk())
     kind = spot.type if spot.kind == "arithmetic" else spot.parts[0].type if spot.parts else None
     if kind is None:
         return False
@@ -256,6 +273,11 @@ def shorten(text: str, most: int = 80) -> str:
     """A text for a message, on one line and not too long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."
+
+
+def may_fail(spot: Spot) -> bool:
+    """Whether the guarded form of a spot raises an error for some values."""
+    return spot.kind in ("arithmetic", "sum", "moment") and applies(spot)
 
 
 def all_spots(spots: Sequence[Spot]) -> Iterator[Spot]:

@@ -76,6 +76,7 @@ class SailServer:
 
         from kindling_entities.engines._naive import naive_is_utc
         from kindling_entities.engines.embedded._guarded import GuardedPlans
+        from kindling_entities.engines.embedded._schemas import Schemas
 
         naive_is_utc()
         with _keeping_interrupts(), _enough_threads():
@@ -86,7 +87,7 @@ class SailServer:
             channel, guarded = DefaultChannelBuilder(f"sc://{host}:{port}"), GuardedPlans()
             channel.add_interceptor(guarded)
             session = SparkSession.builder.channelBuilder(channel).create()
-            guarded.client = session.client
+            guarded.schemas = Schemas(session.client)
             # Answered by the server, which by then listens for interrupts, too.
             session.conf.set("spark.sql.session.timeZone", "UTC")
         # A spark engine in the same process must not take this for a session of a platform.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,7 +23,18 @@ from kindling_entities.schema import quote_text
 
 _KINDS = {"sum": "sum"} | dict.fromkeys(EXTREMES, "extreme") | dict.fromkeys(MOMENTS, "moment") | {"isnan": "isnan"}
 _WATCHED = frozenset([*ARITHMETIC, *_KINDS])
-_SIGNS = frozenset([*ARITHMETIC, "and", "==", "<=", ">="])
+# What fails by itself for some values, of what is common; casts besides.
+_FALLIBLE = frozenset(
+    [
+        *["negative", "abs", "/", "%", "div", "mod", "pmod", "element_at", "raise_error", "assert_true", "to_number"],
+        *["to_date", "to_timestamp", "make_date", "make_timestamp", "int", "bigint", "decimal", "timestamp", "date"],
+    ]
+)
+_FALLIBLE_TEXT = re.compile(
+    r"[-/%\[]|::|\b(?!try_)\w*(?:cast|abs|div|mod|negative|to_|make_|raise|int|dec|date|time)\w*\b"
+)
+_TRY = 3
+_SIGNS = frozenset([*ARITHMETIC, "and", "or", "==", "<=", ">="])
 
 
 class Root:
@@ -64,6 +76,18 @@ def roots_in(message: Any) -> Iterator[Root]:
         yield from roots_in(one)
 
 
+def may_raise(message: Any) -> bool:
+    """Whether an expression below a message may fail for some values without a guard."""
+    name = message.DESCRIPTOR.name
+    if name == "UnresolvedFunction" and message.function_name in _FALLIBLE:
+        return True
+    if name == "Cast" and message.eval_mode != _TRY:
+        return True
+    if name == "ExpressionString":
+        return _FALLIBLE_TEXT.search(message.expression) is not None
+    return name != "Relation" and any(map(may_raise, messages(message)))
+
+
 def is_watched(message: Any) -> bool:
     """Whether something that may have to be guarded is named anywhere in a message."""
     name = message.DESCRIPTOR.name
@@ -78,6 +102,23 @@ def may_need_guard(text: str) -> bool:
     """Whether a text has a sign or a function that may need a guard, without reading it properly."""
     lowered = text.lower()
     return any(one in lowered for one in _WATCHED) and lowered.strip() != "*"
+
+
+_NAME = re.compile(r"`(?:[^`]|``)+`|[^\W\d]\w*")
+
+
+def names_in(message: Any) -> set[str]:
+    """The names of columns, in lower case, that expressions below a message may look at, and more words of texts."""
+    name = message.DESCRIPTOR.name
+    if name == "UnresolvedAttribute":
+        text = message.unparsed_identifier
+    elif name == "ExpressionString":
+        text = message.expression
+    elif name == "Relation":
+        return set()
+    else:
+        return {one for below in messages(message) for one in names_in(below)}
+    return {one.strip("`").replace("``", "`").lower() for one in _NAME.findall(text)}
 
 
 def messages(message: Any) -> Iterator[Any]:
@@ -183,6 +224,8 @@ def _spot(message: Any) -> Spot | None:
         return None
     called = message.unresolved_function
     name, arguments = called.function_name, called.arguments
+    if name in ("and", "or") and len(arguments) == 2:
+        return _either(name, message, [_operand(one) for one in arguments])
     if name in ARITHMETIC and len(arguments) == 2:
         what = "arithmetic"
     elif name in _KINDS and len(arguments) == 1:
@@ -201,6 +244,17 @@ def _untyped(spot: Spot) -> Spot:
         if part.kind == "leaf":
             part.probe = None
     return spot
+
+
+def _either(name: str, handle: Any, parts: list[Spot]) -> Spot | None:
+    """A spot for what is decided by its left side now and then; None if nothing lies within the right one."""
+    right = parts[1]
+    if right.kind == "leaf" and not right.inner:
+        return None
+    for part in parts:
+        if part.kind == "leaf":
+            part.probe = None
+    return Spot("either", name, handle, parts)
 
 
 def _operand(message: Any) -> Spot:
@@ -333,6 +387,8 @@ def _text_spots(message: Any, text: str, part: Part) -> list[Spot]:
 
 
 def _text_spot(message: Any, text: str, part: Part) -> Spot | None:
+    if part.name in ("and", "or") and part.kind == "other" and len(part.parts) == 2:
+        return _either(part.name, part, [_text_operand(message, text, one) for one in part.parts])
     if part.kind == "arithmetic":
         what = "arithmetic"
     elif part.kind == "call" and part.name in _KINDS and len(part.parts) == 1:
