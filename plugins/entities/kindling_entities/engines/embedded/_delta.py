@@ -21,6 +21,7 @@ from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._predicates import partition_predicate
+from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.evolution import apply_policy, evolved
@@ -145,6 +146,7 @@ class DeltaWriter:
                 given = [f for f in target if f.name in stored.names] + [f for f in source.schema if f.name in helpers]
                 before = opened.version()
                 self._far.refuse(table, opened, "Merging into")
+                refuse_raw_paths(table, opened, "Merging into")
                 constraints = rules_of(opened)
                 if constraints.append_only:
                     raise append_only(table)
@@ -197,6 +199,7 @@ class DeltaWriter:
                 raise not_found(table)
             before = opened.version()
             self._far.refuse(table, opened, "Deleting from")
+            refuse_raw_paths(table, opened, "Deleting from")
             marker = uuid.uuid4().hex
             try:
                 with mapped_errors(table, "Deleting from"):
@@ -248,8 +251,10 @@ class DeltaWriter:
         named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
         # A table that is defined anew loses its rules.
         rules = Rules() if opened is None or extra.get("schema_mode") == "overwrite" else rules_of(opened)
-        if mode == "overwrite" and opened is not None and rules_of(opened).append_only:
-            raise append_only(table)
+        if mode == "overwrite" and opened is not None:
+            if rules_of(opened).append_only:
+                raise append_only(table)
+            refuse_raw_paths(table, opened, "Overwriting")
         target = _constraints.fillable(rules, target, source.schema)
         checks = [checker(table, target, named or ()), _constraints.checker(table, rules)]
         watched = Watched(source.open(), target, [check for check in checks if check is not None])

@@ -7,6 +7,7 @@ from deltalake import DeltaTable
 from kindling_entities.engines._log import mapped_errors, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
+from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
@@ -27,6 +28,7 @@ def _once(table: Table, policy: MaintenancePolicy, far: FarTimestamps, dry_run: 
     target = policy.target_file_bytes
     if compacted:
         far.refuse(table, opened, "Compacting")
+        refuse_raw_paths(table, opened, "Compacting")
     pointed = [name for name in policy.order_by if "." in name and name in _names(opened)]
     if pointed:
         raise UnsupportedError(
