@@ -16,6 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from kindling_entities.errors import UnsupportedError
+from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Transaction
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
@@ -160,3 +161,20 @@ def test_no_java_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(EngineError, match="needs Java 17 or newer.*JAVA_HOME"):
         build_session("local[1]", None, {}, "test")
+
+
+def test_nan_that_the_other_engine_wrote_is_found_by_filters(engine: Any, table: Table) -> None:
+    from kindling_entities.engines.embedded import EmbeddedEngine
+
+    other = EmbeddedEngine()
+    given = pa.table({"id": [1, 2, 3], "f": [7.0, 7.0, float("nan")]})
+    other.append(table, given)
+    for act in (
+        lambda: other.merge(table, given, ["id"]),
+        lambda: other.maintain(table, MaintenancePolicy(order_by=("id",)), dry_run=False),
+    ):
+        frame = engine.read(table)
+        assert [frame.filter(condition).count() for condition in ("f > 8", "isnan(f)", "f < 8")] == [1, 1, 2]
+        assert str(frame.selectExpr("max(f)").collect()[0][0]) == "nan"
+        act()
+    assert engine.read(table).filter("f > 8").count() == 1

@@ -24,6 +24,7 @@ from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
+from kindling_entities.engines.embedded._statistics import told
 from kindling_entities.evolution import apply_policy, evolved
 from kindling_entities.keys import refuse_nested_keys, same_form
 from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
@@ -170,6 +171,7 @@ class DeltaWriter:
                             # target must tell its keys.
                             streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
                             commit_properties=_properties(transaction, marker, retry=False),
+                            writer_properties=told(target),
                         )
                         names = [field.name for field in given if field.name not in helpers]
                         figures = ruled(merger, rules or MergeRules(), names).execute()
@@ -268,6 +270,7 @@ class DeltaWriter:
                     watched.reader(),
                     mode=mode,  # type: ignore[call-overload]
                     commit_properties=_properties(transaction, marker, retry=commutes),
+                    writer_properties=told(target),
                     **extra,
                 )
         except BaseException as error:
