@@ -94,7 +94,11 @@ def test_merges(store: EntityStore, heard: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("write", "signals", "error_type"),
     [
-        (lambda store: store.merge_to_entity("t.f", numbers(1, 1)), ("before_merge", "merge_failed"), "MergeKeyError"),
+        (
+            lambda store: store.merge_to_entity("t.two", numbers(1, 1, more=[1, 2])),
+            ("before_merge", "merge_failed"),
+            "MergeKeyError",
+        ),
         (lambda store: store.merge_to_entity("t.f", numbers(None)), ("before_merge", "merge_failed"), "MergeKeyError"),
         (
             lambda store: store.append_to_entity("t.f", pa.table({"n": ["text"]})),
@@ -121,6 +125,7 @@ def test_failures(
     error_type: str,
 ) -> None:
     store.manager.register_entity("t.f", keys=["n"], schema_policy="fail")
+    store.manager.register_entity("t.two", keys=["n"])
     store.manager.register_entity("t.checked", expectations=[expect_or_fail("positive", "n > 0")])
     store.write_to_entity("t.f", numbers(7))
     heard.clear()

@@ -169,7 +169,7 @@ def test_a_value_that_does_not_parse_is_told_with_file_line_and_column(tmp_path:
     path = write(tmp_path / "t.csv", f'k,v\n"two\nlines",\n\nx,{value}\n')
     with pytest.raises(CorruptTableError) as error:
         rows(path, {"v": kind})
-    for part in ("t.csv, line 5", "column v", repr(value), kind):
+    for part in ("t.csv, line 5", "column 'v'", repr(value), kind):
         assert part in str(error.value)
 
 
@@ -266,7 +266,7 @@ def test_bad_rows_and_values_are_counted_and_kept_with_their_place(tmp_path: Pat
     ) == [
         (3, "2", "1 field in place of 2"),
         (4, "3,x,y", "3 fields in place of 2"),
-        (5, "4,abc", "n: 'abc' is not an int"),
+        (5, "4,abc", "'n': 'abc' is not an int"),
     ]
     assert [(one.name, one.rows_passed, one.rows_failed) for one in found.dirt.results()] == [
         ("rows parse", 4, 2),

@@ -92,7 +92,7 @@ def test_a_declared_column_that_no_row_has_is_told(tmp_path: Path) -> None:
 def test_a_value_of_another_type_is_told_with_file_line_and_column(tmp_path: Path, kind: str, value: str) -> None:
     with pytest.raises(CorruptTableError) as error:
         read(tmp_path, f'{{"v": null}}\n\n{{"v": {value}}}\n', columns={"v": kind})
-    for part in ("0.json, line 3", "column v", kind):
+    for part in ("0.json, line 3", "column 'v'", kind):
         assert part in str(error.value)
     assert read(tmp_path, columns={"v": kind}, on_bad_value="null")["v"].to_pylist() == [None, None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kindling_entities import DataEntityManager, EntityStore
+from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.reading._hive import sources
 from kindling_entities.reading._parquet import ParquetFile, unified
@@ -99,3 +102,19 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 nothing")
     with pytest.raises(CorruptTableError, match=r"t\.parquet cannot be read as parquet"):
         ParquetFile("Entity 'raw.t'", sources("x", str(path), [str(path)])[0])
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EmbeddedEngine]:
+    made = EmbeddedEngine()
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("name", odd())
+def test_an_engine_reads_of_a_source_what_the_file_holds(engine: EmbeddedEngine, tmp_path: Path, name: str) -> None:
+    column, _, values = odd()[name]
+    pq.write_table(pa.table({"v": column}), tmp_path / "t.parquet")
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("raw.t", provider="parquet", path=str(tmp_path / "t.parquet"), read_only=True)
+    assert engine.to_reader(store.read_entity("raw.t")).read_all()["v"].to_pylist() == values

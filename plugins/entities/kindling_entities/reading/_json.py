@@ -294,7 +294,7 @@ class JsonFiles:
                 shown = json.dumps(rows[index][one.name], ensure_ascii=False, default=str)
                 if len(shown) > 200:
                     shown = f"{shown[:200]}..."
-                reasons.setdefault(index, []).append(f"{one.name}: {shown} is not {_a(type_name(one.type))}")
+                reasons.setdefault(index, []).append(f"{one.name!r}: {shown} is not {_a(type_name(one.type))}")
                 self.dirt.bad_values[one.name] = self.dirt.bad_values.get(one.name, 0) + 1
         batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
         if not reasons:

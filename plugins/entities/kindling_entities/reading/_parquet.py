@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from kindling_core.errors import did_you_mean
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.reading._csv import Source
 from kindling_entities.reading._tables import partition_values
-from kindling_entities.schema import normal_type, type_name, widens
+from kindling_entities.schema import normal_type, refuse_same_names, type_name, widens
 
 _UTC = pa.timestamp("us", tz="UTC")
 
@@ -30,7 +31,7 @@ class ParquetFile:
         self._what = what
         try:
             with pq.ParquetFile(source.path) as file:
-                found = file.schema_arrow.remove_metadata()
+                found, noted = file.schema_arrow.remove_metadata(), _noted(file)
                 leaves = [file.schema.column(index) for index in range(len(file.schema))]
         except (pa.ArrowInvalid, EOFError) as error:
             raise self._corrupt(error) from error
@@ -47,7 +48,8 @@ class ParquetFile:
                 ) from None
             fields.append(pa.field(field.name, _instants(kind) if field.name in old else kind))
         self.schema = pa.schema(fields)
-        self.native = not old and all(one.type == other.type for one, other in zip(found, self.schema, strict=True))
+        # Sail goes by the writer's note where pyarrow goes by the file.
+        self.native = not old and found.equals(self.schema) and (noted is None or noted.equals(found))
 
     def _corrupt(self, error: Exception) -> CorruptTableError:
         return CorruptTableError(
@@ -146,6 +148,12 @@ def table_type(kind: pa.DataType) -> pa.DataType:
     return normal_type(kind)
 
 
+def _noted(file: pq.ParquetFile) -> pa.Schema | None:
+    """The Arrow schema that the writer has noted in a file, None if there is none."""
+    note = (file.metadata.metadata or {}).get(b"ARROW:schema")
+    return None if note is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(note))).remove_metadata()
+
+
 def _instants(kind: pa.DataType) -> pa.DataType:
     """INT96 holds instants, and says nothing of a zone."""
     if pa.types.is_timestamp(kind):
@@ -213,6 +221,10 @@ def unified(what: str, files: Sequence[ParquetFile], declared: pa.Schema) -> pa.
                     f"{what}: column {column.name!r} is {type_name(column.type)} in {file.source.path} and "
                     f"{type_name(known)} in a file before it, {first[column.name]}. Convert one of them."
                 )
+    try:
+        refuse_same_names(columns)
+    except SchemaError as error:
+        raise SchemaError(f"{what} at {files[0].source.path}: {error}") from None
     for name in files[0].source.partition:
         if name not in columns:
             index = declared.get_field_index(name)

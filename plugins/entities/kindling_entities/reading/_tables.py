@@ -144,7 +144,7 @@ class CsvFiles:
         for name, indices in bad.items():
             column, kind = texts.batch.column(name), type_name(self.schema.field(name).type)
             for index in indices:
-                reasons.setdefault(index, []).append(f"{name}: {column[index].as_py()!r} is not {_a(kind)}")
+                reasons.setdefault(index, []).append(f"{name!r}: {column[index].as_py()!r} is not {_a(kind)}")
         if self._options.on_bad_value == "fail":
             first = min(reasons)
             line, _ = texts.places([first])[first]
