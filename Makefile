@@ -41,8 +41,9 @@ unit: $(STAMP)
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
 
-test-slow: $(STAMP) ## what takes longer: fresh environments, full disks, large frames, Connect, a standalone cluster
+test-slow: $(STAMP) ## what takes longer: fresh environments, full disks, large frames, further cases on Spark, Connect, a standalone cluster
 	$(BIN)/python -m pytest $(SLOW) -m slow
+	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m slow
 	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines -m "not slow"
 	KINDLING_TEST_ENGINE=cluster $(BIN)/python -m pytest tests/engines -m "not slow"
 

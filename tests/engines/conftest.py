@@ -20,6 +20,26 @@ KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
 CONF = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
 
 
+# A case costs seconds on Spark and hundredths on the embedded engine, which runs all of them.
+CASES_ON_SPARK = 2
+# Its cases only look at what a few long ones have found.
+CHEAP = ("test_matrix.py",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On Spark, mark all but a few cases of a test as slow: the first and the last that are not slow anyhow."""
+    if KIND == "embedded":
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        here = item.path.parent == Path(__file__).parent and item.path.name not in CHEAP
+        if here and item.get_closest_marker("slow") is None:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for found in cases.values():
+        for item in found[CASES_ON_SPARK - 1 : -1]:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
