@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -49,6 +51,16 @@ def test_each_engine_reads_what_the_other_wrote(engine: Any, table: Table) -> No
     read = DeltaTable(table.location)
     assert sorted(read.to_pyarrow_table()["k"].to_pylist()) == [1, 2, 3]
     assert read.version() == 2
+
+
+def test_timestamps_are_written_as_microseconds_which_every_engine_reads(engine: Any, table: Table) -> None:
+    far = dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.timezone.utc)
+    engine.append(table, pa.table({"k": [1], "at": pa.array([far], pa.timestamp("us", "UTC"))}))
+    engine.merge(table, pa.table({"k": [2], "at": pa.array([far], pa.timestamp("us", "UTC"))}), ["k"])
+    for file in Path(table.location).glob("*.parquet"):
+        column = pq.ParquetFile(file).schema.column(1)
+        assert (column.path, column.physical_type) == ("at", "INT64")
+    assert DeltaTable(table.location).to_pyarrow_table()["at"].to_pylist() == [far, far]
 
 
 def test_the_embedded_engine_refuses_to_write_a_table_that_spark_clusters(engine: Any, table: Table) -> None:
