@@ -121,7 +121,7 @@ def test_rows_that_do_not_parse_are_counted_and_put_aside_once(engine: Engine, t
         ]
     assert aside == [
         ("in.csv", 3, "2", "1 field in place of 2"),
-        ("in.csv", 4, "3,abc", "n: 'abc' is not an int"),
+        ("in.csv", 4, "3,abc", "'n': 'abc' is not an int"),
     ]
     assert sorted(heard) == 2 * [("rows parse", "quarantine", 3, 1)] + 2 * [("values parse", "quarantine", 2, 1)]
     told = report.pipes["silver.t"] if isinstance(report.pipes, dict) else report.pipes[0]

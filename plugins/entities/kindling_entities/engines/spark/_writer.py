@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kindling_entities.engines._log import not_found
+from kindling_entities.engines._log import append_only, not_found
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
@@ -59,6 +59,7 @@ class SparkWriter:
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             if state is None:
                 return self._create(table, source, schema, transaction)
+            _refuse_append_only(table, state)
             change = compare(state.schema, schema)
             apply_policy(table, change)
             extra = {}
@@ -75,6 +76,7 @@ class SparkWriter:
             refuse_missing_partitions(table, schema)
             if state is None:
                 return self._create(table, source, schema, transaction)
+            _refuse_append_only(table, state)
             refuse_repartitioned(table, state.partition_columns)
             target, change = evolved(table, state.schema, schema)
             extra = {"partitionOverwriteMode": "dynamic"}
@@ -132,6 +134,7 @@ class SparkWriter:
         transaction: Transaction | None,
         rules: MergeRules | None,
     ) -> Commit:
+        _refuse_append_only(table, state)
         refuse_keys_not_stored(table, keys, state.schema)
         helpers = [] if rules is None else [schema.field(name) for name in rules.helpers]
         target, change = evolved(table, state.schema, _without(schema, rules))
@@ -349,6 +352,12 @@ def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | Non
 def _without_computed(state: TableInfo, target: pa.Schema, given: pa.Schema) -> pa.Schema:
     """The columns to append: without those that the frame lacks and the table fills itself."""
     return pa.schema([f for f in target if f.name in given.names or f.name not in state.computed])
+
+
+def _refuse_append_only(table: Table, state: TableInfo) -> None:
+    """Refuse at once what Delta Lake would refuse after computing the rows, or let pass as long as none matches."""
+    if state.properties.get("delta.appendOnly") == "true":
+        raise append_only(table)
 
 
 def _insert(writer: Any, mode: str, options: Mapping[str, str]) -> None:
