@@ -17,6 +17,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 def naive_is_utc() -> None:
     """Change how pyspark converts timestamps in this process; harmless when done before."""
     from pyspark.sql import conversion, types
+    from pyspark.sql.pandas import types as pandas_types
 
     timestamp: Any = types.TimestampType
     if timestamp.toInternal is to_internal:
@@ -27,6 +28,8 @@ def naive_is_utc() -> None:
     rows_out: Any = conversion.ArrowTableToRowsConversion
     rows_out._create_converter = staticmethod(_converting(rows_out._create_converter, timestamp, None))
     _convert_for_java(types.DatetimeConverter)
+    # What `toPandas` of a classic session takes the datetimes for that it was given.
+    pandas_types._get_local_timezone = _utc
 
 
 def to_internal(self: Any, value: datetime.datetime | None) -> int | None:
@@ -40,6 +43,10 @@ def to_internal(self: Any, value: datetime.datetime | None) -> int | None:
 def from_internal(self: Any, value: int | None) -> datetime.datetime | None:
     """A datetime without a zone, in UTC; in place of ``TimestampType.fromInternal``."""
     return None if value is None else _EPOCH + datetime.timedelta(microseconds=value)
+
+
+def _utc() -> str:
+    return "UTC"
 
 
 def _aware(value: Any) -> Any:
