@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 
+from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._log import newest_version, open_if_exists
 from kindling_entities.protocols import Table, Transaction
 
@@ -30,7 +30,7 @@ def newest_transaction(table: Table, ending: str) -> str:
         return ending
     for version in range(newest, max(-1, newest - _MOST_COMMITS), -1):
         try:
-            with open(os.path.join(table.location, "_delta_log", f"{version:020d}.json"), encoding="utf8") as lines:
+            with open(commit_file(table.location, version), encoding="utf8") as lines:
                 found = [json.loads(line)["txn"]["appId"] for line in lines if line.startswith("{" + _SIGN)]
         except FileNotFoundError:
             # What is older was cleaned up after a checkpoint.

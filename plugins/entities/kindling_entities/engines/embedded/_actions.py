@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from kindling_entities.engines._commits import commit_file
+
 _CHECKPOINT = re.compile(
     r"^(?P<version>\d{20})\.checkpoint(?:\.(?P<part>\d{10})\.(?P<parts>\d{10})|\.[0-9a-fA-F-]{36})?\.(?:parquet|json)$"
 )
@@ -64,7 +66,7 @@ def read_actions(location: str, version: int) -> Actions:
 
 def commit(location: str, version: int) -> Iterator[dict[str, Any]]:
     """The lines of one commit."""
-    with open(os.path.join(location, "_delta_log", f"{version:020d}.json"), encoding="utf8") as lines:
+    with open(commit_file(location, version), encoding="utf8") as lines:
         for line in lines:
             if line.strip():
                 yield json.loads(line)

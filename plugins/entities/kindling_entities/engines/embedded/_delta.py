@@ -251,12 +251,14 @@ class DeltaWriter:
         elif change and "schema_mode" not in extra:
             extra["schema_mode"] = "merge"
         named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
-        # A table that is defined anew loses its rules.
-        rules = Rules() if opened is None or extra.get("schema_mode") == "overwrite" else rules_of(opened)
+        rules = Rules() if opened is None else rules_of(opened)
         if mode == "overwrite" and opened is not None:
-            if rules_of(opened).append_only:
+            if rules.append_only:
                 raise append_only(table)
             refuse_raw_paths(table, opened, "Overwriting")
+        if extra.get("schema_mode") == "overwrite":
+            # A table that is defined anew loses its rules.
+            rules = Rules()
         target = _constraints.fillable(rules, target, source.schema)
         checks = [checker(table, target, named or ()), _constraints.checker(table, rules)]
         watched = Watched(source.open(), target, [check for check in checks if check is not None])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from typing import Any
 
 from deltalake import DeltaTable
 
+from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._log import newest_version, open_table
 from kindling_entities.errors import CorruptTableError
 from kindling_entities.protocols import Table
@@ -43,7 +42,7 @@ def settled(table: Table, marker: str, before: int | None, error: BaseException)
                 f"Version {version} of {table.entity_id!r} at {table.place} was committed and cannot be read, and "
                 f"others have committed since ({broken}). Restore the table to version {version - 1}."
             ) from error
-        os.unlink(_path(table.location, version))
+        os.unlink(commit_file(table.location, version))
         return None
     _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, error)
     return opened
@@ -53,20 +52,9 @@ def _version_of(location: str, marker: str, before: int | None) -> int | None:
     newest = newest_version(location)
     for version in range(-1 if newest is None else newest, -1 if before is None else before, -1):
         try:
-            with open(_path(location, version), encoding="utf8") as lines:
-                if any(marker in json.dumps(_info(line)) for line in lines if '"commitInfo"' in line):
+            with open(commit_file(location, version), encoding="utf8") as lines:
+                if any('"commitInfo"' in line and marker in line for line in lines):
                     return version
         except FileNotFoundError:
             continue
     return None
-
-
-def _info(line: str) -> Any:
-    try:
-        return json.loads(line).get("commitInfo")
-    except ValueError:
-        return None
-
-
-def _path(location: str, version: int) -> str:
-    return os.path.join(location, "_delta_log", f"{version:020d}.json")

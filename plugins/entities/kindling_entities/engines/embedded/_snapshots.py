@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._frames import Staging
 from kindling_entities.engines.embedded._actions import Actions, read_actions
 from kindling_entities.schema import quote
@@ -130,15 +131,14 @@ class Snapshots:
 
 
 def _write(path: str, location: str, actions: Actions) -> None:
-    log = os.path.join(path, "_delta_log")
-    os.makedirs(log)
+    os.makedirs(os.path.join(path, "_delta_log"))
     os.symlink(os.path.abspath(location), os.path.join(path, "data"))
     schema = json.loads(actions.metadata["schemaString"])
     names = _misread_names(schema)
     metadata = dict(actions.metadata)
     given = metadata.get("configuration") or {}
     metadata["configuration"] = {name: given[name] for name in _READERS_PROPERTIES if name in given}
-    with open(os.path.join(log, f"{0:020d}.json"), "w", encoding="utf8") as out:
+    with open(commit_file(path, 0), "w", encoding="utf8") as out:
         for action in ({"protocol": actions.protocol}, {"metaData": metadata}):
             out.write(json.dumps(action) + "\n")
         for add in actions.adds.values():

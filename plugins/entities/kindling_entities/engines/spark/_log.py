@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
+from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._damage import refuse_empty_commits
 from kindling_entities.engines._places import unreachable
 from kindling_entities.engines.spark._errors import mapped_errors
@@ -125,8 +125,7 @@ def commit_with(session: Any, table: Table, marker: str, after: int | None) -> t
 
 
 def _commit_info(location: str, version: int) -> dict[str, Any]:
-    path = os.path.join(location, "_delta_log", f"{version:020d}.json")
-    with open(path, encoding="utf8") as lines:
+    with open(commit_file(location, version), encoding="utf8") as lines:
         for line in lines:
             if line.startswith('{"commitInfo"'):
                 told: dict[str, Any] = json.loads(line)["commitInfo"]
