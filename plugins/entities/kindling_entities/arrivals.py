@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kindling_entities.errors import MergeKeyError
-from kindling_entities.refusals import SHOWN_KEYS
+from kindling_entities.errors import MergeKeyError, SchemaError
+from kindling_entities.keys import refuse_nested_keys
+from kindling_entities.refusals import SHOWN_KEYS, refuse_missing_keys
+from kindling_entities.reserved import taken
 from kindling_entities.row_hash import row_hash
 from kindling_entities.schema import quote, type_name, widens
+
+if TYPE_CHECKING:
+    from kindling_entities.entity import EntityDefinition
 
 
 def condition(sql: str | None) -> str:
@@ -35,33 +40,49 @@ def common_types(frame: pa.Schema, table: pa.Schema | None) -> dict[str, pa.Data
     return kinds
 
 
-def arrived(
-    entity_id: str,
-    source: Any,
-    frame: pa.Schema,
-    kinds: Mapping[str, pa.DataType],
-    keys: Mapping[str, str],
-    names: Mapping[str, str],
-    sequence_by: str | None,
-    delete_when: str | None,
-) -> Any:
+def refuse_unfit(entity: EntityDefinition, frame: pa.Schema, maker: str) -> None:
+    """Refuse a frame that no ordered merge of the entity takes.
+
+    Args:
+        maker: what makes columns of its own, for the message.
+
+    Raises:
+        SchemaError: a column has a name that the merge uses.
+        MergeKeyError: a key column is missing, or is no plain value.
+    """
+    reserved = taken(frame.names, entity)
+    if reserved:
+        raise SchemaError(
+            f"Column(s) {', '.join(map(repr, reserved))} of the frame for {entity.entity_id!r} are made by {maker}. "
+            "Rename them."
+        )
+    refuse_missing_keys(entity.entity_id, entity.keys, frame)
+    refuse_nested_keys(entity.entity_id, entity.keys, frame)
+
+
+def numbered(columns: Iterable[str]) -> dict[str, str]:
+    """Column -> what it is called within, so that no name of a user's meets one of ours."""
+    return {name: f"c{index}" for index, name in enumerate(columns)}
+
+
+def arrived(entity: EntityDefinition, source: Any, frame: pa.Schema, kinds: Mapping[str, pa.DataType]) -> Any:
     """Return the rows of a frame under numbered names, with ``seq`` and ``gone``.
 
     Args:
         source: read more than once, so it must give the same rows each time.
         frame: its schema.
         kinds: column -> type in which it is compared.
-        keys: key column -> its name within.
-        names: column -> its name within.
 
     Raises:
         MergeKeyError: a key or sequence is null, or different rows have the same key and sequence; names them.
     """
+    names, sequence_by = numbered(kinds), entity.sequence_by
+    keys = {key: names[key] for key in entity.keys}
     schema = pa.schema([pa.field(names[name], kind) for name, kind in kinds.items()])
     kind = type_name(kinds[sequence_by]) if sequence_by else "timestamp"
     columns = [f"{typed(name, kinds[name], frame)} as {within}" for name, within in names.items()]
     sequence = f"cast({quote(sequence_by) if sequence_by else 'null'} as {kind})"
-    rows = source.selectExpr(f"{condition(delete_when)} as gone", f"{sequence} as seq", *columns)
+    rows = source.selectExpr(f"{condition(entity.delete_when)} as gone", f"{sequence} as seq", *columns)
     moment = [*keys.values(), *(["seq"] if sequence_by else [])]
     nulls = " or ".join(f"{name} is null" for name in moment)
     told = {**{within: key for key, within in keys.items()}, "seq": "sequence"}
@@ -71,7 +92,7 @@ def arrived(
     unnamed = [row for row in bad if any(row[name] is None for name in moment)]
     if unnamed:
         raise MergeKeyError(
-            f"A key or sequence is null in the frame for {entity_id!r}: {_shown(unnamed, told)}. "
+            f"A key or sequence is null in the frame for {entity.entity_id!r}: {_shown(unnamed, told)}. "
             f"Filter these rows out, or fill {', '.join(map(repr, [*keys, *([sequence_by] if sequence_by else [])]))}."
         )
     # Only now: to compare whole rows costs more than to compare keys.
@@ -80,7 +101,7 @@ def arrived(
     bad = rows.groupBy(*moment).count().where("`count` > 1").limit(SHOWN_KEYS + 1).collect()
     if bad:
         raise MergeKeyError(
-            f"Different rows of the frame for {entity_id!r} have the same key"
+            f"Different rows of the frame for {entity.entity_id!r} have the same key"
             f"{' at the same moment' if sequence_by else ''}: {_shown(bad, told)}. "
             f"Keep one row for each key{' and sequence' if sequence_by else ''}."
         )

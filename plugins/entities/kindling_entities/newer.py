@@ -13,12 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.arrivals import common_types, typed
+from kindling_entities.arrivals import common_types, numbered, refuse_unfit, typed
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
-from kindling_entities.refusals import refuse_missing_keys
-from kindling_entities.reserved import OWN_PREFIX, taken
+from kindling_entities.reserved import OWN_PREFIX
 from kindling_entities.scd2 import Rows
 from kindling_entities.schema import quote
 
@@ -47,7 +46,7 @@ class Changes:
     @property
     def names(self) -> dict[str, str]:
         """Column -> what it is called within."""
-        return {name: f"c{index}" for index, name in enumerate(self.kinds)}
+        return numbered(self.kinds)
 
 
 def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None) -> Changes:
@@ -58,10 +57,7 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None) ->
         MergeKeyError: a key column is missing.
     """
     what = f"the frame for {entity.entity_id!r}"
-    reserved = taken(frame.names, entity)
-    if reserved:
-        raise SchemaError(f"Column(s) {', '.join(map(repr, reserved))} of {what} are made by its merge. Rename them.")
-    refuse_missing_keys(entity.entity_id, entity.keys, frame)
+    refuse_unfit(entity, frame, "its merge")
     if entity.sequence_by and entity.sequence_by not in frame.names:
         raise SchemaError(f"Column {entity.sequence_by!r}, which orders the changes, is missing in {what}.")
     return Changes(

@@ -21,13 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.arrivals import common_types, typed
+from kindling_entities.arrivals import common_types, numbered, refuse_unfit, typed
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError
-from kindling_entities.keys import refuse_nested_keys
 from kindling_entities.protocols import MergeRules
-from kindling_entities.refusals import refuse_missing_keys
-from kindling_entities.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO, taken
+from kindling_entities.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO
 from kindling_entities.row_hash import row_hash, short_row_hash, value_text
 from kindling_entities.schema import quote, type_name
 
@@ -77,7 +75,7 @@ class History:
     @property
     def names(self) -> dict[str, str]:
         """Column -> what it is called within."""
-        return {name: f"c{index}" for index, name in enumerate(self.kinds)}
+        return numbered(self.kinds)
 
     @property
     def schema(self) -> pa.Schema:
@@ -106,11 +104,7 @@ def plan(entity: EntityDefinition, frame: pa.Schema, table: pa.Schema | None, no
         MergeKeyError: a key column is missing.
     """
     what = f"the frame for {entity.entity_id!r}"
-    reserved = taken(frame.names, entity)
-    if reserved:
-        raise SchemaError(f"Column(s) {', '.join(map(repr, reserved))} of {what} are made by scd=2. Rename them.")
-    refuse_missing_keys(entity.entity_id, entity.keys, frame)
-    refuse_nested_keys(entity.entity_id, entity.keys, frame)
+    refuse_unfit(entity, frame, "scd=2")
     named = [*entity.track, *([entity.sequence_by] if entity.sequence_by else [])]
     kept = [] if table is None else [name for name in table.names if name not in (*COLUMNS, entity.surrogate_key)]
     lost = [name for name in dict.fromkeys([*named, *kept]) if name not in frame.names]

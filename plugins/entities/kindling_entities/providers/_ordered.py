@@ -40,17 +40,7 @@ def keep_history(
             _refuse_what_does_not_fit(table, schema, state)
             events = Events(engine, table, anew=state is None) if entity.sequence_by else None
             stored = None if state is None else scd2.Rows(engine.read(table, version=base), state.schema)
-            within = {key: history.names[key] for key in entity.keys}
-            rows = arrived(
-                entity.entity_id,
-                source,
-                schema,
-                history.kinds,
-                within,
-                history.names,
-                entity.sequence_by,
-                entity.delete_when,
-            )
+            rows = arrived(entity, source, schema, history.kinds)
             with engine.held(scd2.layout(history, rows, stored, events.rows if events else None)) as laid:
                 counts = laid.selectExpr("count_if(remembered)", "count_if(action <> 'keep')").collect()[0]
                 if events is not None and counts[0] and entity.sequence_by:
@@ -92,17 +82,7 @@ def merge_newer(
             changes = newer.plan(entity, schema, None if state is None else state.schema)
             _refuse_what_does_not_fit(table, schema, state)
             events = Events(engine, table, anew=state is None) if remembers else None
-            within = {key: changes.names[key] for key in entity.keys}
-            rows = arrived(
-                entity.entity_id,
-                source,
-                schema,
-                changes.kinds,
-                within,
-                changes.names,
-                entity.sequence_by,
-                entity.delete_when,
-            )
+            rows = arrived(entity, source, schema, changes.kinds)
             found = newer.newest(changes, rows, events.rows if events else None)
             with engine.held(found) as held:
                 if events is not None and held.where("gone").limit(1).count():
