@@ -8,17 +8,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
-
 # Sums of doubles depend on the order of addition, which no engine promises.
 RELATIVE_TOLERANCE = 1e-9
-
-
-def holds_floats(kind: pa.DataType) -> bool:
-    """Whether values of a type are, or have within them, floating-point numbers."""
-    if pa.types.is_floating(kind):
-        return True
-    return any(holds_floats(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def identity(value: Any) -> str:

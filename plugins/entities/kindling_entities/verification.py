@@ -17,7 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.sameness import holds_floats, identities, rank, same
+from kindling_entities.nested import holds
+from kindling_entities.sameness import identities, rank, same
 from kindling_entities.schema import normal_schema, parse_type, type_name
 
 _SHOWN = 5
@@ -83,7 +84,9 @@ def compare(
     told = _declared_differences(schemas, declared or {}, names) + _schema_differences(schemas[0], schemas[1], names)
     shared = [name for name in schemas[0].names if name in schemas[1].names and name not in ignored]
     keyed = [key for key in keys if key in shared]
-    by = keyed or [name for name in shared if not any(holds_floats(schema.field(name).type) for schema in schemas)]
+    by = keyed or [
+        name for name in shared if not any(holds(schema.field(name).type, pa.types.is_floating) for schema in schemas)
+    ]
     finding = _Finding(by, [name for name in shared if name not in by], bool(keyed), names)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kindling-compare-")))

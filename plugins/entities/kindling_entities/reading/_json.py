@@ -17,6 +17,7 @@ import pyarrow.json
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import CorruptTableError, SchemaError
+from kindling_entities.nested import holds, with_leaves
 from kindling_entities.reading._bytes import chunks, count_lines, refuse_other_encoding
 from kindling_entities.reading._csv import Source
 from kindling_entities.reading._dirt import BadRow, Dirt
@@ -212,7 +213,7 @@ class JsonFiles:
         texts = {name: _texts(kind) for name, kind in guessed.items()}
         if texts != guessed:
             table = _parse(lines.data, {**explicit, **texts})
-        if any(_has_double(kind) for kind in guessed.values()) and _RISKY.search(lines.data):
+        if any(holds(kind, pa.types.is_floating) for kind in guessed.values()) and _RISKY.search(lines.data):
             return None
         return table
 
@@ -369,19 +370,5 @@ def _texts(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _has_double(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind):
-        return _has_double(kind.value_type)
-    if pa.types.is_struct(kind):
-        return any(_has_double(field.type) for field in kind)
-    return bool(pa.types.is_floating(kind))
-
-
 def _cautious(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_integer(kind):
-        return LARGE
-    if pa.types.is_list(kind):
-        return pa.list_(_cautious(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _cautious(field.type)) for field in kind])
-    return kind
+    return with_leaves(kind, lambda leaf: LARGE if pa.types.is_integer(leaf) else leaf)

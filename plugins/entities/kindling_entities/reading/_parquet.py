@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import CorruptTableError, SchemaError
+from kindling_entities.nested import with_leaves
 from kindling_entities.reading._csv import Source
 from kindling_entities.reading._tables import partition_values
 from kindling_entities.schema import normal_type, refuse_same_names, type_name, widens
@@ -156,15 +157,7 @@ def _noted(file: pq.ParquetFile) -> pa.Schema | None:
 
 def _instants(kind: pa.DataType) -> pa.DataType:
     """INT96 holds instants, and says nothing of a zone."""
-    if pa.types.is_timestamp(kind):
-        return _UTC
-    if pa.types.is_list(kind):
-        return pa.list_(_instants(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _instants(field.type)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_instants(kind.key_type), _instants(kind.item_type))
-    return kind
+    return with_leaves(kind, lambda leaf: _UTC if pa.types.is_timestamp(leaf) else leaf)
 
 
 def table_array(array: pa.Array) -> pa.Array:

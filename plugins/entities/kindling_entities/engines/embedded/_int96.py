@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from kindling_entities.engines._log import arrow_schema, mapped_errors
 from kindling_entities.engines.embedded._actions import commit
 from kindling_entities.errors import UnsupportedError
+from kindling_entities.nested import holds
 from kindling_entities.protocols import Table
 
 # Microseconds since 1970 that fit into 64 bits of nanoseconds.
@@ -88,13 +89,7 @@ class FarTimestamps:
 
 
 def _has_instants(schema: pa.Schema) -> bool:
-    return any(_instants(field.type) for field in schema)
-
-
-def _instants(kind: pa.DataType) -> bool:
-    if pa.types.is_timestamp(kind):
-        return kind.tz is not None
-    return any(_instants(kind.field(index).type) for index in range(kind.num_fields))
+    return any(holds(field.type, lambda kind: pa.types.is_timestamp(kind) and kind.tz is not None) for field in schema)
 
 
 def _on_disk(uri: str) -> str:
