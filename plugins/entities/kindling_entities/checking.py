@@ -20,11 +20,9 @@ from kindling_entities.errors import EntityError, ExpectationError, SchemaError
 from kindling_entities.expectations import Expectation, ExpectationResult
 from kindling_entities.keys import same_form_sql
 from kindling_entities.protocols import Engine
-from kindling_entities.reserved import IS_CURRENT
+from kindling_entities.reserved import IS_CURRENT, QUARANTINE_KEY, QUARANTINED_AT, REASON
 from kindling_entities.row_hash import VERSION_PREFIX, frame_schema, row_hash
 from kindling_entities.schema import quote, quote_text
-
-REASON, QUARANTINED_AT, QUARANTINE_KEY = "_quarantine_reason", "_quarantined_at", "_quarantine_key"
 
 ReadEntity = Callable[[str, Sequence[str]], Any]
 

@@ -14,7 +14,7 @@ from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.expectations import QUARANTINE_SUFFIX, Expectation
 from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.names import no_column, no_partition, same_but_for_case
-from kindling_entities.reserved import taken
+from kindling_entities.reserved import QUARANTINE_KEY, taken
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
@@ -228,7 +228,7 @@ class EntityDefinition:
         return EntityDefinition(
             self.entity_id + QUARANTINE_SUFFIX,
             provider="memory" if self.provider == "memory" else "delta",
-            keys=("_quarantine_key",),
+            keys=(QUARANTINE_KEY,),
             # What a source reads is a place of others, and may be a pattern.
             path=None if self.path is None or self.read_only else self.path.rstrip("/") + QUARANTINE_SUFFIX,
             tags=self.tags,

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from kindling_entities.checking import QUARANTINE_KEY, QUARANTINED_AT, REASON, meeting
+from kindling_entities.checking import meeting
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError, UnsupportedError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.protocols import Commit, MergeRules, Transaction
 from kindling_entities.reasons import Reasons
+from kindling_entities.reserved import QUARANTINE_KEY, QUARANTINED_AT, REASON
 from kindling_entities.schema import quote, quote_text
 from kindling_entities.store import EntityStore
 

@@ -10,9 +10,9 @@ import click
 
 from kindling_core.cli import CommandContext
 from kindling_core.cli._context import job_options, json_option
-from kindling_entities.checking import QUARANTINED_AT
 from kindling_entities.quarantine import ACCEPTED, Quarantine, plain, quarantines
 from kindling_entities.reasons import Reasons
+from kindling_entities.reserved import QUARANTINED_AT
 from kindling_entities.store import EntityStore
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

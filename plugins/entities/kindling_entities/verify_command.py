@@ -16,10 +16,9 @@ from kindling_core.cli._context import job_options, json_option
 from kindling_core.errors import KindlingError
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan import ExecutionPlan
-from kindling_entities.checking import QUARANTINED_AT
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
-from kindling_entities.reserved import VALID_FROM, VALID_TO
+from kindling_entities.reserved import QUARANTINED_AT, VALID_FROM, VALID_TO
 from kindling_entities.store import EntityStore
 from kindling_entities.verification import Comparison
 

@@ -12,25 +12,18 @@ import pyarrow as pa
 from kindling_entities.errors import CorruptTableError
 from kindling_entities.expectations import ExpectationResult
 from kindling_entities.reading._options import TextOptions
+from kindling_entities.reserved import QUARANTINE_KEY, QUARANTINED_AT, REASON
 
 # Held in memory. A source with more of them is declared wrongly.
 MOST_KEPT_ROWS = 1_000_000
-QUARANTINE_COLUMNS = {
-    "file": "string",
-    "line": "bigint",
-    "raw": "string",
-    "_quarantine_reason": "string",
-    "_quarantined_at": "timestamp",
-    "_quarantine_key": "string",
-}
 _SCHEMA = pa.schema(
     [
         ("file", pa.string()),
         ("line", pa.int64()),
         ("raw", pa.string()),
-        ("_quarantine_reason", pa.string()),
-        ("_quarantined_at", pa.timestamp("us", tz="UTC")),
-        ("_quarantine_key", pa.string()),
+        (REASON, pa.string()),
+        (QUARANTINED_AT, pa.timestamp("us", tz="UTC")),
+        (QUARANTINE_KEY, pa.string()),
     ]
 )
 
