@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -37,7 +38,7 @@ _TRY = 3
 _SIGNS = frozenset([*ARITHMETIC, "and", "or", "==", "<=", ">="])
 
 
-class Root:
+class Root(ABC):
     """An expression with spots within it.
 
     Attributes:
@@ -53,13 +54,13 @@ class Root:
         """Whether something is to be rewritten; asked once the types are known."""
         return any(map(applies, all_spots(self.spots)))
 
+    @abstractmethod
     def rewrite(self, *, drop_alias: bool) -> None:
         """Put the guarded form in place.
 
         Args:
             drop_alias: whether an alias at the end of a text is left out.
         """
-        raise NotImplementedError
 
 
 def roots_in(message: Any) -> Iterator[Root]:
