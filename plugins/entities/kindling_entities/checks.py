@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kindling_core.checks import Check
 from kindling_entities.expectations import QUARANTINE_SUFFIX
+from kindling_entities.places import root_of
 from kindling_entities.protocols import Table
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def check(app: App | None, manager: DataEntityManager, views: Views) -> Iterable
     found.append(_java(needed=spark and not elsewhere))
     if spark and not elsewhere and _version("pyspark") and _version("delta-spark"):
         found.append(_jars())
-    if app is not None and settings is not None and "://" not in settings.root:
-        found.extend(_root(app.base_dir / Path(settings.root).expanduser(), not spark))
+    root = None if app is None or settings is None else root_of(settings.root, app.base_dir)
+    if isinstance(root, Path):
+        found.extend(_root(root, not spark))
     if app is not None and settings is not None and _version("deltalake") and _version("pyarrow"):
         found.extend(_tables(app, manager, views))
     return found
@@ -59,12 +61,11 @@ def _tables(app: App, manager: DataEntityManager, views: Views) -> Iterable[Chec
     from kindling_entities.engines._damage import damage
 
     settings = app.config.section("entities")
-    root = settings.root if "://" in settings.root else app.base_dir / Path(settings.root).expanduser()
+    root = root_of(settings.root, app.base_dir)
     sound = 0
     waiting: list[str] = []
-    ids = manager.get_entity_ids()
-    left = [name for name in (one + QUARANTINE_SUFFIX for one in ids) if manager.left_quarantine(name) is not None]
-    for entity_id in [*ids, *left]:
+    left = manager.get_left_quarantine_ids()
+    for entity_id in [*manager.get_entity_ids(), *left]:
         entity = manager.get_entity_definition(entity_id)
         in_catalog = settings.catalog is not None and entity.path is None and not entity.read_only
         location = entity.resolve(root, app.base_dir)

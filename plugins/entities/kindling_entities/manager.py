@@ -94,6 +94,11 @@ class DataEntityManager(SignalEmitter):
         owner = self._definitions.get(name)
         return None if owner is None or name in self._quarantines else owner.quarantine_table
 
+    def get_left_quarantine_ids(self) -> list[str]:
+        """Return the ids under which ``left_quarantine`` finds something."""
+        ids = (entity_id + QUARANTINE_SUFFIX for entity_id in self._definitions)
+        return [entity_id for entity_id in ids if self.left_quarantine(entity_id) is not None]
+
     def quarantined_from(self, entity_id: str) -> str | None:
         """Return the entity whose expectations fill this one; None for any other entity."""
         return self._quarantines.get(entity_id)

@@ -12,6 +12,11 @@ from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
 
+def root_of(root: Path | str, base_dir: Path) -> Path | str:
+    """Where a root lies: an absolute path, or an address as it is."""
+    return str(root) if "://" in str(root) else base_dir / Path(root).expanduser()
+
+
 class Locations:
     """Where the entities of a job lie, each looked up once."""
 

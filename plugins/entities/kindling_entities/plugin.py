@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +21,7 @@ from kindling_entities.entity import Entities
 from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.per_run import PerRun
-from kindling_entities.places import Locations
+from kindling_entities.places import Locations, root_of
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.store import EntityStore
@@ -155,7 +154,7 @@ class EntitiesPlugin:
     def _check_places(self, app: App, in_catalog: bool) -> None:
         """Refuse entities that share files. Where a third party's storage keeps its rows is its own affair."""
         settings = app.config.section("entities")
-        root = settings.root if "://" in settings.root else app.base_dir / Path(settings.root).expanduser()
+        root = root_of(settings.root, app.base_dir)
         kinds = {"delta", "parquet", "csv", "json"} - set(self._contributed)
         found = map(self._manager.get_entity_definition, self._manager.get_entity_ids())
         with_files = [

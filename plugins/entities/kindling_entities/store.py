@@ -23,8 +23,10 @@ from kindling_entities.errors import (
 )
 from kindling_entities.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.manager import DataEntityManager
+from kindling_entities.places import root_of
 from kindling_entities.protocols import Commit, Engine, MergeRules, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
+from kindling_entities.reserved import QUARANTINE_KEY
 from kindling_entities.views import Views
 
 if TYPE_CHECKING:
@@ -69,8 +71,7 @@ class EntityStore:
         self.manager = manager
         self.engine = engine
         self.base_dir = Path(base_dir).resolve()
-        uri = "://" in str(root)
-        self.root: Path | str = str(root) if uri else self.base_dir / Path(root).expanduser()
+        self.root: Path | str = root_of(root, self.base_dir)
         self.catalog = catalog
         self.views = views or Views()
         self._factories = {**built_in(catalog), **(factories or {}), _VIEW: self._view_provider}
@@ -162,8 +163,6 @@ class EntityStore:
 
     def _keep_dirt(self, name: str, dirt: Dirt) -> None:
         """Put rows of files aside, each once, however often its file is read."""
-        from kindling_entities.checking import QUARANTINE_KEY
-
         known: frozenset[str] = frozenset()
         if self.check_entity_exists(name):
             stored = self.engine.to_reader(self.read_entity(name, columns=[QUARANTINE_KEY])).read_all()
@@ -321,7 +320,7 @@ class EntityStore:
 
     def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
-        from kindling_entities.checking import QUARANTINE_KEY, not_yet_kept
+        from kindling_entities.checking import not_yet_kept
 
         if not everything:
             if rows is not None:
@@ -407,9 +406,8 @@ class EntityStore:
 
     def left_quarantines(self) -> list[str]:
         """Return the quarantines with a table whose entities have no expectation any more that fills them."""
-        found = (name + QUARANTINE_SUFFIX for name in self.manager.get_entity_ids())
-        left = [name for name in found if self.manager.left_quarantine(name) is not None and self.is_delta(name)]
-        return [name for name in left if self.check_entity_exists(name)]
+        left = self.manager.get_left_quarantine_ids()
+        return [name for name in left if self.is_delta(name) and self.check_entity_exists(name)]
 
     def check_entity_exists(self, entity_id: str) -> bool:
         """Tell whether the table or the files of an entity exist."""
