@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,6 @@ DELTA: dict[str, Any] = {
     },
     "map": {"type": "map", "keyType": "string", "valueType": "timestamp", "valueContainsNull": True},
 }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    made = EmbeddedEngine()
-    yield made
-    made.stop()
 
 
 def foreign(folder: Path, data: pa.Table, fields: dict[str, Any], stats: dict[str, Any] | None = None) -> Table:

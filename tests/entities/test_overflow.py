@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,6 @@ ROWS = pa.table(
         "at": pa.array([0, 1], pa.timestamp("us")),
     }
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    made = EmbeddedEngine()
-    made.start()
-    made.activate()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

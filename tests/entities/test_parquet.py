@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -102,13 +101,6 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 nothing")
     with pytest.raises(CorruptTableError, match=r"t\.parquet cannot be read as parquet"):
         ParquetFile("Entity 'raw.t'", sources("x", str(path), [str(path)])[0])
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    made = EmbeddedEngine()
-    yield made
-    made.stop()
 
 
 @pytest.mark.parametrize("name", odd())

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,6 @@ _SPEC.loader.exec_module(drawing)
 
 ROWS, FILES = 120, 3
 _OVERFLOW = re.compile("overflow|can't cast|out of range", re.IGNORECASE)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    made = EmbeddedEngine()
-    made.start()
-    made.activate()
-    yield made
-    made.stop()
 
 
 def differences(engine: EmbeddedEngine, folder: Path, seed: int, count: int) -> list[str]:

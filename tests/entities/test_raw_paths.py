@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,6 @@ from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table
 
 ROWS = [{"id": 0, "city": "Köln"}, {"id": 1, "city": "Köln"}, {"id": 2, "city": "Bonn"}]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    made = EmbeddedEngine()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

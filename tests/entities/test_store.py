@@ -26,13 +26,6 @@ from kindling_entities import (
 from kindling_entities.engines.embedded import EmbeddedEngine
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    engine = EmbeddedEngine()
-    yield engine
-    engine.stop()
-
-
 @pytest.fixture
 def signals() -> Iterator[BlinkerSignalProvider]:
     provider = BlinkerSignalProvider(strict=True)

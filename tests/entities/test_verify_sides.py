@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ import pytest
 from kindling_entities import DataEntityManager, EntityStore, UnsupportedError, expect_or_quarantine
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.verify_command import _compared, _refuse_used
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    engine = EmbeddedEngine()
-    yield engine
-    engine.stop()
 
 
 @pytest.fixture
