@@ -17,6 +17,10 @@ JOB = """
     name = "slow"
     modules = ["pipes"]
     features = ["entities"]
+
+    [execution]
+    # A write that begins once the run is being stopped takes longer on a machine that is busy.
+    grace_seconds = 30
 """
 PIPES = """
     import sys
