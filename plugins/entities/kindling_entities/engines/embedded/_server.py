@@ -85,6 +85,9 @@ class SailServer:
             host, port = server.listening_address
             # `create` and not `getOrCreate`: each App has a session of its own.
             channel, guarded = DefaultChannelBuilder(f"sc://{host}:{port}"), GuardedPlans()
+            # The client offers gzip and the server takes it; over loopback that costs more than the bytes it saves.
+            # A bit for each algorithm (gRPC core, grpc_compression_algorithm): the lowest is "none".
+            channel.setChannelOption("grpc.compression_enabled_algorithms_bitset", 1)
             channel.add_interceptor(guarded)
             session = SparkSession.builder.channelBuilder(channel).create()
             guarded.schemas = Schemas(session.client)
