@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.runner import DataPipesExecuter
+from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.signals import BlinkerSignalProvider
 
 MAX_GROWTH_PER_PIPE = 2.0

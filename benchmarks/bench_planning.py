@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.runner import DataPipesExecuter
+from kindling_core.run.executer import DataPipesExecuter
 
 MAX_GROWTH = 14.0
 

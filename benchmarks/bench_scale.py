@@ -28,7 +28,7 @@ def planning(size: int) -> dict[str, float]:
     """Plan layers of pipes with three inputs each."""
     from bench_planning import SHAPES, registry_of
 
-    from kindling_core.runner import DataPipesExecuter
+    from kindling_core.run.executer import DataPipesExecuter
 
     found: dict[str, float] = {}
     for name, shape in SHAPES.items():

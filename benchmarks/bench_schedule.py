@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from time import perf_counter
 
-from kindling_core._run import RunIO, RunOptions, Seams
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.runner import DataPipesExecuter
+from kindling_core.run.executer import DataPipesExecuter
+from kindling_core.run.hooks import RunHooks
+from kindling_core.run.io import RunIO
+from kindling_core.run.options import RunOptions
 
 MAX_OF_LEAST = 1.1
 
@@ -80,12 +82,14 @@ def main() -> None:
         least = max(critical_path(durations, edges), sum(durations.values()) / options.workers)
         for name, found in ratios.items():
             known = (
-                Seams(expected_seconds=lambda ids, durations=durations: durations) if "unknown" not in name else Seams()
+                RunHooks(expected_seconds=lambda ids, durations=durations: durations)
+                if "unknown" not in name
+                else RunHooks()
             )
             executer = DataPipesExecuter(
                 registry,
                 max_workers=options.workers,
-                seams=known,
+                hooks=known,
                 options=RunOptions(schedule=name.partition(",")[0]),
                 io=lambda *_: RunIO(lambda *_: 1, lambda *_: 1),
             )

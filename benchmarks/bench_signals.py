@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import blinker
 
-from kindling_core.payloads import BeforePipe
+from kindling_core.run.payloads import BeforePipe
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, new_operation_id
 
 CALLS, ROUNDS = 20_000, 15

@@ -12,8 +12,8 @@ from kindling_core._version import __version__
 
 if TYPE_CHECKING:
     from kindling_core.app import App as App
-    from kindling_core.checks import Check as Check
     from kindling_core.config import Section as Section
+    from kindling_core.doctor import Check as Check
     from kindling_core.errors import ConfigError as ConfigError
     from kindling_core.errors import CycleError as CycleError
     from kindling_core.errors import GenerationFailed as GenerationFailed
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from kindling_core.errors import RunTimeout as RunTimeout
     from kindling_core.errors import SelectionError as SelectionError
     from kindling_core.errors import SignalError as SignalError
+    from kindling_core.errors import UnfinishedRun as UnfinishedRun
     from kindling_core.errors import UnknownPipeError as UnknownPipeError
-    from kindling_core.executor import GenerationExecutor as GenerationExecutor
-    from kindling_core.fence import Fence as Fence
-    from kindling_core.graph import ExecutionMode as ExecutionMode
-    from kindling_core.graph import PipeGraphBuilder as PipeGraphBuilder
     from kindling_core.hooks import hookimpl as hookimpl
     from kindling_core.hooks import hookspec as hookspec
     from kindling_core.pipes import DataPipesRegistry as DataPipesRegistry
     from kindling_core.pipes import PipeMetadata as PipeMetadata
     from kindling_core.pipes import Pipes as Pipes
-    from kindling_core.plan import BatchExecutionStrategy as BatchExecutionStrategy
-    from kindling_core.plan import ExecutionPlan as ExecutionPlan
-    from kindling_core.plan import ExecutionStrategy as ExecutionStrategy
-    from kindling_core.plan import HybridExecutionStrategy as HybridExecutionStrategy
-    from kindling_core.plan import StreamingExecutionStrategy as StreamingExecutionStrategy
-    from kindling_core.policy import OnFailure as OnFailure
-    from kindling_core.policy import PipePolicy as PipePolicy
-    from kindling_core.policy import RetryPolicy as RetryPolicy
-    from kindling_core.report import PipeReport as PipeReport
-    from kindling_core.report import RunReport as RunReport
-    from kindling_core.requests import EntityInfo as EntityInfo
-    from kindling_core.requests import ReadRequest as ReadRequest
-    from kindling_core.requests import ReadResult as ReadResult
-    from kindling_core.requests import RunInfo as RunInfo
-    from kindling_core.requests import WriteRequest as WriteRequest
-    from kindling_core.requests import WriteResult as WriteResult
-    from kindling_core.resume import resume_run as resume_run
-    from kindling_core.runner import DataPipesExecuter as DataPipesExecuter
+    from kindling_core.plan.entity_info import EntityInfo as EntityInfo
+    from kindling_core.plan.execution_plan import ExecutionPlan as ExecutionPlan
+    from kindling_core.plan.graph import ExecutionMode as ExecutionMode
+    from kindling_core.plan.graph import PipeGraphBuilder as PipeGraphBuilder
+    from kindling_core.plan.strategies import BatchExecutionStrategy as BatchExecutionStrategy
+    from kindling_core.plan.strategies import ExecutionStrategy as ExecutionStrategy
+    from kindling_core.plan.strategies import HybridExecutionStrategy as HybridExecutionStrategy
+    from kindling_core.plan.strategies import StreamingExecutionStrategy as StreamingExecutionStrategy
+    from kindling_core.run.executer import DataPipesExecuter as DataPipesExecuter
+    from kindling_core.run.fence import Fence as Fence
+    from kindling_core.run.generation_executor import GenerationExecutor as GenerationExecutor
+    from kindling_core.run.policy import OnFailure as OnFailure
+    from kindling_core.run.policy import PipePolicy as PipePolicy
+    from kindling_core.run.policy import RetryPolicy as RetryPolicy
+    from kindling_core.run.report import PipeReport as PipeReport
+    from kindling_core.run.report import RunReport as RunReport
+    from kindling_core.run.requests import ReadRequest as ReadRequest
+    from kindling_core.run.requests import ReadResult as ReadResult
+    from kindling_core.run.requests import RunInfo as RunInfo
+    from kindling_core.run.requests import WriteRequest as WriteRequest
+    from kindling_core.run.requests import WriteResult as WriteResult
     from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
     from kindling_core.signals import Signal as Signal
     from kindling_core.signals import SignalEmitter as SignalEmitter
@@ -64,11 +64,12 @@ if TYPE_CHECKING:
     from kindling_core.signals import SignalProvider as SignalProvider
     from kindling_core.signals import TypedSignal as TypedSignal
     from kindling_core.state import StateStore as StateStore
+    from kindling_core.state.resume import resume_run as resume_run
 
 _HOMES = {
     "app": ("App",),
-    "checks": ("Check",),
     "config": ("Section",),
+    "doctor": ("Check",),
     "errors": (
         "ConfigError",
         "CycleError",
@@ -88,12 +89,6 @@ _HOMES = {
         "UnfinishedRun",
         "UnknownPipeError",
     ),
-    "executor": ("GenerationExecutor",),
-    "fence": ("Fence",),
-    "graph": (
-        "ExecutionMode",
-        "PipeGraphBuilder",
-    ),
     "hooks": (
         "hookimpl",
         "hookspec",
@@ -103,32 +98,37 @@ _HOMES = {
         "PipeMetadata",
         "Pipes",
     ),
-    "plan": (
+    "plan.entity_info": ("EntityInfo",),
+    "plan.execution_plan": ("ExecutionPlan",),
+    "plan.graph": (
+        "ExecutionMode",
+        "PipeGraphBuilder",
+    ),
+    "plan.strategies": (
         "BatchExecutionStrategy",
-        "ExecutionPlan",
         "ExecutionStrategy",
         "HybridExecutionStrategy",
         "StreamingExecutionStrategy",
     ),
-    "policy": (
+    "run.executer": ("DataPipesExecuter",),
+    "run.fence": ("Fence",),
+    "run.generation_executor": ("GenerationExecutor",),
+    "run.policy": (
         "OnFailure",
         "PipePolicy",
         "RetryPolicy",
     ),
-    "report": (
+    "run.report": (
         "PipeReport",
         "RunReport",
     ),
-    "requests": (
-        "EntityInfo",
+    "run.requests": (
         "ReadRequest",
         "ReadResult",
         "RunInfo",
         "WriteRequest",
         "WriteResult",
     ),
-    "resume": ("resume_run",),
-    "runner": ("DataPipesExecuter",),
     "signals": (
         "BlinkerSignalProvider",
         "Signal",
@@ -138,6 +138,7 @@ _HOMES = {
         "TypedSignal",
     ),
     "state": ("StateStore",),
+    "state.resume": ("resume_run",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

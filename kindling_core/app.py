@@ -16,41 +16,31 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
-from kindling_core._wiring import executer_of
-from kindling_core.cancellation import Cancellation
-from kindling_core.config import (
-    Config,
-    ExecutionSection,
-    JobSection,
-    Layer,
-    SignalsSection,
-    environment_layer,
-    file_layer,
-    mapping_layer,
-    override_layer,
-)
+from kindling_core.config import Config
+from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
 from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
-from kindling_core.executor import GenerationExecutor
-from kindling_core.fingerprint import Fingerprint, Fingerprints
-from kindling_core.graph import ExecutionMode
-from kindling_core.modules import import_job_module
+from kindling_core.job_modules import import_job_module
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
-from kindling_core.plan import (
-    BatchExecutionStrategy,
-    ExecutionPlan,
-    HybridExecutionStrategy,
-    StreamingExecutionStrategy,
-)
+from kindling_core.plan.entity_info import EntityInfo
+from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.plan.graph import ExecutionMode
+from kindling_core.plan.schedule import Schedule
+from kindling_core.plan.selection import select
+from kindling_core.plan.strategies import BatchExecutionStrategy, HybridExecutionStrategy, StreamingExecutionStrategy
 from kindling_core.plugins import PluginHost, discover
-from kindling_core.policy import OPTIONS, PipePolicy, policies_of
-from kindling_core.report import RunReport
-from kindling_core.requests import EntityInfo, RunInfo
-from kindling_core.runner import DataPipesExecuter
-from kindling_core.schedule import Schedule
+from kindling_core.run.cancellation import Cancellation
+from kindling_core.run.executer import DataPipesExecuter
+from kindling_core.run.generation_executor import GenerationExecutor
+from kindling_core.run.hooks import hooks_of
+from kindling_core.run.io import HookIO, RunIO
+from kindling_core.run.policy import OPTIONS, PipePolicy, policies_of
+from kindling_core.run.report import RunReport
+from kindling_core.run.requests import RunInfo
 from kindling_core.secrets import MASK, is_secret_name
-from kindling_core.selection import select
-from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
+from kindling_core.sections import ExecutionSection, JobSection, SignalsSection
+from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
 from kindling_core.state import RunStart
+from kindling_core.state.fingerprint import Fingerprint, Fingerprints
 
 Service = TypeVar("Service")
 
@@ -332,11 +322,11 @@ class App:
         Raises:
             SelectionError, PlanError: nothing ran.
         """
-        return executer_of(self).plan(self.select(selection), ExecutionMode(mode))
+        return self._executer().plan(self.select(selection), ExecutionMode(mode))
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
         """Return what waits for what in a plan, with what each pipe is expected to take."""
-        return executer_of(self).schedule(plan)
+        return self._executer().schedule(plan)
 
     def run(
         self,
@@ -374,12 +364,33 @@ class App:
                     root_run_id=resume.root_run_id,
                 )
             self.start()
-            return executer_of(self, self.signals).run_datapipes(
+            return self._executer(self.signals).run_datapipes(
                 pipe_ids,
                 mode=ExecutionMode(mode),
                 like=like,
                 pinned_versions=resume.pinned_versions if resume is not None else None,
             )
+
+    def _executer(self, signals: SignalProvider | None = None) -> DataPipesExecuter:
+        """Return what plans and runs the pipes; without ``signals`` it sends none, which is enough for a plan."""
+        settings: ExecutionSection = self.config.section("execution")
+        options = settings.options()
+
+        def io(run: RunInfo, plan: ExecutionPlan) -> RunIO:
+            policies = policies_of(plan.pipes.values(), options.pipe, options.pools)
+            once = {pipe_id for pipe_id, policy in policies.items() if policy.retry.attempts > 1}
+            return HookIO(self.host, run, plan, options.cache, once)
+
+        return DataPipesExecuter(
+            self.pipes,
+            signal_provider=signals,
+            max_workers=settings.max_workers,
+            options=options,
+            hooks=hooks_of(self.host, self.expected_seconds, self.redact),
+            io=io,
+            describe_entity=self.describe_entity if self.host.implements("kindling_describe_entity") else None,
+            known_entities=lambda: [one for ids in self.host.results("kindling_entity_ids") for one in ids],
+        )
 
     def cancelling(self, event: threading.Event) -> AbstractContextManager[None]:
         """Have ``cancel`` set an event while the block lasts, such as that of a run which has still to be prepared."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from kindling_core.report import RunReport
+    from kindling_core.run.report import RunReport
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kindling_core.app import App
-    from kindling_core.checks import Check
-    from kindling_core.fence import Fence
+    from kindling_core.doctor import Check
     from kindling_core.pipes import PipeMetadata
-    from kindling_core.plan import ExecutionPlan
-    from kindling_core.report import PipeReport, RunReport
-    from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+    from kindling_core.plan.entity_info import EntityInfo
+    from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.fence import Fence
+    from kindling_core.run.report import PipeReport, RunReport
+    from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
     from kindling_core.signals import SignalEmitter
 
 hookspec = pluggy.HookspecMarker("kindling")

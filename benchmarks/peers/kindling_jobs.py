@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.runner import DataPipesExecuter
+from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.signals import BlinkerSignalProvider
 
 

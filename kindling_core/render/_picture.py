@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kindling_core.pipes import PipeMetadata
-    from kindling_core.plan import ExecutionPlan
-    from kindling_core.report import RunReport
+    from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.report import RunReport
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from kindling_core.config import (
-    Config,
-    ExecutionSection,
-    JobSection,
-    Section,
-    environment_layer,
-    file_layer,
-    mapping_layer,
-    override_layer,
-)
+from kindling_core.config import Config, Section
+from kindling_core.config_layers import environment_layer, file_layer, mapping_layer, override_layer
 from kindling_core.errors import ConfigError
+from kindling_core.sections import ExecutionSection, JobSection
 
 
 class Store(Section):

@@ -15,7 +15,7 @@ import pytest
 import kindling_core
 import kindling_entities
 from kindling_core import App, hooks
-from kindling_core.cli._main import cli
+from kindling_core.cli.main import cli
 from kindling_core.signals.catalogue import catalogue
 from kindling_entities import StorageProvider
 

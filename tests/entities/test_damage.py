@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_core.cli._main import run_command_line
+from kindling_core.cli.main import run_command_line
 from kindling_entities import CorruptTableError
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.protocols import Table

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_core import App, Pipes, PlanError, RunFailed
-from kindling_core.cli._main import run_command_line
+from kindling_core.cli.main import run_command_line
 from kindling_entities import (
     Entities,
     EntityDefinitionError,

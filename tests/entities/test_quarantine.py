@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_core import App, Pipes
-from kindling_core.cli._main import run_command_line
+from kindling_core.cli.main import run_command_line
 from kindling_entities import DataEntityManager, Entities, EntityDefinitionError, EntityStore, expect_or_quarantine
 from kindling_entities.quarantine import Quarantine
 

@@ -72,7 +72,7 @@ def history(batch, first):
 # Kills the process at the n-th call of a method, before or after it has done its work.
 RUNNER = """
 import os, signal, sys
-from kindling_core.cli._main import run_command_line
+from kindling_core.cli.main import run_command_line
 from kindling_entities.store import EntityStore
 from kindling_state.store import SqlStateStore
 

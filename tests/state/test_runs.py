@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from kindling_core import App, Pipes, PlanError, RunFailed
-from kindling_core.resume import resume_run
 from kindling_core.state import Owner, StateError, StateStore
+from kindling_core.state.resume import resume_run
 from kindling_state.errors import LeaseHeld
 from kindling_state.leases import Hold
 from kindling_state.store import SqlStateStore

@@ -13,8 +13,8 @@ import pytest
 from deltalake import DeltaTable
 
 from kindling_core import App, Pipes, PlanError, RunFailed, UnfinishedRun
-from kindling_core.resume import resume_run
 from kindling_core.state import StateStore
+from kindling_core.state.resume import resume_run
 from kindling_entities import Entities, EntityStore
 from kindling_state.store import SqlStateStore
 from tests.state.test_runs import Shop

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_core import App, ConfigError, Pipes, PluginError
-from kindling_core.cli._main import run_command_line
+from kindling_core.cli.main import run_command_line
 from kindling_entities import Entities, EntityStore
 from kindling_heartbeat import plugin as heartbeat
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from kindling_core.pipes import PipeMetadata, split_version
-from kindling_core.plan import ExecutionPlan
-from kindling_core.requests import RunInfo
+from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.run.requests import RunInfo
 from kindling_entities.per_run import PerRun
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kindling_core.checks import Check
+from kindling_core.doctor import Check
 from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.places import root_of
 from kindling_entities.protocols import Table

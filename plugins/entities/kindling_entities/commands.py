@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from kindling_core.cli import CommandContext
-from kindling_core.cli._context import job_options, json_option
+from kindling_core.cli import CommandContext, job_options, json_option
 from kindling_entities.errors import CorruptTableError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.store import EntityStore

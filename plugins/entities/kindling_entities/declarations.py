@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from kindling_core.dependencies import FILES
+from kindling_core.state.dependencies import FILES
 from kindling_entities.entity import EntityDefinition
 
 # What is only said for people, or changes how rows are kept and not which.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_core.fence import Fence
+from kindling_core.run.fence import Fence
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import Generic, TypeVar
 
-from kindling_core.requests import RunInfo
+from kindling_core.run.requests import RunInfo
 
 Value = TypeVar("Value")
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from kindling_core.errors import ConfigError, did_you_mean
 from kindling_core.hooks import hookimpl
 from kindling_core.pipes import split_version
-from kindling_core.requests import EntityInfo, ReadRequest, RunInfo, WriteRequest, WriteResult
+from kindling_core.plan.entity_info import EntityInfo
+from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
 from kindling_entities.caching import ReadCache
 from kindling_entities.catalog import Catalog
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kindling_core.app import App
-    from kindling_core.checks import Check
+    from kindling_core.doctor import Check
     from kindling_core.pipes import PipeMetadata
-    from kindling_core.plan import ExecutionPlan
-    from kindling_core.report import PipeReport, RunReport
+    from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.report import PipeReport, RunReport
     from kindling_core.signals import SignalEmitter
     from kindling_entities.expectations import ExpectationResult
     from kindling_entities.protocols import Engine, StorageProvider

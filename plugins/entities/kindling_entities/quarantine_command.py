@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from kindling_core.cli import CommandContext
-from kindling_core.cli._context import job_options, json_option
+from kindling_core.cli import CommandContext, job_options, json_option
 from kindling_entities.quarantine import ACCEPTED, Quarantine, plain, quarantines
 from kindling_entities.reasons import Reasons
 from kindling_entities.reserved import QUARANTINED_AT

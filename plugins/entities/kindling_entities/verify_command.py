@@ -11,11 +11,10 @@ from pathlib import Path
 
 import click
 
-from kindling_core.cli import CommandContext
-from kindling_core.cli._context import job_options, json_option
+from kindling_core.cli import CommandContext, job_options, json_option
 from kindling_core.errors import KindlingError
 from kindling_core.pipes import PipeMetadata
-from kindling_core.plan import ExecutionPlan
+from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.reserved import QUARANTINED_AT, VALID_FROM, VALID_TO

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kindling_core.checks import Check
-from kindling_core.resume import run_lease
+from kindling_core.doctor import Check
 from kindling_core.state import StateError
+from kindling_core.state.resume import run_lease
 from kindling_state.config import url_of
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from kindling_core.cli import CommandContext, job_options, json_option, printable, run_and_report, run_options
 from kindling_core.errors import ConfigError, PlanError
-from kindling_core.report import RunReport
-from kindling_core.resume import find_run, resumable, run_lease
+from kindling_core.run.report import RunReport
 from kindling_core.secrets import MASK
 from kindling_core.state import AttemptRecord, RunRecord, StateStore
+from kindling_core.state.resume import find_run, resumable, run_lease
 from kindling_state.plugin import StatePlugin
 
 

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from kindling_core.requests import RunInfo
-from kindling_core.resume import run_lease
+from kindling_core.run.requests import RunInfo
 from kindling_core.state import Lease, Owner, StateError, StateStore
+from kindling_core.state.resume import run_lease
 from kindling_state.errors import LeaseHeld, LeaseLost
 
 _log = logging.getLogger("kindling.state")

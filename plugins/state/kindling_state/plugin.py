@@ -10,11 +10,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from kindling_core.dependencies import dependencies
 from kindling_core.errors import ConfigError
 from kindling_core.hooks import hookimpl
-from kindling_core.requests import RunInfo, WriteRequest, WriteResult
+from kindling_core.run.requests import RunInfo, WriteRequest, WriteResult
 from kindling_core.state import RunStart, StateError, StateStore, Success
+from kindling_core.state.dependencies import dependencies
 from kindling_state.config import StateConfig, url_of
 from kindling_state.errors import LeaseHeld, LeaseLost, StateRemoved
 from kindling_state.history import History
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kindling_core.app import App
-    from kindling_core.checks import Check
+    from kindling_core.doctor import Check
     from kindling_core.pipes import PipeMetadata
-    from kindling_core.plan import ExecutionPlan
-    from kindling_core.report import RunReport
+    from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.report import RunReport
     from kindling_state.store import SqlStateStore
 
 _log = logging.getLogger("kindling.state")

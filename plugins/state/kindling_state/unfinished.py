@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kindling_core.dependencies import changes, told_of
 from kindling_core.errors import UnfinishedRun
 from kindling_core.pipes import PipeMetadata
-from kindling_core.requests import RunInfo
-from kindling_core.resume import run_lease
+from kindling_core.run.requests import RunInfo
 from kindling_core.state import RunStart, StateStore, Unfinished
+from kindling_core.state.dependencies import changes, told_of
+from kindling_core.state.resume import run_lease
 
 if TYPE_CHECKING:
     from kindling_core.app import App

@@ -1,0 +1,112 @@
+"""``kindling run``: live progress, a report, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from kindling_core.app import App
+from kindling_core.cli.context import CommandContext
+from kindling_core.cli.options import MODE, SELECTION, job_options, json_option, run_options
+from kindling_core.cli.output import write_file
+from kindling_core.cli.progress import progress
+from kindling_core.cli.run_report import print_failures, print_report
+from kindling_core.errors import RunFailed
+from kindling_core.render import picture_of, render_html
+from kindling_core.run.report import RunReport
+
+
+@click.command()
+@SELECTION
+@MODE
+@click.option("--afresh", is_flag=True, help="Start anew although an earlier run of the job was not finished.")
+@run_options
+@json_option
+@job_options
+@click.pass_obj
+def run(
+    context: CommandContext,
+    selection: tuple[str, ...],
+    mode: str,
+    afresh: bool,
+    wait: bool,
+    picture: Path | None,
+    with_traceback: bool,
+) -> None:
+    """Run the job, or the pipes that SELECTION names.
+
+    SELECTION: pipe or entity ids, +gold.delays (with what it needs), bronze.flights+ (with what needs it),
+    silver.*, tag:nightly, !x (without x). Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
+    """
+    app = context.app()
+    if wait and not app.host.implements("kindling_before_run"):
+        raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
+
+    def start(cancelled: threading.Event) -> RunReport:
+        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled)
+
+    run_and_report(context, app, start, picture, with_traceback, mode)
+
+
+def run_and_report(
+    context: CommandContext,
+    app: App,
+    start: Callable[[threading.Event], RunReport],
+    picture: Path | None,
+    with_traceback: bool,
+    mode: str,
+) -> None:
+    """Run with progress, a clean end on Ctrl-C, and a report; exits with 1 if pipes failed.
+
+    Args:
+        start: runs the pipes; the event cancels the run.
+        picture: where to draw the run.
+    """
+    failure: RunFailed | None = None
+    with _stopping_cleanly(context.messages) as cancelled, app:
+        with progress(app, context.messages):
+            try:
+                report = start(cancelled)
+            except RunFailed as error:
+                failure, report = error, error.report
+        # From here on a first Ctrl-C ends the program: there is no run that could be told to stop.
+        cancelled.set()
+        # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
+        context.emit(report.to_dict(), lambda console: print_report(console, report))
+        if picture is not None:
+            pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
+            made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
+            write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
+        if failure is not None:
+            print_failures(context, app, failure, with_traceback)
+            raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _stopping_cleanly(messages: Console) -> Iterator[threading.Event]:
+    """First Ctrl-C or SIGTERM: start nothing new, tell running pipes to stop. Second: give up at once."""
+    cancelled = threading.Event()
+
+    def tell() -> None:
+        messages.print("Stopping: running pipes are told to stop, nothing new starts. Once more to give up at once.")
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancelled.is_set():
+            raise KeyboardInterrupt
+        cancelled.set()
+        # On a thread of its own: this thread may be writing to the same stream just now.
+        threading.Thread(target=tell, daemon=True).start()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancelled
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

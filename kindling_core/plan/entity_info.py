@@ -1,0 +1,35 @@
+"""What planning knows of an entity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class EntityInfo:
+    """What planning needs to know of an entity.
+
+    Attributes:
+        write_mode: "overwrite", "append" or "merge"; only append allows several producers.
+        read_only: declared as a source; a pipe may not write to it.
+        tags, description: for selections and pictures.
+        references: entities that a write of this one looks into; their producers run before its own.
+        written_with: this entity is written by whatever pipe writes that one.
+        versioned: what was written once can be read again by its version.
+        read_once: what several pipes of a run read of it is kept also with ``cache = "auto"``, because it pays.
+    """
+
+    entity_id: str
+    write_mode: str = "overwrite"
+    read_only: bool = False
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    references: Sequence[str] = ()
+    written_with: str | None = None
+    versioned: bool = False
+    read_once: bool = False

@@ -1,0 +1,1 @@
+"""Running: how pipes are started, tried again, stopped and reported."""

@@ -1,0 +1,367 @@
+"""Runs pipes: plans, starts each as soon as it may, tells what happens, and reports."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from time import perf_counter
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from kindling_core.errors import (
+    KindlingError,
+    PipeDefinitionError,
+    PlanError,
+    RunTimeout,
+    did_you_mean,
+    text_of,
+)
+from kindling_core.pipes import DataPipesRegistry, PipeMetadata
+from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.plan.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
+from kindling_core.plan.payloads import PlanCreated
+from kindling_core.plan.schedule import Schedule, schedule_of
+from kindling_core.plan.strategies import ExecutionStrategy, strategy_for
+from kindling_core.run import payloads
+from kindling_core.run.attempt import Clock
+from kindling_core.run.cancellation import Cancellation
+from kindling_core.run.closing import RunClosing
+from kindling_core.run.dispatcher import Dispatcher
+from kindling_core.run.generation_executor import GenerationExecutor
+from kindling_core.run.generations import GenerationTracker
+from kindling_core.run.hooks import RunHooks
+from kindling_core.run.io import Read, RunIO, Write
+from kindling_core.run.options import DEFAULT_MAX_WORKERS, RunOptions
+from kindling_core.run.pipe_lifecycle import PipeLifecycle
+from kindling_core.run.policy import PipePolicy, policies_of
+from kindling_core.run.ready_queue import ReadyQueue
+from kindling_core.run.record import Run
+from kindling_core.run.report import RunReport
+from kindling_core.run.requests import RunInfo
+from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
+
+
+class DataPipesExecuter(SignalEmitter):
+    """Runs pipes of a registry. Each run keeps its own state, so that runs may overlap.
+
+    Args:
+        read_entity: ``read_entity(entity_id, pipe)`` returns an input; the id keeps its version suffix.
+            Default: what pipes of the same run returned.
+        write_entity: ``write_entity(entity_id, value, pipe)`` returns the rows written, None if not known.
+            Default: keeps the value in memory until the run ends.
+        max_workers: pipes at a time.
+        options: schedule, failure policy, retries, timeouts and pools.
+        hooks: where others take part.
+        io: makes what each run reads and writes with, in place of the two functions above.
+        describe_entity, known_entities: see ``PipeGraphBuilder``.
+        clock: time for delays and timeouts; replaced in tests.
+    """
+
+    PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (
+        payloads.BeforeRun,
+        payloads.AfterRun,
+        payloads.RunFailed,
+        payloads.BeforePipe,
+        payloads.AfterPipe,
+        payloads.PipeRetrying,
+        payloads.PipeFailed,
+        payloads.PipeSkipped,
+        PlanCreated,
+        payloads.BeforeGeneration,
+        payloads.AfterGeneration,
+    )
+    EMITS: ClassVar[list[str]] = [payload.SIGNAL for payload in PAYLOADS]
+
+    def __init__(
+        self,
+        pipe_registry: DataPipesRegistry,
+        read_entity: Read | None = None,
+        write_entity: Write | None = None,
+        signal_provider: SignalProvider | None = None,
+        max_workers: int = DEFAULT_MAX_WORKERS,
+        *,
+        options: RunOptions | None = None,
+        hooks: RunHooks | None = None,
+        io: Callable[[RunInfo, ExecutionPlan], RunIO] | None = None,
+        describe_entity: DescribeEntity | None = None,
+        known_entities: Callable[[], Iterable[str]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        if max_workers < 1:
+            raise ValueError(f"max_workers is {max_workers}; at least 1 pipe must be able to run.")
+        self._builder = PipeGraphBuilder(
+            pipe_registry, signal_provider, describe_entity=describe_entity, known_entities=known_entities
+        )
+        self._max_workers = max_workers
+        self._options = options or RunOptions()
+        self._hooks = hooks or RunHooks()
+        self._io = io or (lambda info, plan: RunIO(read_entity, write_entity))
+        self._cancellation = Cancellation()
+        self._clock = clock or Clock()
+        self._warned: set[str] = set()
+        self._provider: SignalProvider | None = None
+        if signal_provider is not None:
+            self.set_signal_provider(signal_provider)
+
+    def set_signal_provider(self, provider: SignalProvider) -> None:
+        """Send the signals of this object, and of what it makes for a run, through this provider."""
+        super().set_signal_provider(provider)
+        self._provider = provider
+
+    def cancel(self) -> None:
+        """End the runs that are under way: nothing new starts, running pipes are told to stop, the runs fail."""
+        self._cancellation.cancel()
+
+    def plan(self, pipes: Sequence[str], mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
+        """Plan without running and without telling anybody.
+
+        Raises:
+            PlanError: the pipes could not run.
+        """
+        return self._arrange(pipes, True, _mode(mode))[1]
+
+    def schedule(self, plan: ExecutionPlan) -> Schedule:
+        """Return what waits for what in a plan, with what each pipe is expected to take."""
+        expected = self._hooks.expected_seconds
+        return schedule_of(plan, expected(plan.pipe_ids) if expected is not None else None)
+
+    def run_datapipes(
+        self,
+        pipes: Sequence[str],
+        use_graph: bool = True,
+        mode: ExecutionMode | str = ExecutionMode.BATCH,
+        *,
+        like: RunInfo | None = None,
+        pinned_versions: Mapping[str, int] | None = None,
+    ) -> RunReport:
+        """Run pipes; what does not depend on a failure goes on, unless the options say otherwise.
+
+        Args:
+            pipes: their ids.
+            use_graph: order them by their inputs and run independent ones beside each other. Without it, and
+                for a single pipe, they run in the given order, one after the other.
+            like: what is known of the run beforehand, such as the run that it resumes.
+            pinned_versions: entity id -> the version that every pipe reads.
+
+        Raises:
+            PlanError: nothing ran.
+            RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
+        """
+        info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
+        with self._cancellation.reaching(info.cancelled):
+            return self._run(info, pipes, use_graph, mode, pinned_versions or {})
+
+    def _run(
+        self,
+        info: RunInfo,
+        pipes: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode | str,
+        pinned_versions: Mapping[str, int],
+    ) -> RunReport:
+        clock = perf_counter()
+        operation_id = str(uuid4())
+        held = False
+        try:
+            checked_mode = _mode(mode)
+            strategy, plan = self._arrange(pipes, use_graph, checked_mode)
+            if use_graph and plan.total_pipes <= 1:
+                strategy, plan = None, _in_given_order(list(plan.pipes.values()), checked_mode)
+            root = info.root_run_id if info.resumes else info.run_id
+            info = replace(info, mode=checked_mode.value, pipe_ids=plan.pipe_ids, root_run_id=root)
+            plan.pinned_versions.update(pinned_versions)
+            policies = self._policies(plan)
+            schedule = self.schedule(plan)
+            if self._hooks.on_plan is not None:
+                self._hooks.on_plan(plan, info)
+            held = True
+            if self._hooks.before_run is not None:
+                self._hooks.before_run(plan, info)
+            run = Run(info, plan, self._io(info, plan), clock, operation_id)
+        except BaseException as error:
+            self._refuse(error, info, pipes, clock, operation_id, held)
+            if isinstance(error, PlanError) or not isinstance(error, Exception):
+                raise
+            raise PlanError(self._told(error)) from error
+        generations = (
+            GenerationTracker(plan, info.run_id, self.emit)
+            if strategy is not None and self._options.schedule == "ready"
+            else None
+        )
+        work = PipeLifecycle(run, policies, self._options.on_failure, self.emit, self._hooks, generations, self._warned)
+        failure: BaseException | None = None
+        try:
+            self._execute(run, work, strategy, schedule, policies)
+            failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
+        except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
+            failure = error
+        return RunClosing(run, work, self.emit, self._release).finish(failure)
+
+    # Planning
+
+    def _arrange(
+        self, pipe_ids: Sequence[str], use_graph: bool, mode: ExecutionMode
+    ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
+        if isinstance(pipe_ids, str):
+            raise PlanError(f"Give a list of pipe ids: [{pipe_ids!r}].")
+        pipes = self._builder.definitions(pipe_ids)
+        for pipe in pipes:
+            if pipe.mode == "streaming" and self._hooks.start_stream is None:
+                raise PlanError(
+                    f"Pipe {pipe.pipe_id!r} is a streaming pipe, and no active feature runs those. "
+                    f"pip install kindling-streaming, and add 'streaming' to the job's features."
+                )
+        if not use_graph:
+            self._builder.check(pipes)
+            return None, _in_given_order(pipes, mode)
+        strategy = strategy_for(mode, pipes)
+        return strategy, strategy.arrange(self._builder.connect(pipe_ids), pipes)
+
+    def _policies(self, plan: ExecutionPlan) -> dict[str, PipePolicy]:
+        try:
+            return policies_of(plan.pipes.values(), self._options.pipe, self._options.pools)
+        except PipeDefinitionError as error:
+            raise PlanError(str(error)) from error
+
+    def _refuse(
+        self, error: BaseException, info: RunInfo, pipes: Sequence[str], clock: float, operation_id: str, held: bool
+    ) -> None:
+        if held:
+            self._release(info, None)
+        self.emit(
+            payloads.RunFailed.SIGNAL,
+            pipe_ids=[pipes] if isinstance(pipes, str) else list(pipes),
+            failed_pipe=None,
+            success_count=0,
+            error=self._told(error),
+            error_type=type(error).__name__,
+            duration_seconds=perf_counter() - clock,
+            run_id=info.run_id,
+            operation_id=operation_id,
+        )
+
+    # Running
+
+    def _execute(
+        self,
+        run: Run,
+        work: PipeLifecycle,
+        strategy: ExecutionStrategy | None,
+        schedule: Schedule,
+        policies: Mapping[str, PipePolicy],
+    ) -> None:
+        plan, run_id = run.plan, run.info.run_id
+        if strategy is not None:
+            if self._provider is not None:
+                strategy.set_signal_provider(self._provider)
+            strategy.announce(plan, run_id)
+        self.emit(
+            payloads.BeforeRun.SIGNAL,
+            pipe_ids=list(run.info.pipe_ids),
+            pipe_count=len(run.info.pipe_ids),
+            run_id=run_id,
+            execution_mode=run.info.mode,
+            generation_count=len(plan.generations),
+            operation_id=run.operation_id,
+        )
+        limit = self._options.timeout_seconds
+        timeout = RunTimeout(f"The run took longer than {limit:g} s") if limit is not None else None
+        limits: dict[str, Any] = {
+            "pools": {one: policy.pool for one, policy in policies.items() if policy.pool is not None},
+            "limits": self._options.pools,
+        }
+        until: dict[str, Any] = {
+            "timeout": timeout,
+            "deadline": None if limit is None else self._clock.now() + limit,
+        }
+        # Without networkx the graph is a plain dict, and the contract has such runs go one pipe at a time.
+        one_by_one = strategy is None or not has_networkx()
+        dispatcher = Dispatcher(
+            1 if one_by_one else self._max_workers,
+            grace_seconds=self._options.grace_seconds,
+            cancel=run.info.cancelled,
+            clock=self._clock,
+        )
+        try:
+            if strategy is not None and self._options.schedule == "generation":
+                self._by_generation(run, work, dispatcher, schedule, {**limits, **until})
+            else:
+                dispatcher.run(ReadyQueue(schedule, **limits), work, **until)
+        finally:
+            run.stopped_by = dispatcher.stopped_by or run.stopped_by
+            dispatcher.close()
+
+    def _by_generation(
+        self, run: Run, work: PipeLifecycle, dispatcher: Dispatcher, schedule: Schedule, limits: Mapping[str, Any]
+    ) -> None:
+        """Run with a barrier after each generation, leaving out what failures touch."""
+        executor = GenerationExecutor(dispatcher.max_workers, self._provider, dispatcher=dispatcher)
+        because: dict[str, str] = {}
+        for index, generation in enumerate(run.plan.generations):
+            left = []
+            for pipe_id in generation:
+                cause = next((because[one] for one in schedule.needs.get(pipe_id, ()) if one in because), None)
+                if cause is None:
+                    left.append(pipe_id)
+                else:
+                    because[pipe_id] = cause
+                    work.skipped(pipe_id, cause)
+            if not left:
+                continue
+            if run.info.cancelled.is_set():
+                run.stopped_by = InterruptedError("the run was cancelled")
+                return
+            part = replace(schedule, pipe_ids=left, waits_for={}, needs={})
+            results = executor.run_generation(generation, work, index, run_id=run.info.run_id, schedule=part, **limits)
+            if dispatcher.stopped:
+                # Whoever ends the run says why the rest did not run.
+                return
+            because.update({pipe_id: pipe_id for pipe_id, reached in results.items() if not reached})
+
+    # Ending
+
+    def _release(self, info: RunInfo, report: RunReport | None) -> BaseException | None:
+        """Let the features release what they hold; return what went wrong with that."""
+        if self._hooks.after_run is None:
+            return None
+        try:
+            self._hooks.after_run(info, report)
+        except BaseException as error:
+            expected = isinstance(error, KindlingError)
+            logging.getLogger("kindling.runs").error(
+                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
+            )
+            return error
+        return None
+
+    def _told(self, error: BaseException | None) -> str:
+        text = text_of(error)
+        return self._hooks.redact(text) if self._hooks.redact is not None else text
+
+
+def _mode(mode: ExecutionMode | str) -> ExecutionMode:
+    try:
+        return ExecutionMode(mode)
+    except ValueError:
+        names = [known.value for known in ExecutionMode]
+        raise PlanError(
+            f"Unknown execution mode {mode!r}, use one of {', '.join(names)}.{did_you_mean(str(mode), names)}"
+        ) from None
+
+
+def _in_given_order(pipes: Sequence[PipeMetadata], mode: ExecutionMode) -> ExecutionPlan:
+    return ExecutionPlan(
+        generations=[],
+        total_pipes=len(pipes),
+        max_parallelism=min(1, len(pipes)),
+        mode=mode,
+        pipes={pipe.pipe_id: pipe for pipe in pipes},
+    )
+
+
+def _new_run_id() -> str:
+    """Return an id that sorts by the time at which it was made."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}"

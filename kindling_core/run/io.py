@@ -1,0 +1,107 @@
+"""Reads and writes of a run through the hooks of an App."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
+
+from kindling_core.errors import PipeError, PluginError, did_you_mean
+from kindling_core.pipes import PipeMetadata, split_version
+from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.plugins import PluginHost
+from kindling_core.run.attempt import Attempt
+from kindling_core.run.requests import ReadRequest, ReadResult, RunInfo, WriteRequest, WriteResult
+
+Read: TypeAlias = Callable[[str, PipeMetadata], Any]
+
+
+Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]"
+
+
+class RunIO:
+    """Reads and writes for one run. An App makes one of hooks; this one is made of two functions.
+
+    Args:
+        read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
+    """
+
+    def __init__(self, read: Read | None = None, write: Write | None = None) -> None:
+        memory = Memory()
+        self._read = read or memory.read
+        self._write = write or memory.write
+
+    def read(self, entity_id: str, pipe: PipeMetadata) -> ReadResult:
+        """Return an input; the id keeps its version suffix."""
+        return ReadResult(self._read(entity_id, pipe))
+
+    def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult | Any:
+        """Write an output; what is no WriteResult and no count is taken for a count that is not known."""
+        with attempt.fence.committing():
+            return self._write(entity_id, value, pipe)
+
+
+class Memory:
+    """What the pipes of one run returned, for a run that nothing was given to read and write with."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def read(self, entity_id: str, pipe: PipeMetadata) -> Any:
+        try:
+            return self._values[entity_id]
+        except KeyError:
+            raise PipeError(
+                f"Pipe {pipe.pipe_id!r} reads {entity_id!r}, which no earlier pipe of this run returned, and no "
+                f"read_entity was given to read it with.{did_you_mean(entity_id, self._values)}"
+            ) from None
+
+    def write(self, entity_id: str, value: Any, pipe: PipeMetadata) -> None:
+        self._values[entity_id] = value
+
+
+class HookIO(RunIO):
+    """What the pipes of one run read and write with.
+
+    Args:
+        cache: "auto", "always" or "never", of what several pipes read.
+        once: the pipes whose write must happen once however often it is tried.
+    """
+
+    def __init__(self, host: PluginHost, run: RunInfo, plan: ExecutionPlan, cache: str, once: Collection[str]) -> None:
+        super().__init__()
+        self._host = host
+        self._run = run
+        self._cached = {} if cache == "never" else plan.cache_recommendations
+        self._always = cache == "always"
+        self._once = once
+
+    def read(self, entity_id: str, pipe: PipeMetadata) -> ReadResult:
+        entity, version = split_version(entity_id)
+        request = ReadRequest(
+            entity,
+            pipe,
+            self._run,
+            version=version,
+            cache=self._cached.get(entity_id),
+            cache_always=self._always,
+        )
+        frame = self._host.call("kindling_read", request=request)
+        if frame is None:
+            raise PluginError(_nobody("reads", entity, pipe, list(self._host.features)))
+        return ReadResult(frame, request.version)
+
+    def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
+        transaction = self._run.transaction(pipe.pipe_id) if pipe.pipe_id in self._once else None
+        request = WriteRequest(entity_id, value, pipe, self._run, transaction=transaction, fence=attempt.fence)
+        result: WriteResult | None = self._host.call("kindling_write", request=request)
+        if result is None:
+            raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.features)))
+        return result
+
+
+def _nobody(does: str, entity_id: str, pipe: PipeMetadata, features: Sequence[str]) -> str:
+    return (
+        f"No active feature {does} {entity_id!r} for pipe {pipe.pipe_id!r}. "
+        f"Active features: {', '.join(features) or 'none'}; "
+        f"add one that keeps tables, such as 'entities', to the job's features."
+    )

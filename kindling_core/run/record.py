@@ -1,0 +1,123 @@
+"""The state of one run: what it reads and writes with, and how each of its pipes ended."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+from time import perf_counter
+from typing import Any
+
+from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.run.io import RunIO
+from kindling_core.run.report import PipeReport, RunReport
+from kindling_core.run.requests import RunInfo, WriteResult
+
+
+class Run:
+    """The state of one run. Each pipe ends once: the first ending is kept and later ones are refused."""
+
+    def __init__(self, info: RunInfo, plan: ExecutionPlan, io: RunIO, clock: float, operation_id: str) -> None:
+        self.info = info
+        self.plan = plan
+        self.io = io
+        self.operation_id = operation_id
+        self.index = {pipe_id: index for index, pipe_id in enumerate(info.pipe_ids)}
+        self.operations: dict[str, str] = {}
+        self.failing: dict[str, tuple[BaseException, int, float]] = {}
+        self.versions_read: dict[str, dict[str, int]] = {}
+        self.versions_written: dict[str, int] = {}
+        self.exempt: set[str] = set()
+        self.left_behind: set[str] = set()
+        self.stopped_by: BaseException | None = None
+        self._clock = clock
+        self._started_at = datetime.now(timezone.utc).isoformat()
+        self._generation = {
+            pipe_id: index for index, generation in enumerate(plan.generations) for pipe_id in generation
+        }
+        self._lock = threading.Lock()
+        self._starts: dict[str, float] = {}
+        self._attempts: dict[str, float] = {}
+        self._endings: dict[str, PipeReport] = {}
+        self._exceptions: dict[str, BaseException] = {}
+
+    def start(self, pipe_id: str) -> None:
+        """Note when an attempt at a pipe begins."""
+        now = perf_counter()
+        self._starts.setdefault(pipe_id, now)
+        self._attempts[pipe_id] = now
+
+    def has_started(self, pipe_id: str) -> bool:
+        return pipe_id in self._starts
+
+    def seconds_since_start(self, pipe_id: str) -> float:
+        started = self._starts.get(pipe_id)
+        return 0.0 if started is None else perf_counter() - started
+
+    def seconds_of_attempt(self, pipe_id: str) -> float:
+        """Return the seconds since the newest attempt at a pipe began."""
+        started = self._attempts.get(pipe_id)
+        return 0.0 if started is None else perf_counter() - started
+
+    def end(
+        self,
+        pipe_id: str,
+        status: str,
+        duration: float,
+        *,
+        attempts: int = 0,
+        exception: BaseException | None = None,
+        written: WriteResult | None = None,
+        **told: Any,
+    ) -> PipeReport | None:
+        """Record how a pipe ended; return None if it has ended before."""
+        pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
+        if written is not None:
+            told |= {"rows": written.rows, "note": written.note, "details": dict(written.details)}
+        report = PipeReport(
+            pipe_id,
+            pipe.name,
+            status,
+            duration_seconds=duration,
+            started_seconds=started - self._clock if started is not None and attempts else None,
+            attempts=attempts,
+            generation=self._generation.get(pipe_id),
+            input_entity_ids=tuple(pipe.input_entity_ids),
+            output_entity_id=pipe.output_entity_id,
+            version_written=written.version if written is not None else None,
+            versions_read=self.versions_read.get(pipe_id, {}),
+            abandoned=pipe_id in self.left_behind,
+            **told,
+        )
+        with self._lock:
+            if pipe_id in self._endings:
+                return None
+            self._endings[pipe_id] = report
+            if exception is not None:
+                self._exceptions[pipe_id] = exception
+        return report
+
+    def open_pipes(self) -> list[str]:
+        """Return the pipes that have no ending yet, in run order."""
+        with self._lock:
+            return [pipe_id for pipe_id in self.info.pipe_ids if pipe_id not in self._endings]
+
+    def failed(self, but: type[BaseException] | tuple[type[BaseException], ...] = ()) -> list[str]:
+        """Return the pipes whose failure fails the run, the first first, without those that raised ``but``."""
+        with self._lock:
+            return [
+                pipe_id
+                for pipe_id, error in self._exceptions.items()
+                if not isinstance(error, but) and pipe_id not in self.exempt
+            ]
+
+    def report(self, status: str) -> RunReport:
+        with self._lock:
+            return RunReport(
+                run_id=self.info.run_id,
+                mode=self.info.mode,
+                status=status,
+                started_at=self._started_at,
+                duration_seconds=perf_counter() - self._clock,
+                pipes=[self._endings[pipe_id] for pipe_id in self.info.pipe_ids],
+                exceptions=dict(self._exceptions),
+            )

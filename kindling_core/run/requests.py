@@ -1,0 +1,129 @@
+"""What the executor asks of the plugins: plain values that a hook may read, and a wrapper may alter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kindling_core.run.fence import Fence
+
+if TYPE_CHECKING:
+    from kindling_core.pipes import PipeMetadata
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One execution of a job, as the hooks see it.
+
+    Attributes:
+        run_id: unique; ids made later sort later.
+        mode: "batch", "streaming" or "hybrid".
+        pipe_ids: the pipes of the run in plan order.
+        selection: the expressions that chose them; empty for all pipes of the job.
+        resumes: the run that this one continues.
+        root_run_id: the run that was asked for first; its own id unless it resumes another.
+        wait: wait for a run that is in the way, instead of refusing this one.
+        afresh: start anew, whatever an earlier run of the job has left.
+        cancelled: set once this run has to end; whatever waits before it begins waits on this, and who sets it cancels
+            the run.
+    """
+
+    run_id: str
+    mode: str
+    pipe_ids: Sequence[str] = ()
+    selection: Sequence[str] = ()
+    resumes: str | None = None
+    root_run_id: str = ""
+    wait: bool = False
+    afresh: bool = False
+    cancelled: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.root_run_id:
+            object.__setattr__(self, "root_run_id", self.run_id)
+
+    def go_on_with(self, run_id: str, root_run_id: str) -> None:
+        """Make this the continuation of another run; for who keeps runs, before anything of it has begun."""
+        object.__setattr__(self, "resumes", run_id)
+        object.__setattr__(self, "root_run_id", root_run_id)
+
+    def transaction(self, pipe_id: str) -> tuple[str, int]:
+        """Return what makes the write of a pipe happen once, whichever attempt or resumed run gets to it."""
+        return f"{self.root_run_id}/{pipe_id}", 1
+
+
+@dataclass
+class ReadRequest:
+    """One input of one pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
+
+    Attributes:
+        entity_id: without a version suffix.
+        version: read the table as of this version (``entity@v3``); None is the newest. Whoever reads sets it to the
+            version that was read, where that is known; the report of the run has it.
+        start_version: with ``version``, read only the changes of (start_version, version].
+        columns: read only these; None is all.
+        cache: the plan's storage level if several pipes of the run read this entity, else None.
+        cache_always: keep it in memory whether or not that pays.
+    """
+
+    entity_id: str
+    pipe: PipeMetadata
+    run: RunInfo
+    version: int | None = None
+    start_version: int | None = None
+    columns: Sequence[str] | None = None
+    cache: str | None = None
+    cache_always: bool = False
+
+
+@dataclass
+class WriteRequest:
+    """What a pipe returned for its output.
+
+    Attributes:
+        transaction: (application id, sequence number); an engine commits each pair at most once per table.
+        mode: overrides the write mode that the entity declares.
+        fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
+            where the pipe was given up meanwhile.
+    """
+
+    entity_id: str
+    value: Any
+    pipe: PipeMetadata
+    run: RunInfo
+    transaction: tuple[str, int] | None = None
+    mode: str | None = None
+    fence: Fence = field(default_factory=Fence)
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What a read gave.
+
+    Attributes:
+        version: of the table, where it is known.
+    """
+
+    value: Any
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """How a write ended.
+
+    Attributes:
+        rows: rows inserted, updated and deleted together; None where the engine cannot tell.
+        version: the table version that the write made, None where the storage has no versions.
+        note: one line for the report of the run, such as what was left out.
+        details: plain values for the report of the run, each name of its own feature.
+        durable: it is still there once the process has ended, so that a resumed run need not write it again.
+    """
+
+    rows: int | None = None
+    version: int | None = None
+    note: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    durable: bool = True
