@@ -170,6 +170,27 @@ def test_a_column_of_int96_is_known_by_its_place_and_not_by_its_name(tmp_path: P
         opened(tmp_path / "b.parquet")
 
 
+@pytest.mark.parametrize("value", [7.0, 8.0])
+def test_a_footer_is_read_once(
+    engine: EmbeddedEngine, tmp_path: Path, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(pa.table({"v": [7.0, value]}), tmp_path / "t.parquet")
+    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path)
+    store.manager.register_entity("raw.t", provider="parquet", path="t.parquet", read_only=True)
+    opened_files: list[Any] = []
+    real = pq.ParquetFile
+
+    def counting(path: Any, **how: Any) -> pq.ParquetFile:
+        opened_files.append(path)
+        return real(path, **how)
+
+    monkeypatch.setattr(pq, "ParquetFile", counting)
+    frame = store.read_entity("raw.t")
+    # Where one value may hide NaN, the rows are read, too.
+    assert len(opened_files) == (2 if value == 7.0 else 1)
+    assert sorted(engine.to_reader(frame).read_all()["v"].to_pylist()) == [7.0, value]
+
+
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1 nothing")
