@@ -17,6 +17,7 @@ from kindling_core import App, Pipes
 from kindling_core.cli.main import run_command_line
 from kindling_entities import DataEntityManager, Entities, EntityDefinitionError, EntityStore, expect_or_quarantine
 from kindling_entities.quarantine import Quarantine
+from kindling_entities.reading import reasons_of
 
 JOB = """
 [job]
@@ -40,6 +41,48 @@ entities.entity("silver.orders", keys=["id"], write_mode="merge", expectations=[
 @pipes.pipe("silver.orders", inputs=["raw.orders"], output="silver.orders")
 def orders(raw_orders):
     return raw_orders
+"""
+
+SOURCE = """
+from kindling_core import Pipes
+from kindling_entities import Entities
+
+entities, pipes = Entities(), Pipes()
+entities.source(
+    "raw.orders",
+    path="orders.csv",
+    keys=["id"],
+    on_bad_row="quarantine",
+    on_bad_value="quarantine",
+    columns={"id": "bigint", "amount": "bigint", "day": "date"},
+)
+entities.entity("gold.bad")
+entities.entity("silver.orders")
+entities.entity("silver.days")
+
+
+# Declared, and so tried, before what fills the quarantine.
+@pipes.pipe("gold.bad", inputs=["raw.orders__quarantine"], output="gold.bad")
+def bad(raw_orders__quarantine):
+    return raw_orders__quarantine.select("line", "_quarantine_reason")
+
+
+@pipes.pipe("silver.orders", inputs=["raw.orders"], output="silver.orders")
+def orders(raw_orders):
+    return raw_orders
+
+
+@pipes.pipe("silver.days", inputs=["raw.orders"], output="silver.days")
+def days(raw_orders):
+    return raw_orders.select("day").distinct()
+"""
+
+DIRTY = """id,amount,day
+1,5,2026-01-01
+2,many,2026-01-02
+x,"a; 'day': 1 is not a date",2026-02-30
+4,5
+5,more,2026-01-05
 """
 
 KILLED = """
@@ -210,6 +253,149 @@ def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:
         "t.replaced": "new column x double; column y is gone",
     }
     assert report.pipe("t.merged").details == {"schema": {"added": {"x": "double"}, "missing": {"y": "string"}}}
+
+
+def source_project(shop: Shop, orders: str) -> None:
+    (shop.root / "pipes.py").write_text(SOURCE)
+    (shop.root / "orders.csv").write_text(orders)
+
+
+def test_a_pipe_reads_the_quarantine_of_a_source_after_the_pipes_that_read_the_source(shop: Shop) -> None:
+    source_project(shop, "id,amount,day\n1,5,2026-01-01\n")
+    shop.call("run")
+    assert shop.data("show", "gold.bad") == []
+    (shop.root / "orders.csv").write_text(DIRTY)
+    # The first rows come to a table that was not there when the run was planned, ...
+    shop.call("run")
+    assert sorted(row["line"] for row in shop.data("show", "gold.bad")) == [3, 4, 5, 6]
+    (shop.root / "orders.csv").write_text(DIRTY + "6\n")
+    # ... and these to one that was, whose version is not the one to read.
+    shop.call("run")
+    assert sorted(row["line"] for row in shop.data("show", "gold.bad")) == [3, 4, 5, 6, 7]
+    planned = next(one for one in shop.data("plan")["pipes"] if one["pipe_id"] == "gold.bad")
+    assert planned["waits_because"] == [
+        "silver.days (reads raw.orders, which fills raw.orders__quarantine)",
+        "silver.orders (reads raw.orders, which fills raw.orders__quarantine)",
+    ]
+    shop.call("run", "gold.bad")
+    assert len(shop.data("show", "gold.bad")) == 5
+
+
+@pytest.mark.parametrize("inputs", [("raw.t", "raw.t__quarantine"), ("raw.t__quarantine", "raw.t")])
+def test_a_pipe_that_reads_a_source_and_its_quarantine_gets_the_rows_of_this_read(
+    tmp_path: Path, inputs: tuple[str, str]
+) -> None:
+    (tmp_path / "t.csv").write_text("n\n1\nx\n")
+    entities, pipes = Entities(), Pipes()
+    entities.source("raw.t", path=str(tmp_path / "t.csv"), columns={"n": "bigint"}, on_bad_value="quarantine")
+    entities.entity("t.both")
+
+    def both(raw_t: Any, raw_t__quarantine: Any) -> Any:
+        return raw_t.selectExpr("cast(n as string) as n").union(raw_t__quarantine.select("raw"))
+
+    pipes.pipe("t.both", inputs=list(inputs), output="t.both")(both)
+    app = App(["entities"], {"entities": {"root": str(tmp_path / "lake")}}, environ={})
+    app.mount(entities, pipes)
+    with app:
+        report = app.run()
+        found = app.service(EntityStore).read_entity("t.both").toArrow()
+    assert sorted(found["n"].to_pylist()) == ["1", "x"]
+    assert report.pipe("t.both").note == "raw.t: values parse: 1 quarantined"
+
+
+def test_the_quarantine_of_a_source_is_empty_until_something_does_not_parse(shop: Shop) -> None:
+    source_project(shop, "id,amount,day\n1,5,2026-01-01\n")
+    out, err = shop.call("quarantine", "list", "raw.orders")
+    assert out.split() == ["quarantined_at", "reason", "file", "line", "raw"]
+    assert "0 row(s) in raw.orders__quarantine. none" in err
+    assert shop.data("quarantine", "purge", "raw.orders", "--yes")["removed"] == 0
+    assert shop.data("show", "raw.orders__quarantine") == []
+    assert shop.data("quarantine", "list") == []
+    shop.deploy('expect_or_quarantine("has an amount", "amount > 0")')
+    said = shop.call("quarantine", "list", "silver.orders", status=2)[1]
+    assert "There is no 'silver.orders__quarantine': nothing of 'silver.orders' was put there so far." in said
+
+
+def test_the_quarantine_of_a_source_is_listed_and_purged_by_reasons_without_values(shop: Shop) -> None:
+    source_project(shop, DIRTY)
+    shop.call("run")
+    counts = {"'amount' is not a bigint": 3, "'day' is not a date": 1, "'id' is not a bigint": 1}
+    counts["2 fields in place of 3"] = 1
+    assert shop.data("quarantine", "list") == [{"entity_id": "raw.orders", "rows": 4, "reasons": counts}]
+    found = shop.data("quarantine", "list", "raw.orders__quarantine")
+    assert (found["rows"], found["reasons"], found["accepted"]) == (4, counts, None)
+    assert found["no_longer_declared"] == []
+    assert [(one["row"]["line"], one["reasons"]) for one in found["list"]] == [
+        (3, ["'amount': 'many' is not a bigint"]),
+        (
+            4,
+            [
+                "'id': 'x' is not a bigint",
+                "'amount': \"a; 'day': 1 is not a date\" is not a bigint",
+                "'day': '2026-02-30' is not a date",
+            ],
+        ),
+        (5, ["2 fields in place of 3"]),
+        (6, ["'amount': 'more' is not a bigint"]),
+    ]
+    assert found["list"][0]["row"] == {"file": "orders.csv", "line": 3, "raw": "2,many,2026-01-02"}
+    out, err = shop.call("quarantine", "list", "raw.orders", "--limit", "1")
+    assert [line.split("\t")[1:] for line in out.splitlines()] == [
+        ["reason", "file", "line", "raw"],
+        ["'amount': 'many' is not a bigint", "orders.csv", "3", "2,many,2026-01-02"],
+    ]
+    assert "4 row(s) in raw.orders__quarantine. 'amount' is not a bigint: 3; " in err
+    said = shop.call("quarantine", "purge", "raw.orders", "--reason", "amount", "--yes", status=2)[1]
+    assert "There are: \"'amount' is not a bigint\", \"'day' is not a date\"" in said
+    said = shop.call("quarantine", "purge", "raw.orders", "--accepted", "--yes", status=2)[1]
+    assert "no key is known" in said
+    out, err = shop.call("quarantine", "purge", "raw.orders", "--reason", "'amount' is not a bigint", "--yes")
+    assert out.splitlines()[1].split() == ["raw.orders", "3", "1"]
+    assert "comes back with the next run" in err
+    assert shop.data("quarantine", "purge", "raw.orders", "--older-than", "1h", "--yes")["removed"] == 0
+
+
+@pytest.mark.parametrize("declared", ['"quarantine"', '"fail"'])
+def test_the_advice_of_a_retry_of_a_source_can_be_followed(shop: Shop, declared: str) -> None:
+    source_project(shop, DIRTY)
+    shop.call("run")
+    corrected = DIRTY.replace("many", "7").replace("4,5\n", "4,5,2026-01-04\n")
+    if declared == '"fail"':
+        corrected = DIRTY.splitlines()[0] + "\n1,5,2026-01-01\n"
+    (shop.root / "pipes.py").write_text(SOURCE.replace('"quarantine"', declared))
+    said = shop.call("quarantine", "retry", "raw.orders", status=2)[1]
+    for part in ("cannot be written back", "quarantine list raw.orders", "quarantine purge raw.orders", "next run"):
+        assert part in said
+    assert len(shop.data("quarantine", "list", "raw.orders")["list"]) == 4
+    (shop.root / "orders.csv").write_text(corrected)
+    assert shop.data("quarantine", "purge", "raw.orders", "--yes")["left"] == 0
+    shop.call("run")
+    ids = sorted(row["id"] for row in shop.data("show", "silver.orders"))
+    left = sorted(row["row"]["line"] for row in shop.data("quarantine", "list", "raw.orders")["list"])
+    assert (ids, left) == (([1], []) if declared == '"fail"' else ([1, 2, 4], [4, 6]))
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("'a': 'x' is not a bigint", ["'a' is not a bigint"]),
+        (
+            "'a': \"it's\" is not an int; 'b': 'c; d' is not a decimal(4,2)",
+            ["'a' is not an int", "'b' is not a decimal(4,2)"],
+        ),
+        ("'it\\'s': 'is not a date' is not a bigint", ["'it\\'s' is not a bigint"]),
+        ('\'a\': {"b": [1, "... is not an array<bigint>', ["'a' is not an array<bigint>"]),
+        ("the line is no json object: Expecting value: line 1 column 1 (char 0)", ["the line is no json object"]),
+        ("the line holds [1], which is no object", ["the line holds no object"]),
+        ("3 fields in place of 4", ["3 fields in place of 4"]),
+        ("'a': 'x' is strange", ["'a': 'x' is strange"]),
+        ("", [""]),
+    ],
+)
+def test_a_reason_of_a_source_is_taken_apart(text: str, kinds: list[str]) -> None:
+    found = reasons_of(text)
+    assert [kind for kind, _ in found] == kinds
+    assert "; ".join(whole for _, whole in found) == text
 
 
 @pytest.mark.parametrize("names", [("t.f", "t.f__quarantine"), ("t.f__quarantine", "t.f")])

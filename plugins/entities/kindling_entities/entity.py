@@ -232,7 +232,9 @@ class EntityDefinition:
             # What a source reads is a place of others, and may be a pattern.
             path=None if self.path is None or self.read_only else self.path.rstrip("/") + QUARANTINE_SUFFIX,
             tags=self.tags,
-            description=f"Rows that expectations keep out of {self.entity_id}",
+            description=f"Rows of {self.entity_id} that could not be read"
+            if self.read_only
+            else f"Rows that expectations keep out of {self.entity_id}",
             location=self.location,
         )
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import pyarrow as pa
+
 from kindling_entities.checking import meeting
 from kindling_entities.entity import EntityDefinition
 from kindling_entities.errors import SchemaError, UnsupportedError
@@ -66,7 +68,7 @@ class Quarantine:
 
     Raises:
         UnknownEntityError: nothing is declared under this id.
-        EntityNotFoundError: nothing was ever quarantined.
+        EntityNotFoundError: nothing was ever quarantined; of a source that is no error, and there are no rows.
         UnsupportedError: it is kept in memory, or is no quarantine.
     """
 
@@ -116,9 +118,14 @@ class Quarantine:
         """
         rows = self._store.read_entity(self.name)
         if reason is not None:
-            rows = rows.where(self._with_reason(reason))
+            rows = self._with_reason(rows, reason)
         if before is not None:
             rows = rows.where(f"{QUARANTINED_AT} < timestamp '{before.astimezone(timezone.utc).isoformat(' ')}'")
+        if accepted and self.entity.read_only:
+            raise UnsupportedError(
+                f"{self.entity.entity_id!r} is a source: of a row that could not be read no key is known. Remove its "
+                "rows by --reason or --older-than."
+            )
         if accepted and not self.entity.keys:
             raise UnsupportedError(
                 f"{self.entity.entity_id!r} declares no keys, so it cannot be told which of its rows were accepted."
@@ -134,16 +141,19 @@ class Quarantine:
         counted = frame.groupBy(REASON).count().collect()
         return Reasons(self.entity).counts({_unmarked(row[0]): row[1] for row in counted})
 
-    def _with_reason(self, reason: str) -> str:
-        rows = self._store.read_entity(self.name).select(REASON).distinct().collect()
-        texts = [row[0] for row in rows if reason in Reasons(self.entity).of(_unmarked(row[0]))]
+    def _with_reason(self, rows: Any, reason: str) -> Any:
+        reasons = Reasons(self.entity)
+        found = {row[0]: reasons.of(_unmarked(row[0])) for row in rows.select(REASON).distinct().collect()}
+        texts = [text for text, names in found.items() if reason in names]
         if not texts:
-            known = sorted({name for row in rows for name in Reasons(self.entity).of(_unmarked(row[0]))})
+            known = sorted({name for names in found.values() for name in names})
             raise SchemaError(
                 f"No row of {self.name!r} has the reason {reason!r}. There are: "
                 f"{', '.join(map(repr, known)) or 'none'}."
             )
-        return f"{REASON} in ({', '.join(map(quote_text, texts))})"
+        # Of a source each row may have a text of its own, so many that no condition could list them.
+        wanted = self._store.engine.from_arrow(pa.table({REASON: texts}))
+        return rows.join(wanted, [REASON], "left_semi").select(*map(quote, rows.columns))
 
     def _with_accepted(self, rows: Any) -> Any:
         """Add ``ACCEPTED``: whether the entity holds a row of the key that is at least as new as far as can be told."""
@@ -220,8 +230,10 @@ class Quarantine:
         entity = self.entity
         if entity.read_only:
             raise UnsupportedError(
-                f"{entity.entity_id!r} is a source, and its quarantine holds what could not be read: correct the "
-                f"files, and remove the rows with `kindling quarantine purge {entity.entity_id}`."
+                f"{entity.entity_id!r} is a source: what could not be read of its files cannot be written back to "
+                f"them. Correct the files or the declaration (`kindling quarantine list {entity.entity_id}` has file, "
+                f"line and reason), and remove the rows with `kindling quarantine purge {entity.entity_id}`. The next "
+                "run reads what is correct then, and quarantines the rest again."
             )
         if entity.write_mode != "overwrite":
             return entity.write_mode
@@ -360,7 +372,7 @@ def plain(rows: Sequence[Mapping[str, Any]], reasons: Reasons) -> list[dict[str,
     """Quarantined rows as plain values for people and JSON."""
     return [
         {
-            "reasons": reasons.of(_unmarked(row[REASON])),
+            "reasons": reasons.shown(_unmarked(row[REASON])),
             "quarantined_at": row[QUARANTINED_AT],
             "accepted": row[ACCEPTED],
             "row": {name: value for name, value in row.items() if name not in (*_OWN, ACCEPTED)},

@@ -1,4 +1,4 @@
-"""``kindling quarantine``: what expectations have kept out, and what becomes of it."""
+"""``kindling quarantine``: what expectations, or the reading of a source, have kept out, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -56,14 +56,15 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
         _list_all(context, store)
         return
     kept = Quarantine(store, entity)
-    reasons = Reasons(kept.entity)
+    reasons, source = Reasons(kept.entity), kept.entity.read_only
     with store.engine.held(kept.frame()) as rows:
         total = rows.count()
-        accepted = rows.where(ACCEPTED).count() if kept.entity.keys else None
+        accepted = rows.where(ACCEPTED).count() if kept.entity.keys and not source else None
         counts = kept.reasons(rows)
-        newest = rows.orderBy(rows[QUARANTINED_AT].desc()).limit(limit)
+        # Of one read all rows have one time.
+        newest = rows.orderBy(rows[QUARANTINED_AT].desc(), *(["file", "line"] if source else [])).limit(limit)
         shown = plain(store.engine.to_reader(newest).read_all().to_pylist(), reasons)
-    gone = [name for name in counts if name not in reasons.names] if not kept.entity.read_only else []
+    gone = [name for name in counts if name not in reasons.names] if not source else []
     data = {
         "entity_id": kept.entity.entity_id,
         "rows": total,
@@ -72,12 +73,17 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
         "no_longer_declared": gone,
         "list": shown,
     }
-    columns = kept.columns
+    columns, more = kept.columns, [] if source else ["accepted"]
     cells = [
-        [one["quarantined_at"], "; ".join(one["reasons"]), _yes(one["accepted"]), *(one["row"][c] for c in columns)]
+        [
+            one["quarantined_at"],
+            "; ".join(one["reasons"]),
+            *(_yes(one[name]) for name in more),
+            *(one["row"][name] for name in columns),
+        ]
         for one in shown
     ]
-    context.emit(data, context.table(["quarantined_at", "reason", "accepted", *columns], cells))
+    context.emit(data, context.table(["quarantined_at", "reason", *more, *columns], cells))
     told = "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
     context.messages.print(f"{total} row(s) in {kept.name}. {told}", markup=False)
     if accepted:
@@ -142,7 +148,10 @@ def retry(context: CommandContext, entity: str, accepted: str) -> None:
 @quarantine.command()
 @click.argument("entity")
 @click.option("--older-than", type=Age(), help="Rows quarantined longer ago than this, such as 30d, 12h or 90m.")
-@click.option("--reason", help="Rows that did not meet the expectation of this name.")
+@click.option(
+    "--reason",
+    help="Rows that did not meet the expectation of this name; of a source, with a reason that list counts.",
+)
 @click.option("--accepted", is_flag=True, help="Rows whose key was accepted since.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -164,3 +173,5 @@ def purge(
     left = kept.count()
     data = {"entity_id": kept.entity.entity_id, "removed": removed, "left": left}
     context.emit(data, context.table(list(data), [list(data.values())]))
+    if kept.entity.read_only and kept.entity.quarantine is not None and removed:
+        context.messages.print("What is still in the files, and still cannot be read, comes back with the next run.")

@@ -1,4 +1,7 @@
-"""Takes the reasons of quarantined rows apart: names of expectations joined by a comma, which names may hold too."""
+"""Takes the reasons of quarantined rows apart: names of expectations joined by a comma, which names may hold too.
+
+Of a source they are sentences about values of its files, and are counted without the values.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,22 @@ class Reasons:
 
     def __init__(self, entity: EntityDefinition) -> None:
         self.names = {one.name for one in entity.expectations}
+        self._source = entity.read_only
+
+    def shown(self, text: str) -> list[str]:
+        """Return what a reason is made of, for one row: of a source with the values."""
+        return [whole for _, whole in self._of_source(text)] if self._source else self.of(text)
+
+    @staticmethod
+    def _of_source(text: str) -> list[tuple[str, str]]:
+        from kindling_entities.reading import reasons_of
+
+        return reasons_of(text)
 
     def of(self, text: str) -> list[str]:
         """Return the names that a reason is made of; what is between declared names is one name."""
+        if self._source:
+            return [kind for kind, _ in self._of_source(text)]
         parts = text.split(SEPARATOR)
         found: list[str] = []
         unknown: list[str] = []

@@ -142,6 +142,9 @@ class EntityStore:
                 f"There is no {entity_id!r}: nothing of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} goes to a "
                 "quarantine, and no earlier run has left rows there."
             )
+        owner = self.manager.quarantined_from(entity_id)
+        if owner is not None and version is None and start_version is None and not provider.exists(entity, location):
+            return self._nothing_kept(entity_id, owner, columns)
         try:
             dirty = getattr(provider, "read_with_dirt", None)
             if dirty is None or version is not None or start_version is not None:
@@ -160,6 +163,15 @@ class EntityStore:
             if told is not None:
                 told.extend(results)
         return frame
+
+    def _nothing_kept(self, name: str, owner: str, columns: Sequence[str] | None) -> Any:
+        """Return the rows of a quarantine that has no table: none, where its columns are known."""
+        if not self.manager.get_entity_definition(owner).read_only:
+            raise EntityNotFoundError(f"There is no {name!r}: nothing of {owner!r} was put there so far.")
+        from kindling_entities.reading import QUARANTINE_SCHEMA
+
+        empty = QUARANTINE_SCHEMA.empty_table()
+        return self.engine.from_arrow(empty if columns is None else empty.select(list(columns)))
 
     def _keep_dirt(self, name: str, dirt: Dirt) -> None:
         """Put rows of files aside, each once, however often its file is read."""

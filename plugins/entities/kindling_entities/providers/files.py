@@ -88,7 +88,9 @@ class FileProvider:
         plain = all(file.native and file.schema.equals(wanted) for file in files)
         if plain and not any(name in files[0].source.partition for name in wanted.names):
             read = getattr(self._engine, "read_parquet", None)
-            return self._engine.session.read.parquet(*paths) if read is None else read(paths, wanted)
+            if read is None:
+                return self._engine.session.read.parquet(*paths)
+            return read(paths, wanted, [file.footer for file in files])
         if columns is not None:
             wanted = pa.schema([wanted.field(name) for name in columns if name in wanted.names])
 

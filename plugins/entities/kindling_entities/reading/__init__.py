@@ -24,12 +24,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from kindling_entities.reading._dirt import Dirt
+from kindling_entities.reading._dirt import QUARANTINE_SCHEMA, Dirt, reasons_of
 from kindling_entities.reading._hive import sources
 from kindling_entities.reading._options import TextOptions
 from kindling_entities.schema import to_arrow_schema
 
-__all__ = ["Dirt", "Reading", "TextOptions", "read_files"]
+__all__ = ["QUARANTINE_SCHEMA", "Dirt", "Reading", "TextOptions", "read_files", "reasons_of"]
 
 
 class _Files(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +17,7 @@ from kindling_entities.reserved import QUARANTINE_KEY, QUARANTINED_AT, REASON
 
 # Held in memory. A source with more of them is declared wrongly.
 MOST_KEPT_ROWS = 1_000_000
-_SCHEMA = pa.schema(
+QUARANTINE_SCHEMA = pa.schema(
     [
         ("file", pa.string()),
         ("line", pa.int64()),
@@ -26,6 +27,44 @@ _SCHEMA = pa.schema(
         (QUARANTINE_KEY, pa.string()),
     ]
 )
+
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+# A value that is no text, or is shown in part, ends where the sentence goes on.
+_BAD_VALUE = re.compile(rf"({_QUOTED}): (?:{_QUOTED}|.*?) (is not an? [^;]+)(?:; |$)", re.DOTALL)
+
+
+def bad_value(column: str, shown: str, kind: str) -> str:
+    """Word the reason why a value is kept out; several of a row are joined by "; ".
+
+    Args:
+        shown: the value.
+        kind: the name of the type that it is not.
+    """
+    return f"{column!r}: {shown} is not {with_article(kind)}"
+
+
+def with_article(kind: str) -> str:
+    """The name of a type in a sentence."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def reasons_of(text: str) -> list[tuple[str, str]]:
+    """Take the reason of a row apart: each reason without what is of this row alone, and as it stands.
+
+    ``'amount': 'abc' is not a double`` is of the kind ``'amount' is not a double``.
+    """
+    for kind in ("the line is no json object", "the line holds"):
+        if text.startswith(kind):
+            return [(kind if kind.endswith("object") else "the line holds no object", text)]
+    found: list[tuple[str, str]] = []
+    place = 0
+    while place < len(text):
+        match = _BAD_VALUE.match(text, place)
+        if match is None:
+            return [(text, text)]
+        found.append((f"{match[1]} {match[2]}", match[0].removesuffix("; ")))
+        place = match.end()
+    return found or [(text, text)]
 
 
 @dataclass(frozen=True)
@@ -113,7 +152,7 @@ class Dirt:
             [now] * len(rows),
             [row.key for row in rows],
         ]
-        return pa.table(columns, schema=_SCHEMA)
+        return pa.table(columns, schema=QUARANTINE_SCHEMA)
 
     def _new(self, known: frozenset[str]) -> Iterator[BadRow]:
         seen = set(known)

@@ -20,10 +20,10 @@ from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.nested import holds, with_leaves
 from kindling_entities.reading._bytes import chunks, count_lines, refuse_other_encoding
 from kindling_entities.reading._csv import Source
-from kindling_entities.reading._dirt import BadRow, Dirt
+from kindling_entities.reading._dirt import BadRow, Dirt, bad_value
 from kindling_entities.reading._json_values import LARGE, Mismatch, column_of, final, kind_of, loads, unify
 from kindling_entities.reading._options import TextOptions
-from kindling_entities.reading._tables import _a, partition_values
+from kindling_entities.reading._tables import partition_values
 from kindling_entities.reading._values import parsed
 from kindling_entities.schema import type_name
 
@@ -295,7 +295,7 @@ class JsonFiles:
                 shown = json.dumps(rows[index][one.name], ensure_ascii=False, default=str)
                 if len(shown) > 200:
                     shown = f"{shown[:200]}..."
-                reasons.setdefault(index, []).append(f"{one.name!r}: {shown} is not {_a(type_name(one.type))}")
+                reasons.setdefault(index, []).append(bad_value(one.name, shown, type_name(one.type)))
                 self.dirt.bad_values[one.name] = self.dirt.bad_values.get(one.name, 0) + 1
         batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
         if not reasons:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import CorruptTableError, SchemaError
-from kindling_entities.nested import with_leaves
+from kindling_entities.nested import leaves, with_leaves
 from kindling_entities.reading._csv import Source
 from kindling_entities.reading._tables import partition_values
 from kindling_entities.schema import normal_type, refuse_same_names, type_name, widens
@@ -24,6 +24,7 @@ class ParquetFile:
 
     Attributes:
         schema: in table types.
+        footer: of the file, as it was when this was made.
         native: every engine's own reader gives these very values.
     """
 
@@ -32,13 +33,13 @@ class ParquetFile:
         self._what = what
         try:
             with pq.ParquetFile(source.path) as file:
-                found, noted = file.schema_arrow.remove_metadata(), _noted(file)
-                leaves = [file.schema.column(index) for index in range(len(file.schema))]
+                found, noted, self.footer = file.schema_arrow.remove_metadata(), _noted(file), file.metadata
         except (pa.ArrowInvalid, EOFError) as error:
             raise self._corrupt(error) from error
-        old = {leaf.path.split(".")[0] for leaf in leaves if leaf.physical_type == "INT96"}
-        self._int96 = frozenset(old)
+        columns = self.footer.schema
+        physical = iter([columns.column(index).physical_type for index in range(len(columns))])
         fields = []
+        old: list[str] = []
         for field in found:
             try:
                 kind = table_type(field.type)
@@ -47,7 +48,11 @@ class ParquetFile:
                     f"{what}: column {field.name!r} of {source.path} is {field.type}: {error} Convert the file, or "
                     "leave the column out of it."
                 ) from None
-            fields.append(pa.field(field.name, _instants(kind) if field.name in old else kind))
+            made = _with_instants(kind, physical)
+            fields.append(pa.field(field.name, kind if made is None else made))
+            if made is not None:
+                old.append(field.name)
+        self._int96 = old
         self.schema = pa.schema(fields)
         # Sail goes by the writer's note where pyarrow goes by the file.
         self.native = not old and found.equals(self.schema) and (noted is None or noted.equals(found))
@@ -66,21 +71,17 @@ class ParquetFile:
         """
         own = [name for name in wanted.names if name in self.schema.names]
         try:
-            with pq.ParquetFile(self.source.path, coerce_int96_timestamp_unit="us") as file:
-                exact = (
-                    pq.ParquetFile(self.source.path, coerce_int96_timestamp_unit="ns")
-                    if self._int96 & set(own)
-                    else None
-                )
-                others = exact.iter_batches(columns=own) if exact is not None else None
+            self._refuse_nanoseconds([name for name in own if name in self._int96])
+            with self._open("us") as file:
                 for batch in file.iter_batches(columns=own):
-                    if others is not None:
-                        self._refuse_nanoseconds(batch, next(others))
                     yield self._cast(batch, wanted)
         except (pa.ArrowInvalid, EOFError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise self._corrupt(error) from error
+
+    def _open(self, unit: str) -> pq.ParquetFile:
+        return pq.ParquetFile(self.source.path, coerce_int96_timestamp_unit=unit)
 
     def _cast(self, batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
         columns = []
@@ -105,19 +106,38 @@ class ParquetFile:
                 f"{type_name(field.type)} without loss: {error}. Convert the file."
             ) from error
 
-    def _refuse_nanoseconds(self, batch: pa.RecordBatch, exact: pa.RecordBatch) -> None:
-        for name in self._int96 & set(batch.schema.names):
-            column, fine = batch.column(name), exact.column(name)
-            if not pa.types.is_timestamp(column.type):
+    def _refuse_nanoseconds(self, names: Sequence[str]) -> None:
+        """Refuse INT96 timestamps, which have nanoseconds, if they are no whole microseconds."""
+        if not names:
+            return
+        with self._open("us") as whole, self._open("ns") as exact:
+            pairs = zip(whole.iter_batches(columns=names), exact.iter_batches(columns=names), strict=True)
+            for batch, others in pairs:
+                for name in names:
+                    self._compare(name, batch.column(name), others.column(name))
+
+    def _compare(self, name: str, whole: pa.Array, exact: pa.Array) -> None:
+        for (path, cut), (_, fine) in zip(leaves(name, whole), leaves(name, exact), strict=True):
+            # Of other timestamps the unit is the file's own.
+            if cut.type == fine.type:
                 continue
-            # Beyond the years 1678 to 2261 nanoseconds wrap, and tell nothing.
-            near = pc.less(pc.abs(column.cast(pa.int64())), 9_200_000_000_000_000)
-            rest = pc.subtract(fine.cast(pa.int64()), pc.multiply(pc.cast(column, pa.int64()), 1000))
-            if pc.any(pc.and_(near, pc.not_equal(rest, 0))).as_py():
+            # Far from 1970 both sides wrap around 64 bits, and their difference is right all the same.
+            rest = pc.subtract(fine.cast(pa.int64()), pc.multiply(cut.cast(pa.int64()), 1000))
+            index = pc.index(pc.not_equal(rest, 0), True).as_py()
+            if index >= 0:
                 raise SchemaError(
-                    f"{self._what}: column {name!r} of {self.source.path} has timestamps with nanoseconds, which "
-                    "tables do not keep. Convert the file."
+                    f"{self._what}: column {path!r} of {self.source.path} has the timestamp "
+                    f"{_with_nanoseconds(cut[index], rest[index].as_py())}, and tables do not keep nanoseconds. "
+                    "Convert the file."
                 )
+
+
+def _with_nanoseconds(cut: pa.Scalar, rest: int) -> str:
+    try:
+        return f"{cut.as_py().isoformat(' ', 'microseconds')}{rest:03}"
+    except (ValueError, OverflowError):
+        # Python knows no such year.
+        return f"{cut.value} microseconds and {rest} nanoseconds since 1970"
 
 
 def table_type(kind: pa.DataType) -> pa.DataType:
@@ -155,9 +175,22 @@ def _noted(file: pq.ParquetFile) -> pa.Schema | None:
     return None if note is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(note))).remove_metadata()
 
 
-def _instants(kind: pa.DataType) -> pa.DataType:
-    """INT96 holds instants, and says nothing of a zone."""
-    return with_leaves(kind, lambda leaf: _UTC if pa.types.is_timestamp(leaf) else leaf)
+def _with_instants(kind: pa.DataType, physical: Iterator[str]) -> pa.DataType | None:
+    """The type with an instant wherever the file has INT96, which says nothing of a zone; None if there is no INT96.
+
+    Args:
+        physical: the types of the file's columns, from the first of this type on; those of this type are taken.
+    """
+    found = False
+
+    def made(leaf: pa.DataType) -> pa.DataType:
+        nonlocal found
+        old = next(physical) == "INT96"
+        found = found or old
+        return _UTC if old else leaf
+
+    changed = with_leaves(kind, made)
+    return changed if found else None
 
 
 def table_array(array: pa.Array) -> pa.Array:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from kindling_core.errors import did_you_mean
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.reading._csv import CsvFile, Source, TextBatch
-from kindling_entities.reading._dirt import BadRow, Dirt
+from kindling_entities.reading._dirt import BadRow, Dirt, bad_value, with_article
 from kindling_entities.reading._infer import Column
 from kindling_entities.reading._options import TextOptions
 from kindling_entities.reading._values import parsed
@@ -144,7 +144,7 @@ class CsvFiles:
         for name, indices in bad.items():
             column, kind = texts.batch.column(name), type_name(self.schema.field(name).type)
             for index in indices:
-                reasons.setdefault(index, []).append(f"{name!r}: {column[index].as_py()!r} is not {_a(kind)}")
+                reasons.setdefault(index, []).append(bad_value(name, repr(column[index].as_py()), kind))
         if self._options.on_bad_value == "fail":
             first = min(reasons)
             line, _ = texts.places([first])[first]
@@ -162,10 +162,6 @@ class CsvFiles:
         return batch.filter(pa.array([index not in reasons for index in range(batch.num_rows)]))
 
 
-def _a(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-
-
 def partition_values(what: str, source: Source, field: pa.Field, rows: int) -> pa.Array:
     """The value of a folder as a column.
 
@@ -177,6 +173,6 @@ def partition_values(what: str, source: Source, field: pa.Field, rows: int) -> p
     if refused:
         raise SchemaError(
             f"{what}: {source.path} lies in a folder whose {field.name!r} is {text!r}, which is not "
-            f"{_a(type_name(field.type))}. Rename the folder, or declare another type."
+            f"{with_article(type_name(field.type))}. Rename the folder, or declare another type."
         )
     return values.take(pa.array([0] * rows, pa.int32())) if rows else values.slice(0, 0)

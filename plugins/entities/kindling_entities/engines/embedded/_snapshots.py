@@ -64,10 +64,8 @@ def sound(frame: Any, schema: pa.Schema) -> Any:
     return frame.selectExpr(*sound_columns(schema, schema.names))
 
 
-def hides_nan(path: str) -> bool:
+def hides_nan(footer: pq.FileMetaData) -> bool:
     """Whether Sail would take one value for a whole column of a Parquet file that may have NaN besides."""
-    with pq.ParquetFile(path) as file:
-        footer = file.metadata
     for index in range(footer.num_columns):
         if footer.schema.column(index).physical_type in ("FLOAT", "DOUBLE"):
             groups = (footer.row_group(group).column(index) for group in range(footer.num_row_groups))
