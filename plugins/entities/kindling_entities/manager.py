@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
-from kindling_entities.entity import EntityDefinition, define, duplicate
+from kindling_entities.declare.entity import EntityDefinition, define, duplicate
+from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.errors import UnknownEntityError
-from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.payloads import PAYLOADS
 
 

@@ -14,20 +14,20 @@ from kindling_core.pipes import split_version
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
-from kindling_entities.caching import ReadCache
-from kindling_entities.catalog import Catalog
 from kindling_entities.config import EntitiesConfig
-from kindling_entities.declarations import declared, with_files
-from kindling_entities.entity import Entities
+from kindling_entities.declare.catalog import Catalog
+from kindling_entities.declare.dependencies import declared, with_files
+from kindling_entities.declare.entity import Entities
+from kindling_entities.declare.places import Locations, root_of
 from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.per_run import PerRun
-from kindling_entities.places import Locations, root_of
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
+from kindling_entities.read.per_run import PerRun
+from kindling_entities.read.shared_reads import ReadCache
+from kindling_entities.read.views import OPTION, Views, refuse_stored
 from kindling_entities.store import EntityStore
-from kindling_entities.telling import told, with_sources
-from kindling_entities.views import OPTION, Views, refuse_stored
+from kindling_entities.write.notes import told, with_sources
 
 if TYPE_CHECKING:
     import click
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kindling_core.plan.execution_plan import ExecutionPlan
     from kindling_core.run.report import PipeReport, RunReport
     from kindling_core.signals import SignalEmitter
-    from kindling_entities.expectations import ExpectationResult
+    from kindling_entities.declare.expectations import ExpectationResult
     from kindling_entities.protocols import Engine, StorageProvider
 
 
@@ -328,7 +328,7 @@ class EntitiesPlugin:
             self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
-        from kindling_entities.guarded import guarded
+        from kindling_entities.write.fenced_rows import guarded
 
         with guarded(request.value, request.fence) as value:
             commit = self._store.write(request.entity_id, value, request.mode, transaction)
@@ -362,16 +362,19 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
-        from kindling_entities.columns_command import columns
-        from kindling_entities.commands import entities, maintain, migrate, show
-        from kindling_entities.quarantine_command import quarantine
-        from kindling_entities.verify_command import verify
+        from kindling_entities.commands.columns import columns
+        from kindling_entities.commands.entities import entities
+        from kindling_entities.commands.maintain import maintain
+        from kindling_entities.commands.migrate import migrate
+        from kindling_entities.commands.quarantine import quarantine
+        from kindling_entities.commands.show import show
+        from kindling_entities.commands.verify import verify
 
         return [entities, show, columns, quarantine, migrate, maintain, verify]
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:
-        from kindling_entities.checks import check
+        from kindling_entities.doctor import check
 
         return check(app, self._manager, self._views)
 

@@ -20,10 +20,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._frames import Staging
 from kindling_entities.engines.embedded._actions import Actions, read_actions
-from kindling_entities.schema import quote
 
 # A double tells decimals of up to 15 digits apart.
 _EXACT_DIGITS = 15

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.schema import cast_reader, cast_table, normal_schema, quote
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._places import refuse_unreachable
 from kindling_entities.engines._retry import Retry
@@ -22,10 +24,8 @@ from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, misread, sound, sound_columns
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.refusals import refuse_no_change_feed
-from kindling_entities.schema import cast_reader, cast_table, normal_schema, quote
+from kindling_entities.write.refusals import refuse_no_change_feed
 
 
 class EmbeddedEngine:
