@@ -255,6 +255,16 @@ def test_the_report_names_columns_that_come_and_go(tmp_path: Path) -> None:
     assert report.pipe("t.merged").details == {"schema": {"added": {"x": "double"}, "missing": {"y": "string"}}}
 
 
+def test_a_plan_says_that_a_quarantine_is_written_with_its_entity(shop: Shop) -> None:
+    with (shop.root / "pipes.py").open("a") as file:
+        file.write('entities.entity("t.bad")\n')
+        file.write('pipes.pipe("t.bad", inputs=["silver.orders__quarantine"], output="t.bad")')
+        file.write("(lambda silver_orders__quarantine: None)\n")
+    (shop.root / "orders.csv").write_text("id,amount\n")
+    planned = next(one for one in shop.data("plan")["pipes"] if one["pipe_id"] == "t.bad")
+    assert planned["waits_because"] == ["silver.orders (writes silver.orders, and silver.orders__quarantine with it)"]
+
+
 def source_project(shop: Shop, orders: str) -> None:
     (shop.root / "pipes.py").write_text(SOURCE)
     (shop.root / "orders.csv").write_text(orders)
