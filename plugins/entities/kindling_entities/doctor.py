@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kindling_core.doctor import Check
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.declare.places import root_of
+from kindling_entities.engines.spark._java import java_path
 from kindling_entities.protocols import Table
 
 if TYPE_CHECKING:
@@ -121,14 +122,6 @@ def _java(needed: bool) -> Check:
     if major is not None and int(major.group(1)) < _OLDEST_JAVA:
         return Check("error", "java", f"{version_line} is too old for Spark 4", "Install Java 17 or newer.")
     return Check("ok", "java", version_line)
-
-
-def java_path() -> str | None:
-    """The Java that Spark would start, None if there is none."""
-    home = os.environ.get("JAVA_HOME")
-    if home and os.access(os.path.join(home, "bin", "java"), os.X_OK):
-        return os.path.join(home, "bin", "java")
-    return shutil.which("java")
 
 
 def _jars() -> Check:

@@ -36,7 +36,7 @@ def columns(context: CommandContext, source: str) -> None:
 def _found(store: EntityStore, entity_id: str) -> dict[str, str]:
     from kindling_entities.declare.schema import type_name
     from kindling_entities.formats import TextOptions, read_files
-    from kindling_entities.providers._paths import matching
+    from kindling_entities.formats._paths import matching
 
     entity = store.manager.get_entity_definition(entity_id)
     if entity.provider not in ("csv", "json"):

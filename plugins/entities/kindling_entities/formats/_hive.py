@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from kindling_entities.errors import SchemaError
 from kindling_entities.formats._csv import Source
-from kindling_entities.providers._paths import split
+from kindling_entities.formats._paths import split
 
 _FOLDER = re.compile(r"([^=/]+)=(.*)", re.DOTALL)
 # How Hive and Spark write a null.

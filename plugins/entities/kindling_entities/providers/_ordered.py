@@ -16,12 +16,12 @@ from kindling_entities.errors import ConflictError, VersionMoved
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
+from kindling_entities.rules.key_equality import with_same_form
+from kindling_entities.rules.refusals import empty_snapshot, refuse_missing_partitions, refuse_untyped
+from kindling_entities.rules.schema_policy import evolved
 from kindling_entities.write import newest_wins as newer
 from kindling_entities.write import scd2
 from kindling_entities.write.incoming import arrived
-from kindling_entities.write.key_equality import with_same_form
-from kindling_entities.write.refusals import empty_snapshot, refuse_missing_partitions, refuse_untyped
-from kindling_entities.write.schema_policy import evolved
 
 _ATTEMPTS = 20
 

@@ -22,11 +22,11 @@ from kindling_entities.errors import (
 from kindling_entities.formats import Dirt, TextOptions, read_files
 from kindling_entities.formats._hive import sources
 from kindling_entities.formats._parquet import ParquetFile, unified
+from kindling_entities.formats._paths import matching
 from kindling_entities.formats._writing import write_csv, write_json
 from kindling_entities.protocols import Commit, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
-from kindling_entities.providers._paths import matching
-from kindling_entities.write.schema_policy import apply_policy, evolved
+from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 # Up to this size the rows are held in memory, and need no staged file.
 _SMALL_BYTES = 1024 * 1024

@@ -15,10 +15,10 @@ from kindling_entities.declare.reserved import OWN_PREFIX, taken
 from kindling_entities.errors import EntityNotFoundError, MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.protocols import Commit, Engine, Transaction
 from kindling_entities.providers._fit import declared_reader
-from kindling_entities.write.exact_duplicates import marks
+from kindling_entities.rules.exact_duplicates import marks
+from kindling_entities.rules.refusals import empty_snapshot
+from kindling_entities.rules.schema_policy import refuse_other_case
 from kindling_entities.write.incoming import condition
-from kindling_entities.write.refusals import empty_snapshot
-from kindling_entities.write.schema_policy import refuse_other_case
 
 
 class MemoryProvider:

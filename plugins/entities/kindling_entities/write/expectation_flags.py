@@ -21,8 +21,8 @@ from kindling_entities.engines._frames import counted
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, ExpectationError, SchemaError
 from kindling_entities.protocols import Engine
-from kindling_entities.write.key_equality import same_form_sql
-from kindling_entities.write.row_hash import VERSION_PREFIX, frame_schema, row_hash
+from kindling_entities.rules.key_equality import same_form_sql
+from kindling_entities.rules.row_hash import VERSION_PREFIX, frame_schema, row_hash
 
 ReadEntity = Callable[[str, Sequence[str]], Any]
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from kindling_entities.declare.reserved import taken
 from kindling_entities.declare.schema import quote, type_name, widens
 from kindling_entities.errors import MergeKeyError, SchemaError
-from kindling_entities.write.key_equality import refuse_nested_keys
-from kindling_entities.write.refusals import SHOWN_KEYS, refuse_missing_keys
-from kindling_entities.write.row_hash import row_hash
+from kindling_entities.rules.key_equality import refuse_nested_keys
+from kindling_entities.rules.refusals import SHOWN_KEYS, refuse_missing_keys
+from kindling_entities.rules.row_hash import row_hash
 
 if TYPE_CHECKING:
     from kindling_entities.declare.entity import EntityDefinition

@@ -26,8 +26,8 @@ from kindling_entities.declare.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, 
 from kindling_entities.declare.schema import quote, type_name
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
+from kindling_entities.rules.row_hash import row_hash, short_row_hash, value_text
 from kindling_entities.write.incoming import common_types, numbered, refuse_unfit, typed
-from kindling_entities.write.row_hash import row_hash, short_row_hash, value_text
 
 DELETED = f"{OWN_PREFIX}deleted"
 _ACTION, _SEEN_HASH, _SEEN_TO = f"{OWN_PREFIX}action", f"{OWN_PREFIX}seen_hash", f"{OWN_PREFIX}seen_to"

@@ -27,9 +27,9 @@ from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.engines.embedded._statistics import told
 from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
-from kindling_entities.write.exact_duplicates import repeated_keys_of, without_repeats
-from kindling_entities.write.key_equality import refuse_nested_keys, same_form
-from kindling_entities.write.refusals import (
+from kindling_entities.rules.exact_duplicates import repeated_keys_of, without_repeats
+from kindling_entities.rules.key_equality import refuse_nested_keys, same_form
+from kindling_entities.rules.refusals import (
     SHOWN_KEYS,
     null_key,
     refuse_keys_not_stored,
@@ -41,7 +41,7 @@ from kindling_entities.write.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.write.schema_policy import apply_policy, evolved
+from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 
 class DeltaWriter:

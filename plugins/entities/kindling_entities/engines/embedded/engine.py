@@ -25,7 +25,7 @@ from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, misread, sound, sound_columns
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.write.refusals import refuse_no_change_feed
+from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
 class EmbeddedEngine:

@@ -23,7 +23,7 @@ from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.write.refusals import refuse_no_change_feed
+from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
 class SparkEngine:
