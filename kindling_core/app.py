@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -28,14 +27,14 @@ from kindling_core.plan.schedule import Schedule
 from kindling_core.plan.selection import select
 from kindling_core.plan.strategies import BatchExecutionStrategy, HybridExecutionStrategy, StreamingExecutionStrategy
 from kindling_core.plugins import PluginHost, discover
-from kindling_core.run.cancellation import Cancellation
+from kindling_core.run.cancellation import Cancellation, CancelToken, Settable, following
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.generation_executor import GenerationExecutor
 from kindling_core.run.hooks import hooks_of
 from kindling_core.run.io import HookIO, RunIO
 from kindling_core.run.policy import OPTIONS, PipePolicy, policies_of
 from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunInfo
+from kindling_core.run.requests import RunInfo, RunRequest
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.sections import ExecutionSection, JobSection, SignalsSection
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
@@ -336,38 +335,40 @@ class App:
         wait: bool = False,
         afresh: bool = False,
         resume: RunStart | None = None,
-        cancelled: threading.Event | None = None,
+        cancelled: CancelToken | threading.Event | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> RunReport:
         """Run the selected pipes.
 
         Args:
-            wait: for a run that is in the way, where a feature keeps runs apart.
+            wait: wait for a run that is in the way, where a feature keeps runs apart.
             afresh: start anew although an earlier run of the job was not finished, where a feature remembers runs.
             resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
-            cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too.
+            cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too. A signal handler may set
+                only a ``CancelToken``; a plain event is looked at 20 times a second.
+            options: values for options of a run that features add: name -> value, see ``RunInfo.options``.
 
         Raises:
             SelectionError, PlanError: nothing ran.
             UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
-        cancelled = cancelled or threading.Event()
-        with self.cancelling(cancelled):
-            like = RunInfo("", "", selection=tuple(selection), wait=wait, afresh=afresh, cancelled=cancelled)
+        with following(cancelled) as token, self.cancelling(token):
             pipe_ids = list(resume.pipe_ids) if resume is not None else self.select(selection)
-            if resume is not None:
-                mode = resume.mode
-                like = replace(
-                    like,
-                    selection=tuple(resume.selection),
-                    resumes=resume.run_id,
-                    root_run_id=resume.root_run_id,
-                )
+            request = RunRequest(
+                tuple(resume.selection if resume is not None else selection),
+                resumes=resume.run_id if resume is not None else None,
+                root_run_id=resume.root_run_id if resume is not None else None,
+                wait=wait,
+                afresh=afresh,
+                cancelled=token,
+                options=dict(options or {}),
+            )
             self.start()
             return self._executer(self.signals).run_datapipes(
                 pipe_ids,
-                mode=ExecutionMode(mode),
-                like=like,
+                mode=ExecutionMode(resume.mode if resume is not None else mode),
+                request=request,
                 pinned_versions=resume.pinned_versions if resume is not None else None,
             )
 
@@ -392,12 +393,12 @@ class App:
             known_entities=lambda: [one for ids in self.host.results("kindling_entity_ids") for one in ids],
         )
 
-    def cancelling(self, event: threading.Event) -> AbstractContextManager[None]:
-        """Have ``cancel`` set an event while the block lasts, such as that of a run which has still to be prepared."""
-        return self._cancellation.reaching(event)
+    def cancelling(self, token: Settable) -> AbstractContextManager[None]:
+        """Have ``cancel`` set a token while the block lasts, such as that of a run which has still to be prepared."""
+        return self._cancellation.reaching(token)
 
     def cancel(self) -> None:
-        """End the runs that are under way: nothing new starts, running pipes are told to stop, and the runs fail.
+        """End the runs that are under way: nothing new starts, running pipes are asked to stop, and the runs fail.
 
         What does not stop within ``execution.grace_seconds`` is left behind, and can no longer write.
         """

@@ -102,12 +102,12 @@ def kindling_plan(plan: ExecutionPlan, run: RunInfo) -> None:
 
 @hookspec
 def kindling_before_run(plan: ExecutionPlan, run: RunInfo) -> None:
-    """Called once a run is planned, before anybody is told. Take what the run needs; raise to refuse it."""
+    """Called once a run is planned, before its first signal. Take what the run needs; raise to refuse it."""
 
 
 @hookspec
 def kindling_after_run(run: RunInfo, report: RunReport | None) -> None:
-    """Called for each run that ``kindling_before_run`` was called for. Release what you hold; None: it was refused."""
+    """Called before a run's last signal. Release what the run held; the report is None if the run was refused."""
 
 
 @hookspec
@@ -123,7 +123,7 @@ def kindling_before_pipe(pipe: PipeMetadata, run: RunInfo) -> str | None:
 
 @hookspec
 def kindling_pipe_succeeded(pipe: PipeMetadata, run: RunInfo, result: WriteResult) -> None:
-    """Called with what a pipe has written, before anybody is told. Write it down; raise to fail the pipe."""
+    """Called with what a pipe has written, before its last signal. Record it; raise to fail the pipe."""
 
 
 @hookspec

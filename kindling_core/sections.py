@@ -58,7 +58,9 @@ class ExecutionSection(Section):
         PipePolicy.timeout_seconds, gt=0, description="how long an attempt at a pipe may take"
     )
     grace_seconds: float = Field(
-        RunOptions.grace_seconds, ge=0, description="how long what is told to stop may take to"
+        RunOptions.grace_seconds,
+        ge=0,
+        description="seconds that a pipe which was asked to stop may still run, before the run goes on without it",
     )
     pools: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="pool -> its pipes that run at a time")
     cache: Literal["auto", "always", "never"] = Field(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kindling_core.errors import text_of
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plugins import PluginHost
@@ -20,15 +21,16 @@ class RunHooks:
 
     Attributes:
         on_plan: called with each plan; raises PlanError to refuse it.
-        before_run, after_run: around what the run tells; ``after_run`` gets None if the run was refused.
+        before_run: called before the first signal of a run; raises to refuse the run.
+        after_run: called before the last signal of a run; gets None if the run was refused.
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
-        pipe_succeeded: called with what a pipe wrote before anybody is told; raises to fail the pipe.
+        pipe_succeeded: called with what a pipe wrote, before any signal of it; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
         start_stream: starts the query of a streaming pipe and returns once it runs; the fence tells whether the pipe
             was given up meanwhile.
         interrupt: stops what the engine does for a pipe.
-        classify: whether an error is worth another attempt; None leaves it to the core.
-        expected_seconds: pipe id -> what it took before.
+        classify: whether an error is worth another attempt; None leaves that to the core.
+        expected_seconds: returns pipe id -> the seconds that it took before.
         redact: masks secrets in error texts.
     """
 
@@ -43,6 +45,11 @@ class RunHooks:
     classify: Callable[[BaseException, PipeMetadata], bool | None] | None = None
     expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
     redact: Callable[[str], str] | None = None
+
+    def error_text(self, error: BaseException | None) -> str:
+        """Return an error's text without secrets."""
+        text = text_of(error)
+        return self.redact(text) if self.redact is not None else text
 
 
 def hooks_of(

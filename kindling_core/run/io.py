@@ -19,7 +19,7 @@ Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]
 
 
 class RunIO:
-    """Reads and writes for one run. An App makes one of hooks; this one is made of two functions.
+    """Reads and writes for one run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
 
     Args:
         read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
@@ -60,7 +60,7 @@ class Memory:
 
 
 class HookIO(RunIO):
-    """What the pipes of one run read and write with.
+    """Reads and writes of one run, by the hooks of an App.
 
     Args:
         cache: "auto", "always" or "never", of what several pipes read.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import PlanError, did_you_mean
+from kindling_core.run.cancellation import CancelToken, following
 from kindling_core.run.report import RunReport
 from kindling_core.state import RunRecord, RunStart, StateStore, Unfinished
 from kindling_core.state.dependencies import Change, changes, told_of
@@ -120,7 +121,7 @@ def resume_run(
     *,
     force: bool = False,
     wait: bool = False,
-    cancelled: threading.Event | None = None,
+    cancelled: CancelToken | threading.Event | None = None,
 ) -> RunReport:
     """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
 
@@ -134,9 +135,8 @@ def resume_run(
         PlanError: see ``resumable``.
         RunFailed: pipes failed again.
     """
-    cancelled = cancelled or threading.Event()
-    with app.cancelling(cancelled):
+    with following(cancelled) as token, app.cancelling(token):
         app.start()
         store = app.service(StateStore)  # type: ignore[type-abstract]
         start = resumable(app, store, run_id, force=force)
-        return app.run(wait=wait, resume=start, cancelled=cancelled)
+        return app.run(wait=wait, resume=start, cancelled=token)
