@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -32,15 +32,12 @@ from kindling_core.plan.selection import select
 from kindling_core.plugin_sources import OwnPlugin
 from kindling_core.plugins import PluginHost
 from kindling_core.run.cancellation import Cancellation
-from kindling_core.run.executer import DataPipesExecuter
-from kindling_core.run.hooks import hooks_of
-from kindling_core.run.io import HookIO, RunIO
-from kindling_core.run.policy import policies_of
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo
+from kindling_core.running import executer_of
 from kindling_core.secrets import MASK, is_secret_name
-from kindling_core.sections import ExecutionSection, JobSection
-from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
+from kindling_core.sections import JobSection
+from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
 from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
 
@@ -140,7 +137,7 @@ class App:
             module = import_job_module(name, self.base_dir, origin_of(self.config, "job.modules"))
             for collection in collections_in(module):
                 self._mount(collection, module)
-        check_pipes(self, self.all_pipes(), environ)
+        self.check_pipes(self.all_pipes())
 
     @property
     def features(self) -> list[str]:
@@ -182,7 +179,7 @@ class App:
                     f"No active feature takes a {type(collection).__module__}.{type(collection).__name__}. "
                     f"Active features: {self._active}."
                 )
-        check_pipes(self, self.all_pipes(), self._environ)
+        self.check_pipes(self.all_pipes())
 
     def _mount(self, collection: object, module: ModuleType | None) -> bool:
         if collection in self._mounted:
@@ -191,6 +188,14 @@ class App:
             return False
         self._mounted.add(collection)
         return True
+
+    def check_pipes(self, pipes: Iterable[PipeMetadata]) -> None:
+        """Have the features check pipes, such as those that a feature adds to a plan.
+
+        Raises:
+            PipeDefinitionError: a feature refuses a pipe.
+        """
+        check_pipes(self, pipes, self._environ)
 
     def all_pipes(self) -> list[PipeMetadata]:
         """Every registered pipe, in the order of registration."""
@@ -285,11 +290,11 @@ class App:
         Raises:
             SelectionError, PlanError: nothing ran.
         """
-        return self._executer().plan(self.select(selection), ExecutionMode(mode))
+        return executer_of(self).plan(self.select(selection), ExecutionMode(mode))
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
         """Return what waits for what in a plan, with what each pipe is expected to take."""
-        return self._executer().schedule(plan)
+        return executer_of(self).schedule(plan)
 
     def run(
         self,
@@ -330,38 +335,12 @@ class App:
                     root_run_id=resume.root_run_id,
                 )
             self.start()
-            return self._executer(self.signals).run_datapipes(
+            return executer_of(self, self.signals).run_datapipes(
                 pipe_ids,
                 mode=ExecutionMode(mode),
                 like=like,
                 pinned_versions=resume.pinned_versions if resume is not None else None,
             )
-
-    def _executer(self, signals: SignalProvider | None = None) -> DataPipesExecuter:
-        """Return what plans and runs the pipes; without ``signals`` it sends none, which is enough for a plan."""
-        settings: ExecutionSection = self.config.section("execution")
-        options = settings.options()
-
-        def io(run: RunInfo, plan: ExecutionPlan) -> RunIO:
-            policies = policies_of(plan.pipes.values(), options.pipe, options.pools)
-            once = {pipe_id for pipe_id, policy in policies.items() if policy.retry.attempts > 1}
-            return HookIO(self.host, run, plan, options.cache, once)
-
-        return DataPipesExecuter(
-            self.pipes,
-            signal_provider=signals,
-            max_workers=settings.max_workers,
-            options=options,
-            hooks=hooks_of(
-                self.host,
-                self.expected_seconds,
-                self.redact,
-                lambda added: check_pipes(self, added, self._environ),
-            ),
-            io=io,
-            describe_entity=self.describe_entity if self.host.implements("kindling_describe_entity") else None,
-            known_entities=lambda: [one for ids in self.host.results("kindling_entity_ids") for one in ids],
-        )
 
     def cancelling(self, event: threading.Event) -> AbstractContextManager[None]:
         """Have ``cancel`` set an event while the block lasts, such as that of a run which has still to be prepared."""

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import click
 
@@ -27,7 +28,8 @@ class PluginGroup(click.Group):
 
     def _commands(self) -> Iterator[dict[str, click.Command]]:
         """Give the commands of the core, of the installed features, and of the job's own plugins, in this order."""
-        yield _commands_of([CORE])
+        core: Any = CORE.make()
+        yield {command.name: command for command in core.kindling_commands()}
         yield _commands_of(discover().values())
         yield _commands_of(_own_plugins())
 
