@@ -17,6 +17,7 @@ class JobSection(Section):
     name: str = Field("job", description="the job's name in reports and pictures")
     modules: list[str] = Field([], description="Python modules that hold the pipes and entities")
     features: list[str] = Field([], description="the plugins that are active in this job")
+    plugins: list[str] = Field([], description="module:Class of further plugins, of the job's own code")
 
 
 class SignalsSection(Section):

@@ -84,8 +84,9 @@ def run_and_report(
         context.emit(report.to_dict(), lambda console: print_report(console, report))
         if picture is not None:
             pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-            made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
-            write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
+            # Pipes that features have added to the plan are added to this one, too.
+            made = app.plan([pipe.pipe_id for pipe in report.pipes if pipe.pipe_id in pipes], mode)
+            write_file(picture, render_html(picture_of(made, pipes | made.pipes, report, title=app.name)))
         if failure is not None:
             print_failures(context, app, failure, with_traceback)
             raise click.exceptions.Exit(1)

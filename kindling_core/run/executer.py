@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -114,12 +115,12 @@ class DataPipesExecuter(SignalEmitter):
         self._cancellation.cancel()
 
     def plan(self, pipes: Sequence[str], mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
-        """Plan without running, and without any signal.
+        """Plan without running and without any signal; features may add to the plan.
 
         Raises:
             PlanError: the pipes could not run.
         """
-        return self._arrange(pipes, True, _mode(mode))[1]
+        return self._planned(pipes, True, _mode(mode), None)[1]
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
         """Return what waits for what in a plan, with the seconds that each pipe is expected to take."""
@@ -165,15 +166,16 @@ class DataPipesExecuter(SignalEmitter):
         held: RunInfo | None = None
         try:
             checked_mode = _mode(mode)
-            strategy, plan = self._arrange(pipes, use_graph, checked_mode)
+            strategy, plan = self._planned(
+                pipes, use_graph, checked_mode, partial(request.as_run, run_id, checked_mode.value)
+            )
             if use_graph and plan.total_pipes <= 1:
-                strategy, plan = None, _in_given_order(list(plan.pipes.values()), checked_mode)
+                strategy = None
+                plan.rearrange(_in_given_order(list(plan.pipes.values()), checked_mode))
             info = request.as_run(run_id, checked_mode.value, plan.pipe_ids)
             plan.pinned_versions.update(pinned_versions)
             policies = self._policies(plan)
             schedule = self.schedule(plan)
-            if self._hooks.on_plan is not None:
-                self._hooks.on_plan(plan, info)
             held = info
             if self._hooks.before_run is not None:
                 self._hooks.before_run(plan, info)
@@ -199,12 +201,39 @@ class DataPipesExecuter(SignalEmitter):
 
     # Planning
 
+    def _planned(
+        self,
+        pipe_ids: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode,
+        run_of: Callable[[Sequence[str]], RunInfo] | None,
+    ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
+        """Arrange the pipes, ask the features, and arrange them again with what those have added.
+
+        Args:
+            run_of: makes the run of pipe ids; None for a plan that is only shown.
+        """
+        strategy, plan = self._arrange(pipe_ids, use_graph, mode)
+        if self._hooks.on_plan is not None:
+            self._hooks.on_plan(plan, run_of(plan.pipe_ids) if run_of is not None else None)
+            if plan.added_pipes or plan.added_edges:
+                strategy, again = self._arrange(
+                    pipe_ids, use_graph, mode, list(plan.added_pipes.values()), plan.added_edges
+                )
+                plan.rearrange(again)
+        return strategy, plan
+
     def _arrange(
-        self, pipe_ids: Sequence[str], use_graph: bool, mode: ExecutionMode
+        self,
+        pipe_ids: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode,
+        added: Sequence[PipeMetadata] = (),
+        edges: Sequence[tuple[str, str]] = (),
     ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
         if isinstance(pipe_ids, str):
             raise PlanError(f"Give a list of pipe ids: [{pipe_ids!r}].")
-        pipes = self._builder.definitions(pipe_ids)
+        pipes = self._builder.definitions(pipe_ids, added)
         for pipe in pipes:
             if pipe.mode == "streaming" and self._hooks.start_stream is None:
                 raise PlanError(
@@ -213,9 +242,10 @@ class DataPipesExecuter(SignalEmitter):
                 )
         if not use_graph:
             self._builder.check(pipes)
+            _keeps_to(edges, [pipe.pipe_id for pipe in pipes])
             return None, _in_given_order(pipes, mode)
         strategy = strategy_for(mode, pipes)
-        return strategy, strategy.arrange(self._builder.connect(pipe_ids), pipes)
+        return strategy, strategy.arrange(self._builder.connect(pipe_ids, added, edges), pipes)
 
     def _policies(self, plan: ExecutionPlan) -> dict[str, PipePolicy]:
         try:
@@ -361,6 +391,13 @@ def _in_given_order(pipes: Sequence[PipeMetadata], mode: ExecutionMode) -> Execu
         mode=mode,
         pipes={pipe.pipe_id: pipe for pipe in pipes},
     )
+
+
+def _keeps_to(edges: Sequence[tuple[str, str]], order: Sequence[str]) -> None:
+    """Refuse a given order in which a pipe comes before one that it has to wait for."""
+    for first, then in edges:
+        if order.index(first) > order.index(then):
+            raise PlanError(f"Pipe {then!r} has to wait for {first!r}, but is to run before it. Turn them around.")
 
 
 def _new_run_id(now: datetime) -> str:

@@ -87,7 +87,7 @@ class HookIO(RunIO):
         )
         frame = self._host.call("kindling_read", request=request)
         if frame is None:
-            raise PluginError(_nobody("reads", entity, pipe, list(self._host.features)))
+            raise PluginError(_nobody("reads", entity, pipe, list(self._host.plugins)))
         return ReadResult(frame, request.version)
 
     def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
@@ -95,7 +95,7 @@ class HookIO(RunIO):
         request = WriteRequest(entity_id, value, pipe, self._run, transaction=transaction, fence=attempt.fence)
         result: WriteResult | None = self._host.call("kindling_write", request=request)
         if result is None:
-            raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.features)))
+            raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.plugins)))
         return result
 
 

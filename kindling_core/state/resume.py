@@ -10,7 +10,7 @@ from kindling_core.errors import PlanError, did_you_mean
 from kindling_core.run.cancellation import CancelToken, following
 from kindling_core.run.report import RunReport
 from kindling_core.state import RunRecord, RunStart, StateStore, Unfinished
-from kindling_core.state.dependencies import Change, changes, told_of
+from kindling_core.state.dependencies import Change, changes, pipes_of, told_of
 
 if TYPE_CHECKING:
     from kindling_core.app import App
@@ -79,7 +79,7 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
         )
     if not force:
         _refuse_settled(record, mine, store)
-    known = set(app.pipes.get_pipe_ids())
+    known = pipes_of(app, start)
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:
         raise PlanError(
