@@ -23,6 +23,7 @@ from kindling_core.render import picture_of, render_html
 from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
+from kindling_core.run.streams import OpenRun
 
 
 @click.command()
@@ -76,6 +77,9 @@ def run_and_report(
         with progress(app, context.messages):
             try:
                 report = start(cancelled)
+                if report.open_run is not None:
+                    _say_what_runs(context.messages, report.open_run)
+                    report = report.open_run.wait()
             except RunFailed as error:
                 failure, report = error, error.report
         # From here on a first Ctrl-C ends the program: there is no run that could be stopped.
@@ -90,6 +94,12 @@ def run_and_report(
         if failure is not None:
             print_failures(context, app, failure, with_traceback)
             raise click.exceptions.Exit(1)
+
+
+def _say_what_runs(messages: Console, open_run: OpenRun) -> None:
+    handles = open_run.streams.handles
+    streams = "1 stream runs" if len(handles) == 1 else f"{len(handles)} streams run"
+    messages.print(f"{streams}: {', '.join(handles)}. Ctrl-C stops {'it' if len(handles) == 1 else 'them'}.")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any
 
 from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout
@@ -15,6 +14,7 @@ from kindling_core.run.attempt import Attempt
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.operation_ids import OperationIds
+from kindling_core.run.pipe_execution import PipeExecution
 from kindling_core.run.policy import (
     REACHED,
     Failure,
@@ -63,7 +63,7 @@ class PipeLifecycle:
         self._emit = emit
         self._hooks = hooks
         self._generations = generations
-        self._warned = warned
+        self._execution = PipeExecution(run.info, run.io, hooks, warned)
         self._chance = chance
         self._new_id = OperationIds().new
         # Nothing starts any more, a retry neither.
@@ -83,7 +83,9 @@ class PipeLifecycle:
         # What hangs in a receiver, a hook or a read may be left behind there, and begins nothing once it goes on.
         attempt.fence.check()
         run.start(pipe_id)
-        before = self._hooks.before_pipe
+        is_stream = pipe.mode == "streaming"
+        # What a stream reads and writes it reads and writes later, so that its start is no work of the pipe.
+        before = self._hooks.before_pipe if not is_stream else None
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
             return str(reason)
@@ -93,7 +95,7 @@ class PipeLifecycle:
         written = self._do(pipe, attempt)
         # What is past its time limit has failed, also where there was nothing to commit.
         attempt.fence.check()
-        if self._hooks.pipe_succeeded is not None:
+        if self._hooks.pipe_succeeded is not None and not is_stream:
             with attempt.fence.committing():
                 self._hooks.pipe_succeeded(pipe, run.info, written)
         if written.version is not None and pipe.output_entity_id is not None:
@@ -155,40 +157,29 @@ class PipeLifecycle:
     # One attempt
 
     def _do(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
+        if pipe.mode == "streaming":
+            return self._start_stream(pipe, attempt)
         run = self._run
-        if pipe.mode == "streaming" and self._hooks.start_stream is not None:
-            return WriteResult(self._hooks.start_stream(pipe, run.info, attempt.fence))
-        inputs = {}
-        for parameter, entity_id in pipe.parameters.items():
-            got = run.io.read(entity_id, pipe)
-            inputs[parameter] = got.value
-            version = run.versions_written.get(entity_id) if got.version is None else got.version
-            if version is not None:
-                run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
-        attempt.fence.check()
-        value = pipe.execute(**inputs)
-        attempt.fence.check()
-        if pipe.output_entity_id is None:
-            if value is not None and pipe.pipe_id not in self._warned:
-                self._warned.add(pipe.pipe_id)
-                _log.warning(
-                    "Pipe %r (%s) returned a %s but declares no output, so it is dropped. Declare output=..., "
-                    "or return nothing.",
-                    pipe.pipe_id,
-                    pipe.location,
-                    type(value).__name__,
-                )
-            return WriteResult(0)
-        if value is None:
+        outcome = self._execution.execute(pipe, attempt.fence, written_before=run.versions_written)
+        if outcome.versions_read:
+            run.versions_read[pipe.pipe_id] = dict(outcome.versions_read)
+        return outcome.written
+
+    def _start_stream(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
+        """Have a feature start the query of a streaming pipe; the run keeps its handle."""
+        start = self._hooks.start_stream
+        handle = start(pipe, self._run.info, attempt.fence) if start is not None else None
+        if handle is None:
             raise PipeError(
-                f"Pipe {pipe.pipe_id!r} ({pipe.location}) returned nothing for its output "
-                f"{pipe.output_entity_id!r}. Return it, or declare no output if the pipe writes by itself."
+                f"No active feature started the stream of pipe {pipe.pipe_id!r} ({pipe.location}). Add a feature that "
+                f"runs such pipes, such as 'streaming', to the job's features."
             )
-        written = run.io.write(pipe.output_entity_id, value, pipe, attempt)
-        if isinstance(written, WriteResult):
-            return written
-        # A user's own write function may return anything, such as its frame; only a count is a count.
-        return WriteResult(int(written) if isinstance(written, Integral) else None)
+        if attempt.fence.closed:
+            # The attempt was given up meanwhile, so nobody would stop its query.
+            handle.stop()
+        attempt.fence.check()
+        self._run.streams.add(pipe.pipe_id, handle)
+        return WriteResult(0, durable=False)
 
     def _failed(self, attempt: Attempt, error: BaseException | None) -> Verdict:
         run, pipe = self._run, self._run.plan.pipes[attempt.pipe_id]

@@ -124,6 +124,11 @@ class WriteRequest:
 
     Attributes:
         transaction: (application id, sequence number); an engine commits each pair at most once per table.
+        transactions: further ids of the same commit; storage that cannot keep several in a commit refuses them.
+        skip_empty: where the value has no rows, nothing is committed: no new version, and no table where there is none.
+            An overwrite then keeps the rows of the table.
+        commit_metadata: kept in the commit itself and read again with it. Names that begin with ``kindling.`` belong to
+            Kindling and its plugins.
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -136,6 +141,9 @@ class WriteRequest:
     transaction: tuple[str, int] | None = None
     mode: str | None = None
     fence: Fence = field(default_factory=Fence)
+    transactions: Sequence[tuple[str, int]] = ()
+    skip_empty: bool = False
+    commit_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
