@@ -188,7 +188,10 @@ def is_transient(error: BaseException) -> bool:
     An error may say so itself by an attribute ``transient``. Connections and time limits pass; mistakes in code or
     data do not, nor do missing files; what is unknown is tried again, since somebody asked for that.
     """
-    told = getattr(error, "transient", None)
+    try:
+        told = getattr(error, "transient", None)
+    except Exception:  # noqa: BLE001 - somebody else's class; then it says nothing
+        told = None
     if isinstance(told, bool):
         return told
     if not isinstance(error, Exception):

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kindling_core.errors import safe_str, text_of
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.declare.places import root_of
@@ -151,9 +152,9 @@ class EntityStore:
                 return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
             frame, dirt = dirty(entity, location, columns=columns)
         except (SchemaError, DataError) as error:
-            if repr(entity_id) in str(error) or entity_id in self.views:
+            if repr(entity_id) in safe_str(error) or entity_id in self.views:
                 raise
-            raise type(error)(f"{entity_id!r} at {location}: {error}") from error
+            raise type(error)(f"{entity_id!r} at {location}: {safe_str(error)}") from error
         results = [] if dirt is None else dirt.results()
         if results:
             quarantine = entity.quarantine
@@ -260,7 +261,7 @@ class EntityStore:
             else:
                 commit = provider.write(entity, location, frame, mode, transaction)
         except BaseException as error:
-            emit(f"entity.{operation}_failed", **common, **told, error=str(error), error_type=type(error).__name__)
+            emit(f"entity.{operation}_failed", **common, **told, error=text_of(error), error_type=type(error).__name__)
             raise
         duration = time.perf_counter() - started
         if mode == "merge":
@@ -408,7 +409,7 @@ class EntityStore:
                 raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
             created = provider.ensure(entity, location)
         except BaseException as error:
-            self.manager.emit("entity.ensure_failed", **common, error=str(error), error_type=type(error).__name__)
+            self.manager.emit("entity.ensure_failed", **common, error=text_of(error), error_type=type(error).__name__)
             raise
         duration = time.perf_counter() - started
         self.manager.emit(

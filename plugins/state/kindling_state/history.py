@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from kindling_core.errors import text_of
 from kindling_core.signals import SignalProvider
 from kindling_core.state import AttemptRecord, RunEnd, StateStore
 
@@ -195,7 +196,7 @@ class History:
         try:
             self._store.record(attempts, ends)
         except Exception as error:  # noqa: BLE001 - whatever a record holds, the thread has to go on
-            self._warn(str(error))
+            self._warn(text_of(error))
         else:
             return
         try:
