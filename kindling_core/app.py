@@ -6,7 +6,6 @@ do not see each other.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
 from kindling_core.errors import ConfigError, KindlingError, PluginError, did_you_mean
 from kindling_core.job_modules import import_job_module
+from kindling_core.logs import Log
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata, Pipes
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.plan.execution_plan import ExecutionPlan
@@ -295,8 +295,8 @@ class App:
         for name in reversed(begun):
             try:
                 self.host.call_one("kindling_stop", name, app=self)
-            except Exception:
-                logging.getLogger("kindling.app").exception("The feature %r could not be stopped again.", name)
+            except Exception:  # noqa: BLE001 - logged; why a feature did not start counts
+                Log("kindling.app").exception("The feature %r could not be stopped again.", name)
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice."""
@@ -456,6 +456,6 @@ def _warn_unowned_option(pipe: PipeMetadata, option: str, owned: Mapping[str, st
         if owner
         else f"No installed feature knows it.{did_you_mean(option, owned)}"
     )
-    logging.getLogger("kindling.app").warning(
+    Log("kindling.app").warning(
         "Pipe %r (%s): option %r has no effect. %s", pipe.pipe_id, pipe.location, option, advice
     )

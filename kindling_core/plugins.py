@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
@@ -13,7 +12,8 @@ import importlib_metadata
 import pluggy
 
 from kindling_core import hooks
-from kindling_core.errors import KindlingError, PluginError, did_you_mean
+from kindling_core.errors import KindlingError, PluginError, did_you_mean, safe_str, text_of
+from kindling_core.logs import say
 
 GROUP = "kindling"
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
@@ -39,7 +39,7 @@ class Feature:
         except Exception as error:
             raise PluginError(
                 f"Feature {self.name!r} of {self.distribution} {self.version} does not import "
-                f"({self.entry_point.value}): {type(error).__name__}: {error}. "
+                f"({self.entry_point.value}): {type(error).__name__}: {text_of(error)}. "
                 f"Reinstall or update it: pip install --upgrade {self.distribution}."
             ) from error
         if not isinstance(loaded, type):
@@ -131,7 +131,8 @@ class PluginHost:
             self.manager.register(plugin, name=feature.name)
         except Exception as error:
             raise PluginError(
-                f"Feature {feature.name!r} of {feature.distribution} cannot be set up: {type(error).__name__}: {error}."
+                f"Feature {feature.name!r} of {feature.distribution} cannot be set up: "
+                f"{type(error).__name__}: {text_of(error)}."
             ) from error
         self.features[feature.name] = feature
         for caller in self.manager.get_hookcallers(plugin) or []:
@@ -173,7 +174,7 @@ class PluginHost:
                 raise
             distribution = self.features[owner].distribution
             raise PluginError(
-                f"Plugin {owner!r} ({distribution}) failed in {hook}: {type(error).__name__}: {error}"
+                f"Plugin {owner!r} ({distribution}) failed in {hook}: {type(error).__name__}: {text_of(error)}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:
@@ -234,19 +235,23 @@ def _in_order(classes: Mapping[str, type], available: Mapping[str, Feature]) -> 
 def _trace_call(hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]) -> None:
     told = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
     names = ", ".join(implementation.plugin_name for implementation in reversed(implementations))
-    print(f"kindling: {hook_name}({told}) -> {names or 'nobody'}", file=sys.stderr)
+    say(f"kindling: {hook_name}({told}) -> {names or 'nobody'}")
 
 
 def _trace_result(
     outcome: pluggy.Result[Any], hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]
 ) -> None:
     if outcome.exception is not None:
-        print(f"kindling: {hook_name} raised {type(outcome.exception).__name__}", file=sys.stderr)
+        say(f"kindling: {hook_name} raised {type(outcome.exception).__name__}")
 
 
 def _brief(value: object) -> str:
     """Name a value without its contents: settings and frames may hold what must not be printed."""
     for attribute in ("pipe_id", "entity_id", "run_id"):
-        if hasattr(value, attribute):
-            return f"<{type(value).__name__} {getattr(value, attribute)}>"
-    return repr(value) if isinstance(value, (str, int, bool)) else f"<{type(value).__name__}>"
+        try:
+            found = getattr(value, attribute, None)
+        except Exception:  # noqa: BLE001 - a frame's class may look for a column of that name, and fail
+            break
+        if found is not None:
+            return f"<{type(value).__name__} {safe_str(found)}>"
+    return repr(value) if type(value) in (str, int, bool) else f"<{type(value).__name__}>"
