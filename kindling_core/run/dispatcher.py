@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import heapq
+import os
 import threading
 from collections.abc import Callable
 from time import monotonic
 
+from kindling_core.forks import end_child_of
 from kindling_core.run.attempt import Attempt, Clock, Verdict, Work
 from kindling_core.run.options import RunOptions
 from kindling_core.run.ready_queue import ReadyQueue
@@ -317,7 +319,7 @@ class Dispatcher:
             self._threads += 1
 
     def _labour(self) -> None:
-        began = 0.0
+        began, process = 0.0, os.getpid()
         while (attempt := self._next(began)) is not None:
             result, error = None, None
             began = attempt.began
@@ -325,6 +327,7 @@ class Dispatcher:
             try:
                 result = self._context.copy().run(work.perform, attempt)
             except BaseException as raised:  # noqa: BLE001 - a pipe that exits or is interrupted has failed, too
+                end_child_of(process, raised)
                 error = raised
             with self._lock:
                 if attempt.abandoned:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any
 
-from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout, text_of
+from kindling_core.errors import (
+    KindlingError,
+    PipeAbandoned,
+    PipeCancelled,
+    PipeError,
+    PipeTimeout,
+    safe_str,
+    shortened,
+    text_of,
+)
+from kindling_core.forks import end_child_of
+from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 from kindling_core.run import payloads
 from kindling_core.run.attempt import REACHED, Attempt, Verdict
@@ -20,7 +30,7 @@ from kindling_core.run.record import Run
 from kindling_core.run.report import PipeReport
 from kindling_core.run.requests import WriteResult
 
-_log = logging.getLogger("kindling.pipes")
+_log = Log("kindling.pipes")
 _STOP = Verdict(False, stop=True)
 _CANCEL = Verdict(False, stop=True, cancel=True)
 
@@ -78,7 +88,7 @@ class PipeLifecycle:
         before = self._hooks.before_pipe
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
-            return str(reason)
+            return shortened(safe_str(reason))
         attempt.fence.check()
         if first:
             self._tell_start(pipe, attempt.number)
@@ -146,8 +156,7 @@ class PipeLifecycle:
 
     def told(self, error: BaseException | None) -> str:
         """Return an error's text without secrets."""
-        text = text_of(error)
-        return self._hooks.redact(text) if self._hooks.redact is not None else text
+        return text_of(error, self._hooks.redact)
 
     # One attempt
 
@@ -164,6 +173,8 @@ class PipeLifecycle:
                 run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
         attempt.fence.check()
         value = pipe.execute(**inputs)
+        # A child that the pipe forked must not write the output again.
+        end_child_of(run.process_id)
         attempt.fence.check()
         if pipe.output_entity_id is None:
             if value is not None and pipe.pipe_id not in self._warned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import datetime, timezone
 from time import perf_counter
@@ -29,6 +30,7 @@ class Run:
         self.exempt: set[str] = set()
         self.left_behind: set[str] = set()
         self.stopped_by: BaseException | None = None
+        self.process_id = os.getpid()
         self._clock = clock
         self._started_at = datetime.now(timezone.utc).isoformat()
         self._generation = {
@@ -109,6 +111,11 @@ class Run:
                 for pipe_id, error in self._exceptions.items()
                 if not isinstance(error, but) and pipe_id not in self.exempt
             ]
+
+    def release(self) -> None:
+        """Let go of values and errors: threads that were left behind, and frames of errors, may keep this object."""
+        self.io = RunIO()
+        self.failing = {}
 
     def report(self, status: str) -> RunReport:
         with self._lock:
