@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout
+from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout, listed, shortened
+from kindling_core.logs import Log
 from kindling_core.run import payloads
 from kindling_core.run.dispatcher import LAST_SECONDS
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
@@ -16,7 +16,7 @@ from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo
 
-_log = logging.getLogger("kindling.runs")
+_log = Log("kindling.runs")
 # What was stopped with the run is no reason for its failure.
 _STOPPED = (KeyboardInterrupt, PipeCancelled)
 _NOT_MINE = object()
@@ -112,29 +112,35 @@ class RunClosing:
         """Tell that a run failed and return what to raise."""
         failed, all_failed = self._run.failed(but=_STOPPED), self._run.failed()
         first = next(iter([*failed, *all_failed]), None)
-        told_of_pipes = [f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed]
-        many = f"{len(failed)} pipes failed" if len(failed) > 1 else "1 pipe failed"
+        reports = {one.pipe_id: one for one in report.pipes}
+        many = f"{len(failed):,} pipes failed" if len(failed) > 1 else "1 pipe failed"
+
+        def named(pipe_ids: list[str]) -> str:
+            return listed(
+                pipe_ids, lambda one: f"{one!r}: {reports[one].error_type}: {reports[one].error}", "the report"
+            )
+
         if report.status == "cancelled":
             told, kind = "The run was cancelled.", "Cancelled"
             message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
             if failed:
-                message = f"{message[:-1]}; {many}: {'; '.join(told_of_pipes)}"
+                message = f"{message[:-1]}; {many}: {named(failed)}"
         elif first is not None and (error is None or (failed and not isinstance(error, RunTimeout))):
             failure = report.pipe(first)
             told, kind = failure.error or "", failure.error_type or ""
             message = f"Pipe {first!r} failed: {kind}: {told}"
             if len(failed) > 1:
-                message += f" ({many}; also {'; '.join(told_of_pipes[1:])})"
+                message += f" ({many}; also {named(failed[1:])})"
             error = report.exceptions.get(first, error)
         else:
             told, kind = self._work.told(error), type(error).__name__
             message = f"The run failed: {kind}: {told}"
             if failed:
-                message += f" ({many}: {'; '.join(told_of_pipes)})"
+                message += f" ({many}: {named(failed)})"
         fields = {"failed_pipe": first, "failed_pipes": list(failed or all_failed), "error": told, "error_type": kind}
         common = {name: value for name, value in self._common(report).items() if name != "failed_count"}
         self._tell(lambda: self._emit(payloads.RunFailed.SIGNAL, **fields, **common))
-        result = RunFailed(message, report)
+        result = RunFailed(shortened(message), report)
         result.__cause__ = error
         return result
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from time import perf_counter
+from traceback import clear_frames
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -14,10 +15,12 @@ from kindling_core.errors import (
     KindlingError,
     PipeDefinitionError,
     PlanError,
+    RunFailed,
     RunTimeout,
     did_you_mean,
     text_of,
 )
+from kindling_core.logs import Log
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
@@ -29,6 +32,7 @@ from kindling_core.run.attempt import Clock
 from kindling_core.run.cancellation import Cancellation
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
+from kindling_core.run.frames import release_frames
 from kindling_core.run.generation_executor import GenerationExecutor
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
@@ -151,8 +155,16 @@ class DataPipesExecuter(SignalEmitter):
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
+        outside = sys.exc_info()[1]
         with self._cancellation.reaching(info.cancelled):
-            return self._run(info, pipes, use_graph, mode, pinned_versions or {})
+            try:
+                report = self._run(info, pipes, use_graph, mode, pinned_versions or {})
+            except RunFailed as failed:
+                clear_frames(failed.__traceback__)
+                release_frames([failed.__cause__, *failed.report.exceptions.values()], outside)
+                raise
+            release_frames(report.exceptions.values(), outside)
+            return report
 
     def _run(
         self,
@@ -198,7 +210,10 @@ class DataPipesExecuter(SignalEmitter):
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
             failure = error
-        return RunClosing(run, work, self.emit, self._release).finish(failure)
+        try:
+            return RunClosing(run, work, self.emit, self._release).finish(failure)
+        finally:
+            run.release()
 
     # Planning
 
@@ -329,17 +344,16 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._hooks.after_run(info, report)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - returned; the run says it
             expected = isinstance(error, KindlingError)
-            logging.getLogger("kindling.runs").error(
+            Log("kindling.runs").error(
                 "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
             )
             return error
         return None
 
     def _told(self, error: BaseException | None) -> str:
-        text = text_of(error)
-        return self._hooks.redact(text) if self._hooks.redact is not None else text
+        return text_of(error, self._hooks.redact)
 
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:
