@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 import click
 
@@ -15,12 +15,13 @@ from kindling_core.cli.context import CommandContext
 from kindling_core.cli.doctor import doctor
 from kindling_core.cli.graph import graph
 from kindling_core.cli.init import init
-from kindling_core.cli.output import printable
+from kindling_core.cli.output import discard_output, printable
 from kindling_core.cli.plan import plan
 from kindling_core.cli.plugins import plugins
 from kindling_core.cli.run import run
 from kindling_core.cli.signals import signals
-from kindling_core.errors import KindlingError, PluginError, RunFailed
+from kindling_core.errors import KindlingError, PluginError, RunFailed, text_of
+from kindling_core.logs import SteadyStream, say
 from kindling_core.plugins import discover
 
 OK, FAILED, WRONG_USE = 0, 1, 2
@@ -38,12 +39,11 @@ class PluginGroup(click.Group):
                 found.update((command.name or "", command) for command in commands)
             except PluginError as error:
                 # Named, but in nobody's way: the command that was asked for may not need this plugin.
-                click.echo(f"warning: {error}", err=True)
+                say(f"warning: {text_of(error)}")
             except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-                click.echo(
+                say(
                     f"warning: feature {name!r} of {feature.distribution} has no commands, they fail: "
-                    f"{type(error).__name__}: {error}",
-                    err=True,
+                    f"{type(error).__name__}: {text_of(error)}"
                 )
         return found
 
@@ -62,7 +62,7 @@ def cli(context: click.Context) -> None:
 
     Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
     """
-    context.obj = CommandContext()
+    context.obj = context.obj or CommandContext()
     context.call_on_close(context.obj.close)
 
 
@@ -70,43 +70,57 @@ for _command in (init, run, plan, graph, signals, plugins, config, doctor):
     cli.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
-    sys.exit(run_command_line(arguments))
+def main(arguments: Sequence[str] | None = None, *, is_program: bool = False) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        is_program: the process is this command and nothing else, and ends with it.
+    """
+    sys.exit(run_command_line(arguments, is_program=is_program))
 
 
-def run_command_line(arguments: Sequence[str] | None = None) -> int:
+def run_command_line(arguments: Sequence[str] | None = None, *, is_program: bool = False) -> int:
     """Run the command line and return its exit status."""
+    command = CommandContext(is_program=is_program)
     try:
-        with cli.make_context("kindling", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments), command)
+    except (KeyboardInterrupt, click.Abort):
+        if command.succeeded:
+            say("interrupted after the run had succeeded")
+            status = OK
+        else:
+            say("interrupted")
+            status = FAILED
+    discard_output()
+    # What was interrupted while it stopped may have ended with any error.
+    return OK if command.succeeded and command.interrupted else status
+
+
+def _run(arguments: list[str], command: CommandContext) -> int:
+    """Run the command line; an interrupt is left to the caller."""
+    try:
+        with cli.make_context("kindling", arguments, obj=command) as context:
             try:
                 cli.invoke(context)
-                sys.stdout.flush()
+                if sys.stdout is not None and not command.succeeded:
+                    sys.stdout.flush()
             except BrokenPipeError:
-                # Whoever read the output has enough of it (`| head`). What the interpreter flushes at its
-                # end has to go somewhere.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                # Whoever read the output has enough of it (`| head`).
                 return OK
-            except click.exceptions.Exit as leave:
-                return leave.exit_code
-            except click.ClickException as error:
-                error.show()
-                return WRONG_USE
+            except (KeyboardInterrupt, click.Abort, click.exceptions.Exit, click.ClickException):
+                raise
             except RunFailed as error:
-                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
+                say(printable(f"error: {command.redact(text_of(error))}"))
                 return FAILED
             except KindlingError as error:
-                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
+                say(printable(f"error: {command.redact(text_of(error))}"))
                 return WRONG_USE
-            except (KeyboardInterrupt, click.Abort):
-                click.echo("interrupted", err=True)
-                return FAILED
             except Exception:  # noqa: BLE001 - the last place before the interpreter; secrets are masked here
-                click.echo(printable(context.obj.redact(traceback.format_exc())), err=True)
+                say(printable(command.redact(traceback.format_exc())))
                 return FAILED
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(cast(TextIO, SteadyStream()))
         return WRONG_USE
     return OK
