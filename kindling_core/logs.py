@@ -26,8 +26,8 @@ class Log:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, message: str, *values: object) -> None:
-        self._log(logging.DEBUG, message, values)
+    def debug(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+        self._log(logging.DEBUG, message, values, exc_info)
 
     def warning(self, message: str, *values: object) -> None:
         self._log(logging.WARNING, message, values)
