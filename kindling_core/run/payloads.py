@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from kindling_core.signals._payload import ReceiverFailed as ReceiverFailed
 from kindling_core.signals._payload import SignalPayload
@@ -83,6 +83,14 @@ class AfterPipe(SignalPayload):
     versions_read: Annotated[dict[str, int], "entity id -> table version, as far as they are known"] = field(
         default_factory=dict
     )
+    ranges_read: Annotated[
+        dict[str, tuple[int, int]],
+        "entity id -> (start_version, version) of inputs of which only the changes in between were read",
+    ] = field(default_factory=dict)
+    note: Annotated[str | None, "a line of whoever wrote the output"] = None
+    details: Annotated[dict[str, Any], "plain values of the features, as JSON carries them, bounded in size"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass
@@ -120,6 +128,9 @@ class PipeFailed(SignalPayload):
     attempt_seconds: Annotated[float, "of this attempt alone, its delay not counted"] = 0.0
     will_retry: Annotated[bool, "False; pipe_retrying tells of attempts that another one follows"] = False
     allowed: Annotated[bool, "its failure does not fail the run"] = False
+    details: Annotated[dict[str, Any], "plain values of the error, as JSON carries them, bounded in size"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass

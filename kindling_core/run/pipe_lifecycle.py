@@ -10,6 +10,7 @@ from typing import Any
 
 from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout, text_of
 from kindling_core.pipes import PipeMetadata
+from kindling_core.plain_values import plain_values
 from kindling_core.run import payloads
 from kindling_core.run.attempt import REACHED, Attempt, Verdict
 from kindling_core.run.generations import GenerationTracker
@@ -115,6 +116,9 @@ class PipeLifecycle:
                 output_entity_id=pipe.output_entity_id,
                 version_written=report.version_written,
                 versions_read=report.versions_read,
+                ranges_read=report.ranges_read,
+                note=report.note,
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, True)
@@ -162,6 +166,8 @@ class PipeLifecycle:
             version = run.versions_written.get(entity_id) if got.version is None else got.version
             if version is not None:
                 run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
+                if got.start_version is not None:
+                    run.ranges_read.setdefault(pipe.pipe_id, {})[entity_id] = (got.start_version, version)
         attempt.fence.check()
         value = pipe.execute(**inputs)
         attempt.fence.check()
@@ -290,6 +296,7 @@ class PipeLifecycle:
                 attempt=attempts,
                 attempt_seconds=seconds,
                 allowed=allowed,
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, False)
