@@ -38,6 +38,7 @@ from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.sections import ExecutionSection, JobSection, SignalsSection
+from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter, SignalProvider
 from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
@@ -122,7 +123,7 @@ class App:
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self._services: dict[type, Any] = {}
+        self._services = Services()
         self._mounted: set[int] = set()
         self._state_lock = threading.Lock()
         self._started = False
@@ -141,6 +142,8 @@ class App:
         for module in job.modules:
             self._mount_module(import_job_module(module, self.base_dir, self._origin_of_modules()))
         self._check_pipes()
+        for contributed in self.host.results("kindling_services", app=self):
+            self._services.offer_lazily(contributed)
 
     @property
     def features(self) -> list[str]:
@@ -244,22 +247,17 @@ class App:
 
     def provide(self, kind: type[Service], service: Service) -> None:
         """Offer an object to the other features and the user, keyed by its type."""
-        self._services[kind] = service
+        self._services.offer(kind, service)
 
     def service(self, kind: type[Service]) -> Service:
-        """Return the object that a feature offers for this type.
+        """Return the object that a feature offers for this type; some are there before the App has started.
 
         Raises:
             PluginError: no active feature offers one.
         """
-        try:
-            service: Service = self._services[kind]
-        except KeyError:
-            offered = ", ".join(sorted(other.__name__ for other in self._services)) or "nothing"
-            raise PluginError(
-                f"No active feature offers {kind.__name__}. Offered here: {offered}. "
-                f"Active features: {', '.join(self.features) or 'none'}."
-            ) from None
+        service = self._services.get(kind)
+        if service is None:
+            raise missing(kind, self._services.names(), self.features)
         return service
 
     # Life
@@ -308,6 +306,7 @@ class App:
                 if self._started:
                     self.host.call("kindling_stop", app=self)
             finally:
+                self._services.close()
                 self.signals.close()
 
     # Planning and running

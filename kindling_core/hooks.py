@@ -10,7 +10,7 @@ not None; ``@hookimpl(wrapper=True)`` goes around the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -61,6 +61,12 @@ def kindling_mount(app: App, collection: object, module: ModuleType | None) -> b
 @hookspec
 def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
     """Called for each pipe once all modules are mounted. Raise PipeDefinitionError if your options are wrong."""
+
+
+@hookspec
+def kindling_services(app: App) -> Mapping[type, Callable[[], Any]]:
+    """Called while the App is composed. Return services that need no start, made when asked for: type -> maker."""
+    return {}
 
 
 @hookspec
