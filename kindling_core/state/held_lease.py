@@ -211,7 +211,7 @@ def hold_lease(
         lease.check()
     finally:
         try:
-            keeper.release()
+            keeper.release(ttl_seconds)
         except StateError as error:
             # What the block did, or raised, counts; the lease ends by itself.
             _log.warning("The lease %r is not given back, and ends by itself within %g s: %s", name, ttl_seconds, error)

@@ -47,7 +47,7 @@ def prune(
         what = "would be forgotten" if dry_run else "forgotten"
         kept = len(old) - len(gone)
         still = f"; {kept} more are kept, since they run, have still to be finished, or are needed for those"
-        console.print(f"{len(gone)} runs {what}{still if kept else ''}.", markup=False)
+        console.print(f"{len(gone)} {'run' if len(gone) == 1 else 'runs'} {what}{still if kept else ''}.", markup=False)
 
     context.emit(data, render)
 
