@@ -31,13 +31,11 @@ class SqlForgetting(SqlLeases, SqlMarks):
             for chunk in chunks(gone):
                 roots = select(RUNS.c.root_run_id).where(RUNS.c.run_id.in_(chunk))
                 # A run that only its continuation had finished stays finished without it.
-                for root, by in connection.execute(
-                    select(RUNS.c.root_run_id, func.max(RUNS.c.run_id))
-                    .where(RUNS.c.run_id.in_(chunk))
-                    .group_by(RUNS.c.root_run_id)
-                ).all():
-                    mine = RUNS.c.root_run_id == root, RUNS.c.settled_by.is_(None)
-                    connection.execute(update(RUNS).where(*mine).values(settled_by=by))
+                going = RUNS.alias()
+                family = going.c.root_run_id == RUNS.c.root_run_id, going.c.run_id.in_(chunk)
+                by = select(func.max(going.c.run_id)).where(*family).scalar_subquery()
+                rest = RUNS.c.root_run_id.in_(roots), RUNS.c.settled_by.is_(None)
+                connection.execute(update(RUNS).where(*rest).values(settled_by=by))
                 mine = MARKS.c.root_run_id.in_(roots), MARKS.c.run_id.in_(chunk)
                 connection.execute(delete(MARKS).where(*mine))
                 connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.run_id.in_(chunk)))
