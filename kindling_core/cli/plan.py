@@ -37,7 +37,7 @@ def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any
                 "output": pipe.output_entity_id,
                 "waits_for": sorted(schedule.waits_for.get(pipe_id, ())),
                 "runs_because": why.get(pipe_id, "it was named"),
-                "waits_because": _waits(made, schedule, pipe, settings.schedule),
+                "waits_because": _waits(app, made, schedule, pipe, settings.schedule),
                 "pool": pipe.options.get("pool"),
                 "expected_seconds": expected.get(pipe_id),
                 "cached_inputs": [name for name in pipe.input_entity_ids if name in cached],
@@ -73,7 +73,7 @@ def _kept(app: App, plan: ExecutionPlan, cache: str) -> list[str]:
     return kept
 
 
-def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata, kind: str) -> list[str]:
+def _waits(app: App, plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata, kind: str) -> list[str]:
     """Say for each pipe that this one waits for what it is waited for, and what else may keep it."""
     read = {name for written in pipe.input_entity_ids for name in (written, split_version(written)[0])}
     told = []
@@ -87,13 +87,32 @@ def _waits(plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata, kind: st
         elif pipe.mode == "streaming" and maker.mode != "streaming":
             told.append(f"{other} (batch pipes run before streams)")
         else:
-            told.append(f"{other} (writes {maker.output_entity_id}, which {pipe.output_entity_id} refers to)")
+            told.append(f"{other} ({_why(app, maker, pipe)})")
     place = next((index for index, ids in enumerate(plan.generations) if pipe.pipe_id in ids), 0)
     if kind == "generation" and place:
         told.append(f"all of generation {place - 1}")
     if pipe.options.get("pool"):
         told.append(f"a place in the pool {pipe.options['pool']}")
     return told
+
+
+def _why(app: App, maker: PipeMetadata, pipe: PipeMetadata) -> str:
+    """Say how a pipe depends on another whose output it does not read."""
+    for name in pipe.input_entity_ids:
+        info = app.describe_entity(split_version(name)[0])
+        if info is None:
+            continue
+        if info.written_with is not None and info.written_with == maker.output_entity_id:
+            return f"writes {info.written_with}, and {info.entity_id} with it"
+        if info.filled_by_reading is not None and _reads(app, maker, info.filled_by_reading):
+            return f"reads {info.filled_by_reading}, which fills {info.entity_id}"
+    return f"writes {maker.output_entity_id}, which {pipe.output_entity_id} refers to"
+
+
+def _reads(app: App, pipe: PipeMetadata, entity_id: str) -> bool:
+    """Whether a pipe reads an entity, also because its output refers to it."""
+    output = None if pipe.output_entity_id is None else app.describe_entity(pipe.output_entity_id)
+    return entity_id in pipe.input_entity_ids or (output is not None and entity_id in output.references)
 
 
 @click.command()

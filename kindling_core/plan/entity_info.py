@@ -20,6 +20,8 @@ class EntityInfo:
         tags, description: for selections and pictures.
         references: entities that a write of this one looks into; their producers run before its own.
         written_with: this entity is written by whatever pipe writes that one.
+        filled_by_reading: nothing writes this entity, but whatever reads that one adds rows to it. A pipe that reads it
+            runs after those that read that one, unless it does so itself.
         versioned: what was written once can be read again by its version.
         read_once: what several pipes of a run read of it is kept also with ``cache = "auto"``, because it pays.
     """
@@ -31,5 +33,6 @@ class EntityInfo:
     tags: dict[str, str] = field(default_factory=dict)
     references: Sequence[str] = ()
     written_with: str | None = None
+    filled_by_reading: str | None = None
     versioned: bool = False
     read_once: bool = False

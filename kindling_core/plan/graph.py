@@ -43,7 +43,7 @@ class Links:
     Attributes:
         pipes: in the order of their registration.
         producers: pipe id -> ids of its producers, in the same order.
-        makers: entity id -> ids of the pipes that write it.
+        makers: entity id -> ids of the pipes that write or fill it.
         needs: pipe id -> entities that must be there first.
     """
 
@@ -219,8 +219,9 @@ class PipeGraphBuilder:
         self._checked(pipes)
 
     def _checked(self, pipes: Sequence[PipeMetadata]) -> tuple[dict[str, Sequence[str]], dict[str, Sequence[str]]]:
-        """Return entity id -> ids of the pipes that write it, and pipe id -> entities that must be there first."""
+        """Return entity id -> ids of the pipes that fill it, and pipe id -> entities that must be there first."""
         makers = _makers(pipes)
+        sources: dict[str, str] = {}
         described: dict[str, EntityInfo | None] = {}
 
         def describe(entity_id: str) -> EntityInfo | None:
@@ -251,6 +252,10 @@ class PipeGraphBuilder:
                         )
                     if info.written_with in makers:
                         makers[entity_id] = makers[info.written_with]
+                    elif info.filled_by_reading is not None:
+                        sources[entity_id] = info.filled_by_reading
+            if sources:
+                _add_readers(sources, makers, needs)
         return makers, needs
 
     def _check_output(self, entity_id: str, pipe_ids: Sequence[str], info: EntityInfo | None) -> None:
@@ -263,6 +268,11 @@ class PipeGraphBuilder:
         if info is not None and info.written_with is not None:
             raise PlanError(
                 f"{_told(makers[0])} writes {entity_id!r}, which is written together with {info.written_with!r} "
+                f"and by nothing else. Write to another entity."
+            )
+        if info is not None and info.filled_by_reading is not None:
+            raise PlanError(
+                f"{_told(makers[0])} writes {entity_id!r}, which is filled when {info.filled_by_reading!r} is read, "
                 f"and by nothing else. Write to another entity."
             )
         if info is not None and info.read_only:
@@ -304,6 +314,20 @@ def _makers(pipes: Sequence[PipeMetadata]) -> dict[str, Sequence[str]]:
         else:
             makers[entity_id] = [*others, pipe.pipe_id]
     return makers
+
+
+def _add_readers(sources: Mapping[str, str], makers: dict[str, Sequence[str]], needs: dict[str, Sequence[str]]) -> None:
+    """Make the readers of a source those that fill what its reading fills.
+
+    Args:
+        sources: what is filled -> the source whose reading fills it.
+    """
+    for entity_id, source in sources.items():
+        makers[entity_id] = tuple(pipe_id for pipe_id, needed in needs.items() if source in needed)
+    for pipe_id, needed in needs.items():
+        # Who reads the source as well waits for nobody; else two such pipes would wait for each other.
+        if any(name in sources and sources[name] in needed for name in needed):
+            needs[pipe_id] = [name for name in needed if sources.get(name) not in needed]
 
 
 def _linked(

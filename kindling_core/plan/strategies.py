@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from kindling_core.errors import PlanError
-from kindling_core.pipes import PipeMetadata
+from kindling_core.pipes import PipeMetadata, split_version
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import ExecutionMode, Links, generations_in_mode, producers_in
 from kindling_core.plan.payloads import PlanCreated
@@ -176,14 +176,25 @@ def _notes(
             if producer not in pipes:
                 continue
             entity_id = pipes[producer].output_entity_id
+            # What it waits for may lie beside what the other writes, such as a quarantine.
+            direct = any(_without_version(name) == entity_id for name in pipes[pipe_id].input_entity_ids)
             if producer in streaming:
                 notes.append(
                     f"Batch pipe {pipe_id!r} reads {entity_id!r}, which the stream {producer!r} writes: "
                     f"it reads the table as it stands."
+                    if direct
+                    else f"Batch pipe {pipe_id!r} depends on the stream {producer!r}: it reads tables as they stand."
                 )
             elif position[producer] > position[pipe_id]:
                 notes.append(
                     f"Batch pipe {pipe_id!r} runs before {producer!r}, which writes {entity_id!r}: "
                     f"it reads the table as it stands."
+                    if direct
+                    else f"Batch pipe {pipe_id!r} runs before {producer!r}, on which it depends: "
+                    f"it reads tables as they stand."
                 )
     return notes
+
+
+def _without_version(entity_id: str) -> str:
+    return split_version(entity_id)[0]

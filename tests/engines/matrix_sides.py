@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from kindling_entities import DataEntityManager, EntityStore
-from kindling_entities.expectations import expect_or_quarantine
+from kindling_entities.declare.expectations import expect_or_quarantine
 
 
 class Side(Protocol):

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import DataError, SchemaError
+from kindling_entities.declare.schema import type_name
 from kindling_entities.protocols import Table
-from kindling_entities.schema import type_name
 
 
 def stamps(unit: str, *numbers: int, tz: str | None = None) -> pa.Array:

@@ -16,7 +16,7 @@ import pytest
 
 from kindling_core import App, ConfigError
 from kindling_entities import DataEntityManager, Entities, EntityStore, Transaction, UnsupportedError, unique
-from kindling_entities.catalog import Catalog
+from kindling_entities.declare.catalog import Catalog
 from kindling_entities.errors import EngineError
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
@@ -178,7 +178,7 @@ METASTORE = """
 import json, sys
 import pyarrow as pa
 from kindling_entities import DataEntityManager, EntityStore
-from kindling_entities.catalog import Catalog
+from kindling_entities.declare.catalog import Catalog
 from kindling_entities.engines.spark import SparkEngine
 
 folder, uri, step = sys.argv[1:]

@@ -23,7 +23,7 @@ from kindling_entities import (
     SchemaError,
     Transaction,
 )
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.protocols import Table
 

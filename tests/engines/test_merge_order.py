@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import Commit, DataEntityManager, EntityError, EntityStore, MergeKeyError, SchemaError
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError, UnsupportedError
 from kindling_entities.providers.memory import MemoryProvider
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import DataError, UnsupportedError
+from kindling_entities.declare.schema import parse_type
 from kindling_entities.protocols import Table
-from kindling_entities.schema import parse_type
 
 UTC = dt.timezone.utc
 KEPT: dict[str, list[Any]] = {

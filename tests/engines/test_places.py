@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kindling_entities import UnsupportedError
-from kindling_entities.maintenance import MaintenancePolicy
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.protocols import Table, Transaction
 
 NAMES = (

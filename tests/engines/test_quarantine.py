@@ -22,7 +22,7 @@ from kindling_entities import (
     unique,
 )
 from kindling_entities.errors import EntityNotFoundError, SchemaError, UnknownEntityError, UnsupportedError
-from kindling_entities.quarantine import ACCEPTED, Quarantine
+from kindling_entities.quarantine.release import ACCEPTED, Quarantine
 
 BAD = pa.table({"id": [1, 2, 3], "v": [10, -1, -2]})
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from kindling_entities.declare.schema import parse_type
 from kindling_entities.protocols import Table
-from kindling_entities.schema import parse_type
 
 NAN, INF, UTC = float("nan"), float("inf"), dt.timezone.utc
 # One list for each file.

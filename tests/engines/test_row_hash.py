@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import DataEntityManager, EntityStore, SchemaError
-from kindling_entities.expectations import expect_or_quarantine
-from kindling_entities.row_hash import frame_schema, row_hash, row_text
+from kindling_entities.declare.expectations import expect_or_quarantine
+from kindling_entities.rules.row_hash import frame_schema, row_hash, row_text
 
 UTC = timezone.utc
 PAIR = pa.struct([("a", pa.string()), ("b", pa.string())])

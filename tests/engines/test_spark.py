@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.errors import UnsupportedError
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Transaction
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")

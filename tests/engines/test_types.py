@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import SchemaError
+from kindling_entities.declare.schema import parse_type, type_name
 from kindling_entities.protocols import Table
-from kindling_entities.schema import parse_type, type_name
 
 VALUES: dict[str, list[Any]] = {
     "boolean": [True, False, None],

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import EntityDefinition, EntityDefinitionError, EntityNotFoundError
-from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.migration import apply, compare
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.protocols import Table
+from kindling_entities.write.migration import apply, compare
 
 
 def rows(engine: Any, table: Table) -> list[dict[str, Any]]:

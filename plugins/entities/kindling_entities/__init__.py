@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 from kindling_entities._version import __version__
 
 if TYPE_CHECKING:
-    from kindling_entities.entity import Entities as Entities
-    from kindling_entities.entity import EntityDefinition as EntityDefinition
+    from kindling_entities.declare.entity import Entities as Entities
+    from kindling_entities.declare.entity import EntityDefinition as EntityDefinition
+    from kindling_entities.declare.expectations import Expectation as Expectation
+    from kindling_entities.declare.expectations import ExpectationResult as ExpectationResult
+    from kindling_entities.declare.expectations import expect as expect
+    from kindling_entities.declare.expectations import expect_or_drop as expect_or_drop
+    from kindling_entities.declare.expectations import expect_or_fail as expect_or_fail
+    from kindling_entities.declare.expectations import expect_or_quarantine as expect_or_quarantine
+    from kindling_entities.declare.expectations import foreign_key as foreign_key
+    from kindling_entities.declare.expectations import not_null as not_null
+    from kindling_entities.declare.expectations import unique as unique
+    from kindling_entities.declare.schema import SchemaChange as SchemaChange
     from kindling_entities.errors import ConflictError as ConflictError
     from kindling_entities.errors import ConstraintError as ConstraintError
     from kindling_entities.errors import CorruptTableError as CorruptTableError
@@ -26,15 +36,6 @@ if TYPE_CHECKING:
     from kindling_entities.errors import StorageError as StorageError
     from kindling_entities.errors import UnknownEntityError as UnknownEntityError
     from kindling_entities.errors import UnsupportedError as UnsupportedError
-    from kindling_entities.expectations import Expectation as Expectation
-    from kindling_entities.expectations import ExpectationResult as ExpectationResult
-    from kindling_entities.expectations import expect as expect
-    from kindling_entities.expectations import expect_or_drop as expect_or_drop
-    from kindling_entities.expectations import expect_or_fail as expect_or_fail
-    from kindling_entities.expectations import expect_or_quarantine as expect_or_quarantine
-    from kindling_entities.expectations import foreign_key as foreign_key
-    from kindling_entities.expectations import not_null as not_null
-    from kindling_entities.expectations import unique as unique
     from kindling_entities.hooks import hookimpl as hookimpl
     from kindling_entities.manager import DataEntityManager as DataEntityManager
     from kindling_entities.manager import DataEntityRegistry as DataEntityRegistry
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
     from kindling_entities.protocols import StorageProvider as StorageProvider
     from kindling_entities.protocols import Table as Table
     from kindling_entities.protocols import Transaction as Transaction
-    from kindling_entities.schema import SchemaChange as SchemaChange
     from kindling_entities.store import EntityStore as EntityStore
 
 _HOMES = {
-    "entity": ("Entities", "EntityDefinition"),
+    "declare.entity": (
+        "Entities",
+        "EntityDefinition",
+    ),
     "errors": (
         "ConflictError",
         "ConstraintError",
@@ -64,7 +67,7 @@ _HOMES = {
         "UnknownEntityError",
         "UnsupportedError",
     ),
-    "expectations": (
+    "declare.expectations": (
         "Expectation",
         "ExpectationResult",
         "expect",
@@ -76,9 +79,19 @@ _HOMES = {
         "unique",
     ),
     "hooks": ("hookimpl",),
-    "manager": ("DataEntityManager", "DataEntityRegistry"),
-    "protocols": ("Commit", "Engine", "EntityProvider", "StorageProvider", "Table", "Transaction"),
-    "schema": ("SchemaChange",),
+    "manager": (
+        "DataEntityManager",
+        "DataEntityRegistry",
+    ),
+    "protocols": (
+        "Commit",
+        "Engine",
+        "EntityProvider",
+        "StorageProvider",
+        "Table",
+        "Transaction",
+    ),
+    "declare.schema": ("SchemaChange",),
     "store": ("EntityStore",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

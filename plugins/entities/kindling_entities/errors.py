@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kindling_core.errors import KindlingError, did_you_mean
 
 if TYPE_CHECKING:
-    from kindling_entities.expectations import ExpectationResult
+    from kindling_entities.declare.expectations import ExpectationResult
 
 
 class EntityError(KindlingError):

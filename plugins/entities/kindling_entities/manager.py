@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
-from kindling_entities.entity import EntityDefinition, define, duplicate
+from kindling_entities.declare.entity import EntityDefinition, define, duplicate
+from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.errors import UnknownEntityError
-from kindling_entities.expectations import QUARANTINE_SUFFIX
 from kindling_entities.payloads import PAYLOADS
 
 
@@ -100,7 +100,7 @@ class DataEntityManager(SignalEmitter):
         return [entity_id for entity_id in ids if self.left_quarantine(entity_id) is not None]
 
     def quarantined_from(self, entity_id: str) -> str | None:
-        """Return the entity whose expectations fill this one; None for any other entity."""
+        """Return the entity whose expectations, or whose reading, fill this one; None for any other entity."""
         return self._quarantines.get(entity_id)
 
     def mount(self, entities: Iterable[EntityDefinition]) -> None:

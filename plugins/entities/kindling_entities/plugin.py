@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,20 +14,20 @@ from kindling_core.pipes import split_version
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
 from kindling_entities import hooks
-from kindling_entities.caching import ReadCache
-from kindling_entities.catalog import Catalog
 from kindling_entities.config import EntitiesConfig
-from kindling_entities.declarations import declared, with_files
-from kindling_entities.entity import Entities
+from kindling_entities.declare.catalog import Catalog
+from kindling_entities.declare.dependencies import declared, with_files
+from kindling_entities.declare.entity import Entities
+from kindling_entities.declare.places import Locations, root_of
 from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.per_run import PerRun
-from kindling_entities.places import Locations, root_of
 from kindling_entities.protocols import Commit, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
+from kindling_entities.read.per_run import PerRun
+from kindling_entities.read.shared_reads import ReadCache
+from kindling_entities.read.views import OPTION, Views, refuse_stored
 from kindling_entities.store import EntityStore
-from kindling_entities.telling import told, with_sources
-from kindling_entities.views import OPTION, Views, refuse_stored
+from kindling_entities.write.notes import told, with_sources
 
 if TYPE_CHECKING:
     import click
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kindling_core.plan.execution_plan import ExecutionPlan
     from kindling_core.run.report import PipeReport, RunReport
     from kindling_core.signals import SignalEmitter
-    from kindling_entities.expectations import ExpectationResult
+    from kindling_entities.declare.expectations import ExpectationResult
     from kindling_entities.protocols import Engine, StorageProvider
 
 
@@ -107,6 +107,8 @@ class EntitiesPlugin:
         if entity_id not in self._manager:
             return None
         entity = self._manager.get_entity_definition(entity_id)
+        owner = self._manager.quarantined_from(entity_id)
+        filled = owner is not None and self._manager.get_entity_definition(owner).read_only
         return EntityInfo(
             entity_id,
             entity.write_mode,
@@ -114,7 +116,8 @@ class EntitiesPlugin:
             entity.description,
             dict(entity.tags),
             references=[one.references for one in entity.expectations if one.references],
-            written_with=self._manager.quarantined_from(entity_id),
+            written_with=None if filled else owner,
+            filled_by_reading=owner if filled else None,
             versioned=entity.provider == "delta" and entity_id not in self._views,
             read_once=entity_id in self._views or reads_eagerly(entity.provider, self._contributed),
         )
@@ -178,6 +181,7 @@ class EntitiesPlugin:
         self._pinned.keep(run, "", plan.pinned_versions)
         made = {pipe.output_entity_id for pipe in plan.pipes.values()}
         read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
+        filled = self._quarantines_filled(made, {name for name, _ in read})
         pinned = [
             name
             for name, version in sorted(read, key=str)
@@ -185,13 +189,24 @@ class EntitiesPlugin:
             and name in self._manager
             and name not in plan.pinned_versions
             and name not in made
-            and self._manager.quarantined_from(name) not in made
+            and name not in filled
             and self._store.is_delta(name)
         ]
         for name, newest in self._store.get_entity_versions(pinned).items():
             # One that cannot be told is left to its reader, whose error has the pipe to it.
             if isinstance(newest, int):
                 plan.pinned_versions[name] = newest
+
+    def _quarantines_filled(self, made: Collection[str | None], read: Collection[str]) -> set[str]:
+        """Return the quarantines that a run adds rows to."""
+        entities = list(map(self._manager.get_entity_definition, self._manager.get_entity_ids()))
+        referred = {one.references for entity in entities if entity.entity_id in made for one in entity.expectations}
+        filling = {
+            entity.entity_id: entity.entity_id in made
+            or (entity.read_only and (entity.entity_id in read or entity.entity_id in referred))
+            for entity in entities
+        }
+        return {name for name in filling if filling.get(self._manager.quarantined_from(name) or "", False)}
 
     @hookimpl
     def kindling_stop(self, app: App) -> None:
@@ -235,12 +250,23 @@ class EntitiesPlugin:
             return None
         if request.version is None:
             request.version = (self._pinned.get(request.run, "") or {}).get(request.entity_id)
+        if request.version is None:
+            self._read_source_of(request)
         if request.entity_id in self._views and request.version is None and request.start_version is None:
             frame = self._views.returned.get(request.run, request.entity_id)
             if frame is not None:
                 made = frame if request.columns is None else frame.select(*request.columns)
                 return self._read_once(request, "a view, as its pipe returned it", lambda: made, self._held(request))
         return self._read_once(request, *self._read_how(request))
+
+    def _read_source_of(self, request: ReadRequest) -> None:
+        """Before the quarantine of a source read the source, if the pipe reads both and names it later."""
+        source, pipe = self._manager.quarantined_from(request.entity_id), request.pipe
+        if source is None or source not in pipe.input_entity_ids:
+            return
+        was_read = source in (self._dirt.get(request.run, pipe.pipe_id) or {})
+        if not was_read and self._manager.get_entity_definition(source).read_only:
+            self._read_how(ReadRequest(source, pipe, request.run))[1]()
 
     def _read_how(self, request: ReadRequest) -> tuple[object, Callable[[], Any], Keep | None]:
         """Return what tells a read from others of its entity, the read itself, and how its frame is kept."""
@@ -302,7 +328,7 @@ class EntitiesPlugin:
             self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
-        from kindling_entities.guarded import guarded
+        from kindling_entities.write.fenced_rows import guarded
 
         with guarded(request.value, request.fence) as value:
             commit = self._store.write(request.entity_id, value, request.mode, transaction)
@@ -336,16 +362,19 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
-        from kindling_entities.columns_command import columns
-        from kindling_entities.commands import entities, maintain, migrate, show
-        from kindling_entities.quarantine_command import quarantine
-        from kindling_entities.verify_command import verify
+        from kindling_entities.commands.columns import columns
+        from kindling_entities.commands.entities import entities
+        from kindling_entities.commands.maintain import maintain
+        from kindling_entities.commands.migrate import migrate
+        from kindling_entities.commands.quarantine import quarantine
+        from kindling_entities.commands.show import show
+        from kindling_entities.commands.verify import verify
 
         return [entities, show, columns, quarantine, migrate, maintain, verify]
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:
-        from kindling_entities.checks import check
+        from kindling_entities.doctor import check
 
         return check(app, self._manager, self._views)
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from kindling_entities.entity import EntityDefinition
-    from kindling_entities.expectations import ExpectationResult
-    from kindling_entities.maintenance import MaintenancePolicy
-    from kindling_entities.schema import SchemaChange
+    from kindling_entities.declare.entity import EntityDefinition
+    from kindling_entities.declare.expectations import ExpectationResult
+    from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+    from kindling_entities.declare.schema import SchemaChange
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
+from kindling_entities.declare.places import root_of
+from kindling_entities.declare.reserved import QUARANTINE_KEY
 from kindling_entities.errors import (
     DataError,
     EntityNotFoundError,
@@ -21,19 +24,16 @@ from kindling_entities.errors import (
     UnknownEntityError,
     UnsupportedError,
 )
-from kindling_entities.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.places import root_of
 from kindling_entities.protocols import Commit, Engine, MergeRules, StorageProvider, TableInfo, Transaction, Upkeep
 from kindling_entities.providers import built_in, unknown_provider
-from kindling_entities.reserved import QUARANTINE_KEY
-from kindling_entities.views import Views
+from kindling_entities.read.views import Views
 
 if TYPE_CHECKING:
-    from kindling_entities.catalog import Catalog
-    from kindling_entities.migration import Drift
+    from kindling_entities.declare.catalog import Catalog
+    from kindling_entities.formats import Dirt
     from kindling_entities.providers.delta import DeltaProvider
-    from kindling_entities.reading import Dirt
+    from kindling_entities.write.migration import Drift
 
 # Not a provider that an entity may declare: a pipe makes its output a view.
 _VIEW = "view"
@@ -142,6 +142,9 @@ class EntityStore:
                 f"There is no {entity_id!r}: nothing of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} goes to a "
                 "quarantine, and no earlier run has left rows there."
             )
+        owner = self.manager.quarantined_from(entity_id)
+        if owner is not None and version is None and start_version is None and not provider.exists(entity, location):
+            return self._nothing_kept(entity_id, owner, columns)
         try:
             dirty = getattr(provider, "read_with_dirt", None)
             if dirty is None or version is not None or start_version is not None:
@@ -160,6 +163,15 @@ class EntityStore:
             if told is not None:
                 told.extend(results)
         return frame
+
+    def _nothing_kept(self, name: str, owner: str, columns: Sequence[str] | None) -> Any:
+        """Return the rows of a quarantine that has no table: none, where its columns are known."""
+        if not self.manager.get_entity_definition(owner).read_only:
+            raise EntityNotFoundError(f"There is no {name!r}: nothing of {owner!r} was put there so far.")
+        from kindling_entities.formats import QUARANTINE_SCHEMA
+
+        empty = QUARANTINE_SCHEMA.empty_table()
+        return self.engine.from_arrow(empty if columns is None else empty.select(list(columns)))
 
     def _keep_dirt(self, name: str, dirt: Dirt) -> None:
         """Put rows of files aside, each once, however often its file is read."""
@@ -270,7 +282,7 @@ class EntityStore:
         transaction: Transaction | None,
     ) -> Commit:
         """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
-        from kindling_entities.checking import checked, with_waiting
+        from kindling_entities.write.expectation_flags import checked, with_waiting
 
         def read(entity_id: str, columns: Sequence[str]) -> Any:
             return self.read_entity(entity_id, columns=columns)
@@ -320,7 +332,7 @@ class EntityStore:
 
     def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
-        from kindling_entities.checking import not_yet_kept
+        from kindling_entities.write.expectation_flags import not_yet_kept
 
         if not everything:
             if rows is not None:

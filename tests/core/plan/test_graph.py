@@ -194,3 +194,56 @@ def test_without_networkx_the_graph_is_a_dict_of_producers_with_the_same_generat
     graph = builder.build_graph(ids)
     assert graph == {"top": set(), "left": {"top"}, "right": {"top"}, "bottom": {"left", "right"}}
     assert builder.get_generations(graph) == expected
+
+
+def reading_fills(entity_id):
+    """What planning knows where reading ``raw`` fills ``bad``."""
+    return EntityInfo(
+        entity_id,
+        read_only=entity_id == "raw",
+        filled_by_reading="raw" if entity_id == "bad" else None,
+        references=["raw"] if entity_id == "checked" else [],
+    )
+
+
+def test_what_is_filled_by_reading_is_read_after_every_reader_of_the_source():
+    registry = registry_of(
+        ("report", ["bad"], "r"),
+        ("old", ["bad@v3"], "o"),
+        ("one", ["raw"], "a"),
+        ("checks", ["other"], "checked"),
+        ("both", ["bad", "raw"], "b"),
+        ("both again", ["raw", "bad"], "c"),
+    )
+    builder = PipeGraphBuilder(registry, describe_entity=reading_fills)
+    graph = builder.build_graph(registry.get_pipe_ids())
+    assert {pipe_id: sorted(graph.predecessors(pipe_id)) for pipe_id in graph} == {
+        "report": ["both", "both again", "checks", "one"],
+        "old": [],
+        "one": [],
+        "checks": [],
+        # Who reads the source itself need not wait, or these two would wait for each other.
+        "both": [],
+        "both again": [],
+    }
+    assert graph.edges["one", "report"]["entity_id"] == "bad"
+    assert builder.get_generations(graph)[1] == ["report"]
+
+
+def test_what_is_filled_by_reading_is_as_it_stands_where_nobody_reads_the_source():
+    registry = registry_of(("report", ["bad"], "r"))
+    graph = PipeGraphBuilder(registry, describe_entity=reading_fills).build_graph(["report"])
+    assert list(graph.predecessors("report")) == []
+
+
+def test_what_is_filled_by_reading_is_written_by_no_pipe():
+    registry = registry_of(("p", ["raw"], "bad"))
+    with pytest.raises(PlanError, match=r"'p'.* writes 'bad', which is filled when 'raw' is read.*another entity"):
+        PipeGraphBuilder(registry, describe_entity=reading_fills).build_graph(["p"])
+
+
+def test_a_reader_of_the_source_that_needs_what_is_made_of_its_dirt_is_a_cycle():
+    registry = registry_of(("late", ["raw", "r"], "l"), ("report", ["bad"], "r"))
+    builder = PipeGraphBuilder(registry, describe_entity=reading_fills)
+    with pytest.raises(CycleError, match=r"late.*report|report.*late"):
+        builder.build_graph(["late", "report"])

@@ -13,6 +13,7 @@ import pytest
 
 from kindling_core.errors import PlanError
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
+from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import ExecutionMode, PipeGraphBuilder
 from kindling_core.plan.strategies import BatchExecutionStrategy, HybridExecutionStrategy, StreamingExecutionStrategy
@@ -73,6 +74,21 @@ def test_the_plan_says_that_a_batch_pipe_reads_a_streams_table_as_it_stands():
         (note,) = strategy.create_plan(graph, pipes).notes
         assert "'x'" in note
         assert "as it stands" in note
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_the_plan_names_no_table_that_a_batch_pipe_does_not_read(written):
+    registry = DataPipesRegistry()
+    for pipe_id, inputs, output, mode in (("s", ["raw"], "a", "streaming"), ("x", ["bad"], "b", "batch")):
+        registry.register(PipeMetadata(pipe_id, pipe_id, inputs, output, {}, nothing, mode))
+    fills = {"written_with": "a"} if written else {"filled_by_reading": "raw"}
+    builder = PipeGraphBuilder(
+        registry, describe_entity=lambda name: EntityInfo(name, **(fills if name == "bad" else {}))
+    )
+    graph = builder.build_graph(["s", "x"])
+    for strategy in (BatchExecutionStrategy(), StreamingExecutionStrategy()):
+        (note,) = strategy.create_plan(graph, builder.definitions(["s", "x"])).notes
+        assert note == "Batch pipe 'x' depends on the stream 's': it reads tables as they stand."
 
 
 def test_ids_are_looked_up_in_the_graph():

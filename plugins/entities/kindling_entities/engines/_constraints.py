@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import DeltaError
 
+from kindling_entities.declare.schema import shown
 from kindling_entities.errors import ConstraintError, UnsupportedError
 from kindling_entities.protocols import Table
-from kindling_entities.schema import shown
 
 _CHECK = "delta.constraints."
 _LENGTH = re.compile(r"(varchar|char)\((\d+)\)", re.IGNORECASE)

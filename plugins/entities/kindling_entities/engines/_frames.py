@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
 from kindling_entities.engines._places import Places
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, SchemaError
-from kindling_entities.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
 
 
 def to_reader(frame: Any) -> pa.RecordBatchReader:

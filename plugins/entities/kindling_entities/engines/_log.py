@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.schema import normal_schema
 from kindling_entities.engines._constraints import rules_of
 from kindling_entities.engines._damage import log_files, refuse_empty_commits, refuse_lost_log
 from kindling_entities.engines._retry import RaceLost, first_line
@@ -28,9 +30,7 @@ from kindling_entities.errors import (
     StorageError,
     UnsupportedError,
 )
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, TableInfo
-from kindling_entities.schema import normal_schema
 
 # A third-party writer's errors arrive as text; these words are those of the operating system.
 _STORAGE = re.compile(

@@ -14,10 +14,10 @@ from urllib.parse import quote as percent
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kindling_entities.declare.names import no_partition
+from kindling_entities.declare.schema import shown, type_name
 from kindling_entities.errors import DataError, UnsupportedError
-from kindling_entities.names import no_partition
 from kindling_entities.protocols import Table
-from kindling_entities.schema import shown, type_name
 
 # The folder of a null partition, by Hive's convention.
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import did_you_mean
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError
 
 if TYPE_CHECKING:
-    from kindling_entities.catalog import Catalog
+    from kindling_entities.declare.catalog import Catalog
     from kindling_entities.protocols import Engine, StorageProvider
 
 JSON_OPTIONS = frozenset({"encoding", "member", "on_bad_row", "on_bad_value"})
@@ -85,7 +85,7 @@ def check_declaration(entity: EntityDefinition, contributed: Mapping[str, Callab
 
 
 def _check_text_options(entity: EntityDefinition) -> None:
-    from kindling_entities.reading._options import TextOptions
+    from kindling_entities.formats._options import TextOptions
 
     try:
         TextOptions.of(entity.options)
@@ -96,7 +96,7 @@ def _check_text_options(entity: EntityDefinition) -> None:
             raise entity.wrong(f"{name} belongs to a source; declare what others write with entities.source(...).")
     if entity.provider != "csv":
         return
-    from kindling_entities.schema import parse_type
+    from kindling_entities.declare.schema import parse_type
 
     for name, text in entity.columns.items():
         if "<" in text:
@@ -106,8 +106,8 @@ def _check_text_options(entity: EntityDefinition) -> None:
 def _check_columns(entity: EntityDefinition) -> None:
     if not entity.columns:
         return
+    from kindling_entities.declare.schema import to_arrow_schema
     from kindling_entities.errors import SchemaError
-    from kindling_entities.schema import to_arrow_schema
 
     try:
         to_arrow_schema(entity.columns)
@@ -121,7 +121,7 @@ def _check_conditions(entity: EntityDefinition) -> None:
         named.append(("delete_when", entity.delete_when))
     if not named:
         return
-    from kindling_entities.sql import columns_of
+    from kindling_entities.declare.sql import columns_of
 
     for title, condition in named:
         try:

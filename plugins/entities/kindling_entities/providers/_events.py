@@ -14,7 +14,7 @@ from typing import Any
 
 from kindling_entities.errors import DataError, MergeKeyError, SchemaError, UnsupportedError
 from kindling_entities.protocols import Engine, MergeRules, Table
-from kindling_entities.scd2 import Rows
+from kindling_entities.write.scd2 import Rows
 
 SUFFIX = "__kindling_events"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kindling_entities import schema as schemas
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import SchemaError
 
 if TYPE_CHECKING:

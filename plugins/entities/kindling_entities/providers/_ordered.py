@@ -10,17 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities import newer, scd2
-from kindling_entities.arrivals import arrived
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.reserved import VALID_FROM
 from kindling_entities.errors import ConflictError, VersionMoved
-from kindling_entities.evolution import evolved
-from kindling_entities.keys import with_same_form
 from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
-from kindling_entities.refusals import empty_snapshot, refuse_missing_partitions, refuse_untyped
-from kindling_entities.reserved import VALID_FROM
+from kindling_entities.rules.key_equality import with_same_form
+from kindling_entities.rules.refusals import empty_snapshot, refuse_missing_partitions, refuse_untyped
+from kindling_entities.rules.schema_policy import evolved
+from kindling_entities.write import newest_wins as newer
+from kindling_entities.write import scd2
+from kindling_entities.write.incoming import arrived
 
 _ATTEMPTS = 20
 

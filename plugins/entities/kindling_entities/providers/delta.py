@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kindling_entities import schema as schemas
-from kindling_entities.catalog import Catalog
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.catalog import Catalog
+from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.errors import EntityDefinitionError, UnsupportedError
-from kindling_entities.maintenance import MaintenancePolicy
-from kindling_entities.migration import Drift, apply, compare
 from kindling_entities.protocols import Commit, Engine, MergeRules, Table, TableInfo, Transaction, Upkeep
 from kindling_entities.providers._events import events_table, forget
 from kindling_entities.providers._fit import fitted
 from kindling_entities.providers._ordered import keep_history, merge_newer
+from kindling_entities.write.migration import Drift, apply, compare
 
 
 class DeltaProvider:

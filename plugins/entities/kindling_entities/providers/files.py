@@ -12,21 +12,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kindling_entities import schema as schemas
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import (
     EntityNotFoundError,
     StorageError,
     UnsupportedError,
 )
-from kindling_entities.evolution import apply_policy, evolved
+from kindling_entities.formats import Dirt, TextOptions, read_files
+from kindling_entities.formats._hive import sources
+from kindling_entities.formats._parquet import ParquetFile, unified
+from kindling_entities.formats._paths import matching
+from kindling_entities.formats._writing import write_csv, write_json
 from kindling_entities.protocols import Commit, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
-from kindling_entities.providers._paths import matching
-from kindling_entities.reading import Dirt, TextOptions, read_files
-from kindling_entities.reading._hive import sources
-from kindling_entities.reading._parquet import ParquetFile, unified
-from kindling_entities.reading._writing import write_csv, write_json
+from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 # Up to this size the rows are held in memory, and need no staged file.
 _SMALL_BYTES = 1024 * 1024
@@ -88,7 +88,9 @@ class FileProvider:
         plain = all(file.native and file.schema.equals(wanted) for file in files)
         if plain and not any(name in files[0].source.partition for name in wanted.names):
             read = getattr(self._engine, "read_parquet", None)
-            return self._engine.session.read.parquet(*paths) if read is None else read(paths, wanted)
+            if read is None:
+                return self._engine.session.read.parquet(*paths)
+            return read(paths, wanted, [file.footer for file in files])
         if columns is not None:
             wanted = pa.schema([wanted.field(name) for name in columns if name in wanted.names])
 

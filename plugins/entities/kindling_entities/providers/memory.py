@@ -9,16 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities import schema as schemas
-from kindling_entities.arrivals import condition
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.reserved import OWN_PREFIX, taken
 from kindling_entities.errors import EntityNotFoundError, MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.evolution import refuse_other_case
 from kindling_entities.protocols import Commit, Engine, Transaction
 from kindling_entities.providers._fit import declared_reader
-from kindling_entities.refusals import empty_snapshot
-from kindling_entities.repeats import marks
-from kindling_entities.reserved import OWN_PREFIX, taken
+from kindling_entities.rules.exact_duplicates import marks
+from kindling_entities.rules.refusals import empty_snapshot
+from kindling_entities.rules.schema_policy import refuse_other_case
+from kindling_entities.write.incoming import condition
 
 
 class MemoryProvider:

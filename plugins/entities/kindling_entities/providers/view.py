@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kindling_entities.entity import EntityDefinition
+from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Commit, Engine, Transaction
-from kindling_entities.views import Views
+from kindling_entities.read.views import Views
 
 
 class ViewProvider:

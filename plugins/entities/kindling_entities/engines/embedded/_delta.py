@@ -13,6 +13,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.table import TableMerger
 
+from kindling_entities.declare.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
 from kindling_entities.engines import _constraints
 from kindling_entities.engines._constraints import Rules, rules_of
 from kindling_entities.engines._frames import Source, Watched, to_reader
@@ -25,10 +26,10 @@ from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.engines.embedded._settled import MARKER, settled
 from kindling_entities.engines.embedded._snapshots import misread
 from kindling_entities.engines.embedded._statistics import told
-from kindling_entities.evolution import apply_policy, evolved
-from kindling_entities.keys import refuse_nested_keys, same_form
 from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
-from kindling_entities.refusals import (
+from kindling_entities.rules.exact_duplicates import repeated_keys_of, without_repeats
+from kindling_entities.rules.key_equality import refuse_nested_keys, same_form
+from kindling_entities.rules.refusals import (
     SHOWN_KEYS,
     null_key,
     refuse_keys_not_stored,
@@ -40,8 +41,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.repeats import repeated_keys_of, without_repeats
-from kindling_entities.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
+from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 
 class DeltaWriter:

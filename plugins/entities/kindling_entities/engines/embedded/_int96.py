@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from kindling_entities.declare.nested import holds, leaves
 from kindling_entities.engines._log import arrow_schema, mapped_errors
 from kindling_entities.engines.embedded._actions import commit
 from kindling_entities.errors import UnsupportedError
-from kindling_entities.nested import holds
 from kindling_entities.protocols import Table
 
 # Microseconds since 1970 that fit into 64 bits of nanoseconds.
@@ -108,26 +108,15 @@ def _far(file: str) -> tuple[str, Any] | None:
         wanted = [name for name in opened.schema_arrow.names if name.split(".")[0] in names]
         for batch in opened.iter_batches(columns=wanted):
             for name in batch.schema.names:
-                for leaf in _leaves(batch.column(name)):
-                    least, greatest = pc.min_max(leaf.cast(pa.int64())).as_py().values()
+                for path, leaf in leaves(name, batch.column(name)):
+                    if not pa.types.is_timestamp(leaf.type):
+                        continue
+                    instants = leaf.cast(pa.timestamp("us", leaf.type.tz))
+                    least, greatest = pc.min_max(instants.cast(pa.int64())).as_py().values()
                     for value in (least, greatest):
                         if value is not None and not _LEAST <= value <= _GREATEST:
-                            return name, _shown(value)
+                            return path, _shown(value)
     return None
-
-
-def _leaves(array: pa.Array) -> Iterator[pa.Array]:
-    kind = array.type
-    if pa.types.is_timestamp(kind):
-        yield array.cast(pa.timestamp("us", kind.tz))
-    elif pa.types.is_struct(kind):
-        for part in array.flatten():
-            yield from _leaves(part)
-    elif pa.types.is_map(kind):
-        yield from _leaves(array.keys)
-        yield from _leaves(array.items)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        yield from _leaves(array.flatten())
 
 
 def _shown(microseconds: int) -> str:

@@ -6,8 +6,8 @@ import re
 import threading
 from typing import Any
 
+from kindling_entities.declare.schema import normal_type, type_name
 from kindling_entities.engines.embedded._spots import messages
-from kindling_entities.schema import normal_type, type_name
 
 _BRANCHES = frozenset({"when", "if", "iff", "nvl2", "decode"})
 _BRANCHES_TEXT = re.compile(r"\b(case|if|iff|nvl2|decode)\b", re.IGNORECASE)

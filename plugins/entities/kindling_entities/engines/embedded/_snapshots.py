@@ -20,10 +20,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._frames import Staging
 from kindling_entities.engines.embedded._actions import Actions, read_actions
-from kindling_entities.schema import quote
 
 # A double tells decimals of up to 15 digits apart.
 _EXACT_DIGITS = 15
@@ -64,10 +64,8 @@ def sound(frame: Any, schema: pa.Schema) -> Any:
     return frame.selectExpr(*sound_columns(schema, schema.names))
 
 
-def hides_nan(path: str) -> bool:
+def hides_nan(footer: pq.FileMetaData) -> bool:
     """Whether Sail would take one value for a whole column of a Parquet file that may have NaN besides."""
-    with pq.ParquetFile(path) as file:
-        footer = file.metadata
     for index in range(footer.num_columns):
         if footer.schema.column(index).physical_type in ("FLOAT", "DOUBLE"):
             groups = (footer.row_group(group).column(index) for group in range(footer.num_row_groups))

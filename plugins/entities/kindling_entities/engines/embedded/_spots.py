@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kindling_entities.declare.schema import quote_text
 from kindling_entities.engines.embedded._guards import (
     ARITHMETIC,
     EXTREMES,
@@ -20,7 +21,6 @@ from kindling_entities.engines.embedded._guards import (
     shorten,
 )
 from kindling_entities.engines.embedded._sqltext import Part, Unreadable, parse
-from kindling_entities.schema import quote_text
 
 _KINDS = {"sum": "sum"} | dict.fromkeys(EXTREMES, "extreme") | dict.fromkeys(MOMENTS, "moment") | {"isnan": "isnan"}
 _WATCHED = frozenset([*ARITHMETIC, *_KINDS])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from deltalake import DeltaTable
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.engines._log import arrow_schema, mapped_errors, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.engines.embedded._statistics import told
 from kindling_entities.errors import UnsupportedError
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
 
 

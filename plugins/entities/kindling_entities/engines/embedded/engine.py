@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.schema import cast_reader, cast_table, normal_schema, quote
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._places import refuse_unreachable
 from kindling_entities.engines._retry import Retry
@@ -21,10 +24,8 @@ from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
 from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, misread, sound, sound_columns
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.refusals import refuse_no_change_feed
-from kindling_entities.schema import cast_reader, cast_table, normal_schema, quote
+from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
 class EmbeddedEngine:
@@ -115,9 +116,15 @@ class EmbeddedEngine:
             path = self._staging.stage(reader)
         return self.session.read.parquet(path)
 
-    def read_parquet(self, paths: Sequence[str], schema: pa.Schema) -> Any:
-        """A lazy frame of Parquet files that have this schema."""
-        if any(map(hides_nan, paths)):
+    def read_parquet(
+        self, paths: Sequence[str], schema: pa.Schema, footers: Sequence[pq.FileMetaData] | None = None
+    ) -> Any:
+        """A lazy frame of Parquet files that have this schema.
+
+        Args:
+            footers: of the files, where they were read before.
+        """
+        if any(map(hides_nan, map(pq.read_metadata, paths) if footers is None else footers)):
             return self.from_arrow(pa.RecordBatchReader.from_batches(schema, _frames.parquet_batches(paths, schema)))
         return sound(self.session.read.parquet(*map(self._places.plain, paths)), schema)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
 from kindling_entities.engines._commits import commit_file
@@ -17,7 +18,6 @@ from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
 from kindling_entities.errors import EntityNotFoundError
 from kindling_entities.protocols import Table, TableInfo, Transaction
-from kindling_entities.schema import quote
 
 
 def is_local(table: Table) -> bool:

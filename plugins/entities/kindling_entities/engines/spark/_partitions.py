@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from kindling_entities.declare.schema import quote, quote_text, type_name
 from kindling_entities.engines import _partition_values as values
 from kindling_entities.errors import DataError
 from kindling_entities.protocols import Table
-from kindling_entities.schema import quote, quote_text, type_name
 
 _MARK = "kindling: partition value"
 _FOUND = re.compile(_MARK + r" (\w+) ([0-9A-F]*) ([0-9A-F]*)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines._frames import counted
-from kindling_entities.schema import quote
 
 # Found in the text of the error that Spark raises for a row with such a flag.
 _REFUSED = "kindling: a row does not meet an expectation"

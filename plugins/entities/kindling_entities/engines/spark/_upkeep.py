@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines._log import not_found, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _log
 from kindling_entities.engines.spark._errors import mapped_errors
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Table, Upkeep
-from kindling_entities.schema import quote
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine

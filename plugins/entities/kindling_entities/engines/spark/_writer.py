@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from kindling_entities.declare.schema import SchemaChange, compare, quote, quote_text
 from kindling_entities.engines._log import append_only, not_found
 from kindling_entities.engines._retry import RaceLost, Retry
 from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
-from kindling_entities.evolution import apply_policy, evolved
-from kindling_entities.keys import refuse_nested_keys
 from kindling_entities.protocols import Commit, MergeRules, Table, TableInfo, Transaction
-from kindling_entities.refusals import (
+from kindling_entities.rules.key_equality import refuse_nested_keys
+from kindling_entities.rules.refusals import (
     SHOWN_KEYS,
     null_key,
     refuse_keys_not_stored,
@@ -29,7 +29,7 @@ from kindling_entities.refusals import (
     refuse_untyped,
     repeated_keys,
 )
-from kindling_entities.schema import SchemaChange, compare, quote, quote_text
+from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 if TYPE_CHECKING:
     from kindling_entities.engines.spark.engine import SparkEngine

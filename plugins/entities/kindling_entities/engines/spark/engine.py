@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.schema import quote
 from kindling_entities.engines._frames import Staging, is_frame, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retry import Retry
@@ -20,10 +22,8 @@ from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError
-from kindling_entities.maintenance import MaintenancePolicy
 from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
-from kindling_entities.refusals import refuse_no_change_feed
-from kindling_entities.schema import quote
+from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
 class SparkEngine:
@@ -149,8 +149,8 @@ class SparkEngine:
             clone.client.release_session()
             clone.client.close()
 
-    def read_parquet(self, paths: Sequence[str], schema: pa.Schema) -> Any:
-        """A lazy frame of Parquet files that have this schema; a path is no pattern."""
+    def read_parquet(self, paths: Sequence[str], schema: pa.Schema, footers: object = None) -> Any:
+        """A lazy frame of Parquet files that have this schema; a path is no pattern. Footers are read by Spark."""
         return self.session.read.parquet(*(re.sub(r"([\\\[\]{}*?])", r"\\\1", path) for path in paths))
 
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:

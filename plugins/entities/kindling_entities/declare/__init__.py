@@ -1,0 +1,1 @@
+"""What users declare: entities, their columns, expectations, places. Pure functions and values."""

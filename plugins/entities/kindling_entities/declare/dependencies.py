@@ -1,0 +1,46 @@
+"""What the rows of an entity depend on: what is declared of it and, of a source of files, which files there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from kindling_core.state.dependencies import FILES
+from kindling_entities.declare.entity import EntityDefinition
+
+# What is only said for people, or changes how rows are kept and not which.
+_NOT_ROWS = {"entity_id", "description", "tags", "location", "maintenance", "cluster_by"}
+
+
+def declared(entity: EntityDefinition) -> dict[str, str]:
+    """Return field -> text of all that a declaration says which is not the default."""
+    found = {}
+    for one in fields(entity):
+        value = getattr(entity, one.name)
+        if one.name not in _NOT_ROWS and value != _default(one):
+            found[one.name] = _text(value)
+    return found
+
+
+def with_files(told: Mapping[str, str], version: object) -> dict[str, str]:
+    """Add which files a source has; the number differs whenever they do."""
+    return {**told, FILES: "none" if isinstance(version, Exception) else f"state {version}"}
+
+
+def _default(one: Field[Any]) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return one.default
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    if isinstance(value, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(_text, value))) + "}"
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return repr(value)

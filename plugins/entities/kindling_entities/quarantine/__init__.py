@@ -1,0 +1,1 @@
+"""Rows that were kept out of a table: why, and how they get into it."""

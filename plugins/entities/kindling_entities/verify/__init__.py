@@ -1,0 +1,1 @@
+"""Comparing two tables of the same entity."""
