@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from kindling_core.state import AttemptRecord, Record, StateError, Success
-from kindling_state import migrations
-from kindling_state.migrations import STEPS, migrate, version_of
+from kindling_state.sql import migrations
+from kindling_state.sql.migrations import STEPS, migrate, version_of
+from kindling_state.sql.tables import METADATA
 from kindling_state.sql_store import SqlStateStore
-from kindling_state.tables import METADATA
 
 
 def engine_of(url: str) -> Engine:
@@ -52,7 +52,7 @@ def test_a_step_looks_at_no_table_of_today() -> None:
     folder = Path(migrations.__file__).parent
     steps = sorted(folder.glob("step_*.py"))
     assert len(steps) == len(STEPS)
-    assert [step.name for step in steps if "kindling_state.tables" in step.read_text()] == []
+    assert [step.name for step in steps if "kindling_state.sql.tables" in step.read_text()] == []
 
 
 RUN = """

@@ -297,7 +297,7 @@ class StatePlugin:
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:
-        from kindling_state.checks import check
+        from kindling_state.doctor import check
 
         return check(app, self.store(app)) if app is not None else []
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kindling_state.database import Database
-from kindling_state.sql_attempts import SqlAttempts
-from kindling_state.sql_forgetting import SqlForgetting
-from kindling_state.sql_records import SqlRecords
-from kindling_state.sql_runs import SqlRuns
+from kindling_state.sql.attempts import SqlAttempts
+from kindling_state.sql.database import Database
+from kindling_state.sql.forgetting import SqlForgetting
+from kindling_state.sql.records import SqlRecords
+from kindling_state.sql.runs import SqlRuns
 
 
 class SqlStateStore(SqlRecords, SqlRuns, SqlAttempts, SqlForgetting):

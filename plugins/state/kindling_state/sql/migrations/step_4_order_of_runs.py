@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from kindling_state.migrations.columns import add_columns
+from kindling_state.sql.migrations.columns import add_columns
 
 _COLUMNS = {
     "depends_on": "JSON NOT NULL DEFAULT '{}'",

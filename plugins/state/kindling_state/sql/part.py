@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from kindling_state.database import Database
+from kindling_state.sql.database import Database
 
 # SQLite takes 32,766 variables in a statement, and a plan of fewer is quicker made.
 _CHUNK = 500

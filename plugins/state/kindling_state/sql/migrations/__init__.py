@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, inspect, select, text
 
 from kindling_core.state import StateError
-from kindling_state.migrations import (
+from kindling_state.sql.migrations import (
     step_1_runs,
     step_2_leases_and_records,
     step_3_versions_of_marks,
     step_4_order_of_runs,
     step_5_details_of_history,
 )
-from kindling_state.tables import METADATA, SCHEMA
+from kindling_state.sql.tables import METADATA, SCHEMA
 
 # Any number that nothing else in the database locks.
 _LOCK = 7_241_993

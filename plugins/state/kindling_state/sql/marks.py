@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
 from kindling_core.state import Success, Unfinished
-from kindling_state.sql_part import SqlPart, chunks
-from kindling_state.sql_runs import BY_PLACE, run_of
-from kindling_state.tables import MARKS, RUNS
+from kindling_state.sql.part import SqlPart, chunks
+from kindling_state.sql.runs import BY_PLACE, run_of
+from kindling_state.sql.tables import MARKS, RUNS
 
 
 class SqlMarks(SqlPart):

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from kindling_core.state import CancelRequest, RunEnd, RunRecord, RunStart, StateError
-from kindling_state.sql_part import SqlPart, plain
-from kindling_state.tables import RUNS
+from kindling_state.sql.part import SqlPart, plain
+from kindling_state.sql.tables import RUNS
 
 BY_PLACE = (RUNS.c.place.desc(), RUNS.c.run_id.desc())
 START = [column.name for column in RUNS.columns if column.name in RunStart.__dataclass_fields__]

@@ -10,9 +10,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import Row
 
 from kindling_core.state import AttemptRecord, RunEnd
-from kindling_state.sql_part import SqlPart, kept
-from kindling_state.sql_runs import BY_PLACE, END
-from kindling_state.tables import ATTEMPTS, RUNS
+from kindling_state.sql.part import SqlPart, kept
+from kindling_state.sql.runs import BY_PLACE, END
+from kindling_state.sql.tables import ATTEMPTS, RUNS
 
 
 class SqlAttempts(SqlPart):

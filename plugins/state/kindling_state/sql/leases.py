@@ -14,8 +14,8 @@ from sqlalchemy.engine import Row
 
 from kindling_core.state import HeldLease, Lease, Owner, StateStore, hold_lease
 from kindling_state.processes import is_dead, this_process
-from kindling_state.sql_part import Refused, SqlPart, chunks
-from kindling_state.tables import COUNTERS, LEASES
+from kindling_state.sql.part import Refused, SqlPart, chunks
+from kindling_state.sql.tables import COUNTERS, LEASES
 
 _TOKENS = "lease tokens"
 

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, select, update
 
 from kindling_core.state import Record, StateConflict, StateError
-from kindling_state.sql_part import SqlPart
-from kindling_state.tables import RECORDS
+from kindling_state.sql.part import SqlPart
+from kindling_state.sql.tables import RECORDS
 
 
 class SqlRecords(SqlPart):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table
 
-from kindling_state.migrations.columns import add_columns
+from kindling_state.sql.migrations.columns import add_columns
 
 _JSON = "JSON NOT NULL DEFAULT '{}'"
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from kindling_core.state import StateError
 from kindling_state.errors import StateRemoved
-from kindling_state.migrations import STEPS, known_version, migrate
+from kindling_state.sql.migrations import STEPS, known_version, migrate
 
 BUSY_SECONDS = 30
 _RETRY_SECONDS = 0.01

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.engine import Row
 
 from kindling_core.state.resume import run_lease
-from kindling_state.sql_leases import SqlLeases
-from kindling_state.sql_marks import SqlMarks
-from kindling_state.sql_part import chunks
-from kindling_state.tables import ATTEMPTS, MARKS, RUNS
+from kindling_state.sql.leases import SqlLeases
+from kindling_state.sql.marks import SqlMarks
+from kindling_state.sql.part import chunks
+from kindling_state.sql.tables import ATTEMPTS, MARKS, RUNS
 
 _KNOWN = (RUNS.c.run_id, RUNS.c.root_run_id, RUNS.c.job, RUNS.c.place, RUNS.c.status, RUNS.c.settled_by)
 

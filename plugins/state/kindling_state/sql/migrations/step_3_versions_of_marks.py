@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from kindling_state.migrations.columns import add_columns
+from kindling_state.sql.migrations.columns import add_columns
 
 
 def upgrade(connection: Connection) -> None:
