@@ -18,8 +18,7 @@ class Services:
     """The services of one App; safe on any thread."""
 
     def __init__(self) -> None:
-        # Making a service may ask for another.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._offered: dict[type, Any] = {}
         self._makers: dict[type, Callable[[], Any]] = {}
         self._made: list[Any] = []
@@ -30,19 +29,26 @@ class Services:
             self._offered[kind] = service
 
     def offer_lazily(self, makers: Mapping[type, Callable[[], Any]]) -> None:
-        """Offer objects that are made when somebody asks for them."""
+        """Offer objects that are made when somebody asks for them.
+
+        Of two threads that ask at once both may make one; the first that is made is offered.
+        """
         with self._lock:
             self._makers.update(makers)
 
     def get(self, kind: type[Service]) -> Service | None:
         """Return the object of this type; None if nobody offers it."""
         with self._lock:
-            if kind not in self._offered and kind in self._makers:
-                made = self._makers[kind]()
-                self._offered[kind] = made
-                self._made.append(made)
+            maker = None if kind in self._offered else self._makers.get(kind)
+        if maker is not None:
+            # Without the lock: what a feature makes may ask for other services, on any thread.
+            made = maker()
+            with self._lock:
+                if self._offered.setdefault(kind, made) is made and made not in self._made:
+                    self._made.append(made)
+        with self._lock:
             service: Service | None = self._offered.get(kind)
-            return service
+        return service
 
     def names(self) -> list[str]:
         """Return the names of the types that are offered."""
@@ -63,9 +69,9 @@ class Services:
                 _log.exception("A %s could not be closed.", type(service).__name__)
 
 
-def missing(kind: type, offered: list[str], features: list[str]) -> PluginError:
+def missing(kind: type, offered: list[str], active: str) -> PluginError:
     """Return the error that says that nobody offers this type."""
     return PluginError(
         f"No active feature offers {kind.__name__}. Offered here: {', '.join(offered) or 'nothing'}. "
-        f"Active features: {', '.join(features) or 'none'}."
+        f"Active features: {active}."
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import click
 
 from kindling_core.cli import CommandContext, job_options, json_option, run_and_report, run_options
 from kindling_core.errors import PlanError
+from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.report import RunReport
 from kindling_core.secrets import MASK
 from kindling_core.state.resume import find_run, resumable
@@ -45,7 +45,7 @@ def resume(
     app = context.app()
     start = resumable(app, store_of(context), run_id, force=force)
 
-    def go_on(cancelled: threading.Event) -> RunReport:
+    def go_on(cancelled: CancelToken) -> RunReport:
         return app.run(wait=wait, resume=start, cancelled=cancelled)
 
     run_and_report(context, app, go_on, picture, with_traceback, start.mode)
