@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, PluginError
+from kindling_core.errors import ConfigError
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
@@ -36,6 +36,7 @@ from kindling_core.run.requests import RunRequest
 from kindling_core.running import executer_of
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.sections import JobSection
+from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
 from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
@@ -115,7 +116,7 @@ class App:
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self._services: dict[type, Any] = {}
+        self._services = Services()
         self._environ = environ
         self._mounted = Mounted()
         self._cancellation = Cancellation()
@@ -137,6 +138,8 @@ class App:
             for collection in collections_in(module):
                 self._mount(collection, module)
         self.check_pipes(self.all_pipes())
+        for contributed in self.host.results("kindling_services", app=self):
+            self._services.offer_lazily(contributed)
 
     @property
     def features(self) -> list[str]:
@@ -204,21 +207,17 @@ class App:
 
     def provide(self, kind: type[Service], service: Service) -> None:
         """Offer an object to the other features and the user, keyed by its type."""
-        self._services[kind] = service
+        self._services.offer(kind, service)
 
     def service(self, kind: type[Service]) -> Service:
-        """Return the object that a feature offers for this type.
+        """Return the object that a feature offers for this type; some are there before the App has started.
 
         Raises:
             PluginError: no active feature offers one.
         """
-        try:
-            service: Service = self._services[kind]
-        except KeyError:
-            offered = ", ".join(sorted(other.__name__ for other in self._services)) or "nothing"
-            raise PluginError(
-                f"No active feature offers {kind.__name__}. Offered here: {offered}. Active features: {self._active}."
-            ) from None
+        service = self._services.get(kind)
+        if service is None:
+            raise missing(kind, self._services.names(), self._active)
         return service
 
     # Life
@@ -275,6 +274,7 @@ class App:
             if started:
                 self.host.call("kindling_stop", app=self)
         finally:
+            self._services.close()
             self.signals.close()
 
     # Planning and running

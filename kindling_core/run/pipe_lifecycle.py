@@ -19,6 +19,7 @@ from kindling_core.errors import (
 from kindling_core.forks import end_child_of
 from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
+from kindling_core.plain_values import plain_values
 from kindling_core.run import payloads
 from kindling_core.run.attempt import Attempt
 from kindling_core.run.generations import GenerationTracker
@@ -132,6 +133,9 @@ class PipeLifecycle:
                 output_entity_id=pipe.output_entity_id,
                 version_written=report.version_written,
                 versions_read=report.versions_read,
+                ranges_read=report.ranges_read,
+                note=report.note,
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, True)
@@ -174,6 +178,8 @@ class PipeLifecycle:
             version = run.versions_written.get(entity_id) if got.version is None else got.version
             if version is not None:
                 run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
+                if got.start_version is not None:
+                    run.ranges_read.setdefault(pipe.pipe_id, {})[entity_id] = (got.start_version, version)
         attempt.fence.check()
         value = pipe.execute(**inputs)
         # A child that the pipe forked must not write the output again.
@@ -303,6 +309,7 @@ class PipeLifecycle:
                 attempt=attempts,
                 attempt_seconds=seconds,
                 allowed=allowed,
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, False)

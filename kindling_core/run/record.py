@@ -33,6 +33,7 @@ class Run:
         self.operations: dict[str, str] = {}
         self.failing: dict[str, tuple[BaseException, int, float]] = {}
         self.versions_read: dict[str, dict[str, int]] = {}
+        self.ranges_read: dict[str, dict[str, tuple[int, int]]] = {}
         self.versions_written: dict[str, int] = {}
         self.exempt: set[str] = set()
         self.left_behind: set[str] = set()
@@ -95,6 +96,7 @@ class Run:
             output_entity_id=pipe.output_entity_id,
             version_written=written.version if written is not None else None,
             versions_read=self.versions_read.get(pipe_id, {}),
+            ranges_read=self.ranges_read.get(pipe_id, {}),
             abandoned=pipe_id in self.left_behind,
             **fields,
         )

@@ -80,6 +80,9 @@ class History:
             output_entity_id=fields["output_entity_id"],
             version_written=fields["version_written"],
             versions_read=dict(fields["versions_read"]),
+            ranges_read=dict(fields["ranges_read"]),
+            note=fields["note"],
+            details=fields["details"],
         )
 
     def pipe_retrying(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
@@ -87,7 +90,8 @@ class History:
         self._ended(run_id, pipe_id, "retried", fields, **told)
 
     def pipe_failed(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
-        self._ended(run_id, pipe_id, "failed", fields, error=fields["error"], error_type=fields["error_type"])
+        told = {"error": fields["error"], "error_type": fields["error_type"], "details": fields["details"]}
+        self._ended(run_id, pipe_id, "failed", fields, **told)
 
     def pipe_skipped(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
         self._count(run_id, "skipped")

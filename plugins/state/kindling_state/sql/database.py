@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from kindling_core.state import StateError
 from kindling_state.errors import StateRemoved
-from kindling_state.migrations import STEPS, known_version, migrate
+from kindling_state.sql.migrations import STEPS, known_version, migrate
 
 BUSY_SECONDS = 30
 _RETRY_SECONDS = 0.01
@@ -162,6 +163,10 @@ class Database:
             return create_engine(self.url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments)
         engine = create_engine(self.url, hide_parameters=True, **self._how_to_connect())
 
+        @event.listens_for(engine, "do_connect")
+        def connecting(*arguments: Any) -> None:
+            self._make_private()
+
         # pysqlite begins transactions by itself, late, and as readers; see "Pysqlite: Serializable isolation" in
         # SQLAlchemy's documentation of its SQLite dialect.
         @event.listens_for(engine, "connect")
@@ -177,6 +182,18 @@ class Database:
             connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
         return engine
+
+    def _make_private(self) -> None:
+        """Make the file of the state for its owner alone, unless it is there; SQLite gives its -wal and -shm the same.
+
+        History holds error texts and settings. A file that is there keeps what its owner chose. It is never opened
+        here: closing it would take SQLite's locks on it away from the whole process (fcntl(2), "Record locking").
+        """
+        if not self.url.database or "uri" in self.url.query:
+            return
+        # Where it cannot be made SQLite says why.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.url.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def _how_to_connect(self) -> dict[str, Any]:
         database = self.url.database or ""
