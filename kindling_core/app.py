@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -131,16 +131,17 @@ class App:
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
-        job = self.config.resolve("job", JobSection)
-        self.name = job.name
-        self.host = PluginHost.compose(job.features, environ=environ)
-        self._resolve_sections()
-        self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict)
-        self._declare_signals()
-        self.pipes = DataPipesRegistry()
-        for module in job.modules:
-            self._mount_module(import_job_module(module, self.base_dir, self._origin_of_modules()))
-        self._check_pipes()
+        with self._masked_errors():
+            job = self.config.resolve("job", JobSection)
+            self.name = job.name
+            self.host = PluginHost.compose(job.features, environ=environ)
+            self._resolve_sections()
+            self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
+            self._declare_signals()
+            self.pipes = DataPipesRegistry()
+            for module in job.modules:
+                self._mount_module(import_job_module(module, self.base_dir, self._origin_of_modules()))
+            self._check_pipes()
 
     @property
     def features(self) -> list[str]:
@@ -155,6 +156,15 @@ class App:
     def _without_secret(self, override: str) -> str:
         name, _, value = override.partition("=")
         return override if self.redact(value) == value and not is_secret_name(name) else f"{name.strip()}={MASK}"
+
+    @contextmanager
+    def _masked_errors(self) -> Iterator[None]:
+        """Mask secrets in errors while there is no App yet that whoever shows them could ask."""
+        try:
+            yield
+        except KindlingError as error:
+            error.args = tuple(self.redact(one) if isinstance(one, str) else one for one in error.args)
+            raise
 
     def redact(self, text: str) -> str:
         """Mask the secrets of this job's settings in a text."""

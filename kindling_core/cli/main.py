@@ -22,6 +22,7 @@ from kindling_core.cli.run import run
 from kindling_core.cli.signals import signals
 from kindling_core.errors import KindlingError, PluginError, RunFailed
 from kindling_core.plugins import discover
+from kindling_core.secrets import Redactor, secrets_of_environment
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 
@@ -31,6 +32,8 @@ class PluginGroup(click.Group):
 
     def _plugin_commands(self, context: click.Context) -> dict[str, click.Command]:
         found: dict[str, click.Command] = {}
+        # No job is composed while commands are looked for.
+        redact = Redactor(secrets_of_environment(os.environ))
         for name, feature in discover().items():
             try:
                 plugin = feature.load()()
@@ -38,11 +41,13 @@ class PluginGroup(click.Group):
                 found.update((command.name or "", command) for command in commands)
             except PluginError as error:
                 # Named, but in nobody's way: the command that was asked for may not need this plugin.
-                click.echo(f"warning: {error}", err=True)
+                click.echo(redact(f"warning: {error}"), err=True)
             except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
                 click.echo(
-                    f"warning: feature {name!r} of {feature.distribution} has no commands, they fail: "
-                    f"{type(error).__name__}: {error}",
+                    redact(
+                        f"warning: feature {name!r} of {feature.distribution} has no commands, they fail: "
+                        f"{type(error).__name__}: {error}"
+                    ),
                     err=True,
                 )
         return found

@@ -52,7 +52,7 @@ def print_failures(context: CommandContext, app: App, failure: RunFailed, with_t
             told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             click.echo(printable(app.redact(told)), err=True)
         elif place := _users_place(app, error):
-            click.echo(f"  at {place}", err=True)
+            click.echo(app.redact(f"  at {place}"), err=True)
 
 
 def _users_place(app: App, error: BaseException) -> str | None:

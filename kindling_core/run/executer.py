@@ -40,6 +40,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo
+from kindling_core.secrets import describe_error
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -329,16 +330,17 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._hooks.after_run(info, report)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever ends the run decides what it means
             expected = isinstance(error, KindlingError)
-            logging.getLogger("kindling.runs").error(
-                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
-            )
+            told = self._told(error) if expected else describe_error(error, self._redact)
+            logging.getLogger("kindling.runs").error("A feature failed at the end of run %s: %s", info.run_id, told)
             return error
         return None
 
     def _told(self, error: BaseException | None) -> str:
-        text = text_of(error)
+        return self._redact(text_of(error))
+
+    def _redact(self, text: str) -> str:
         return self._hooks.redact(text) if self._hooks.redact is not None else text
 
 

@@ -19,6 +19,7 @@ from kindling_core.run.policy import OnFailure, PipePolicy, is_transient
 from kindling_core.run.record import Run
 from kindling_core.run.report import PipeReport
 from kindling_core.run.requests import WriteResult
+from kindling_core.secrets import describe_error, redacted
 
 _log = logging.getLogger("kindling.pipes")
 _STOP = Verdict(False, stop=True)
@@ -78,7 +79,7 @@ class PipeLifecycle:
         before = self._hooks.before_pipe
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
-            return str(reason)
+            return self._redact(str(reason))
         attempt.fence.check()
         if first:
             self._tell_start(pipe, attempt.number)
@@ -141,13 +142,19 @@ class PipeLifecycle:
             return
         try:
             self._hooks.interrupt(self._run.plan.pipes[attempt.pipe_id], self._run.info)
-        except Exception:  # noqa: BLE001 - an engine may raise anything, on a thread where nobody could catch it
-            _log.exception("Pipe %r could not be interrupted; it is left behind if it does not end.", attempt.pipe_id)
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything, on a thread where nobody could catch it
+            self._log_failure("Pipe %r could not be interrupted; it is left behind if it does not end.", attempt, error)
 
     def told(self, error: BaseException | None) -> str:
         """Return an error's text without secrets."""
-        text = text_of(error)
+        return self._redact(text_of(error))
+
+    def _redact(self, text: str) -> str:
         return self._hooks.redact(text) if self._hooks.redact is not None else text
+
+    def _log_failure(self, message: str, of: PipeMetadata | Attempt, error: BaseException) -> None:
+        """Log what a feature raised, with a traceback that shows no secret."""
+        _log.error(f"{message}\n%s", of.pipe_id, describe_error(error, self._redact))
 
     # One attempt
 
@@ -228,8 +235,8 @@ class PipeLifecycle:
         if self._hooks.classify is not None:
             try:
                 said = self._hooks.classify(error, pipe)
-            except Exception:  # noqa: BLE001 - the pipe's own error is what counts, and must be told
-                _log.exception("Whether pipe %r is tried again is left to the core: a feature failed.", pipe.pipe_id)
+            except Exception as raised:  # noqa: BLE001 - the pipe's own error is what counts, and must be told
+                self._log_failure("Whether pipe %r is tried again is left to the core: a feature failed.", pipe, raised)
         return is_transient(error) if said is None else said
 
     def _explained(self, attempt: Attempt, pipe: PipeMetadata, error: BaseException | None) -> BaseException:
@@ -275,7 +282,7 @@ class PipeLifecycle:
             error=told,
             error_type=kind,
             allowed=allowed,
-            details=dict(error.details) if isinstance(error, KindlingError) else {},
+            details=redacted(dict(error.details), self._redact) if isinstance(error, KindlingError) else {},
         )
         if report is None:
             return _nothing
@@ -315,8 +322,8 @@ class PipeLifecycle:
         if self._hooks.after_pipe is not None:
             try:
                 self._hooks.after_pipe(pipe, self._run.info, report)
-            except Exception:  # noqa: BLE001 - the pipe has ended, and its ending stays
-                _log.exception("A feature failed after pipe %r, which has ended as it did.", pipe.pipe_id)
+            except Exception as error:  # noqa: BLE001 - the pipe has ended, and its ending stays
+                self._log_failure("A feature failed after pipe %r, which has ended as it did.", pipe, error)
         if reached is not None:
             self.results[pipe.pipe_id] = reached
         if self._generations is not None:

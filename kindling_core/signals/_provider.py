@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import blinker
 
 from kindling_core.errors import SignalError
+from kindling_core.secrets import Redactor, describe_error
 from kindling_core.signals._delivery import BackgroundLoop
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
 from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal
@@ -40,6 +41,7 @@ class BlinkerSignalProvider(SignalProvider):
 
     Args:
         strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
+        redact: masks secrets in the error texts of every signal (``ERROR_TEXTS``) and in what is logged.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -48,8 +50,9 @@ class BlinkerSignalProvider(SignalProvider):
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
     EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
-    def __init__(self, strict: bool = False) -> None:
+    def __init__(self, strict: bool = False, *, redact: Callable[[str], str] | None = None) -> None:
         self.strict = strict
+        self._redact = redact or Redactor()
         self.failures: Counter[tuple[str, str]] = Counter()
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
@@ -70,6 +73,7 @@ class BlinkerSignalProvider(SignalProvider):
                     strict=self.strict,
                     failed=self._receiver_failed,
                     loop=self._loop,
+                    redact=self._redact,
                 )
                 self._signals[name] = signal
                 for pattern, _, connect in self._patterns:
@@ -153,12 +157,10 @@ class BlinkerSignalProvider(SignalProvider):
             first = self.failures[(signal.name, name)] == 1
         if first:
             logging.getLogger("kindling.signals").error(
-                "Receiver %s of signal %s failed, the run goes on: %s: %s",
+                "Receiver %s of signal %s failed, the run goes on: %s",
                 name,
                 signal.name,
-                type(error).__name__,
-                error,
-                exc_info=error,
+                describe_error(error, self._redact),
             )
         if signal.name != ReceiverFailed.SIGNAL:
             self.emit(

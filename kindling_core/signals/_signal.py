@@ -20,6 +20,7 @@ from typing import Any
 
 import blinker
 
+from kindling_core.secrets import Redactor
 from kindling_core.signals._delivery import FLUSH_SECONDS, BackgroundLoop, QueuedReceiver
 from kindling_core.signals._payload import PayloadShape
 
@@ -29,6 +30,8 @@ Results = list[tuple[Receiver, Any]]
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
+# Fields of any signal in which the text of an error may stand; receivers get them without secrets.
+ERROR_TEXTS = ("error", "exception", "reason", "message")
 
 
 class Signal(ABC):
@@ -149,6 +152,7 @@ class TypedSignal(Signal):
         strict: bool = False,
         failed: Failed | None = None,
         loop: BackgroundLoop | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
         self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
@@ -158,6 +162,8 @@ class TypedSignal(Signal):
         self._strict = strict
         self._failed = failed or _log_failure
         self._loop = loop or BackgroundLoop()
+        self._redact = redact or Redactor()
+        self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
         self._connections: tuple[_Connection, ...] = ()
         self._muted = 0
@@ -181,7 +187,8 @@ class TypedSignal(Signal):
             raise TypeError(
                 f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
             )
-        self._shape = PayloadShape(self.name, payload_type)
+        shape = self._shape = PayloadShape(self.name, payload_type)
+        self._error_texts = tuple(name for name in ERROR_TEXTS if name in shape)
         self.payload_type = payload_type
         self.doc = self.doc or inspect.getdoc(payload_type)
 
@@ -275,6 +282,9 @@ class TypedSignal(Signal):
             fields = self._with_payload(payload, fields)
         if shape is not None:
             fields = shape.of_fields(fields)
+        for name in self._error_texts:
+            if isinstance(text := fields.get(name), str):
+                fields[name] = self._redact(text)
         results: Results = []
         for connection in connections:
             if (connection.sender is None and connection.only is None) or connection.wants(sender, fields):
