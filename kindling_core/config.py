@@ -126,7 +126,7 @@ class Config:
             if not getattr(section, "affects_rows", True):
                 continue
             for key, value in leaves(section.model_dump(), (name,)):
-                text = str(_plain(value)) if isinstance(value, (SecretStr, SecretBytes)) else repr(_plain(value))
+                text = _plain(value) if isinstance(value, (SecretStr, SecretBytes)) else repr(value)
                 found.append((".".join(key), text, self._is_secret(key, value, self._value_at(key))))
         return found
 
@@ -254,15 +254,9 @@ def _nested_model(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | No
     return model
 
 
-def _plain(value: Any) -> Any:
-    """Return a value without the wrappers of secrets."""
-    if isinstance(value, SecretBytes):
-        return value.get_secret_value().decode("utf-8", "replace")
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+def _plain(value: SecretStr | SecretBytes) -> str:
+    given = value.get_secret_value()
+    return given.decode("utf-8", "replace") if isinstance(given, bytes) else given
 
 
 _PLACEHOLDER = re.compile(r"\$(?:(?P<escaped>\$\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>:-[^}]*)?\})")

@@ -20,7 +20,7 @@ from typing import Any
 
 import blinker
 
-from kindling_core.secrets import Redactor
+from kindling_core.secrets import Redactor, describe_error
 from kindling_core.signals._delivery import FLUSH_SECONDS, BackgroundLoop, QueuedReceiver
 from kindling_core.signals._payload import PayloadShape
 
@@ -356,5 +356,5 @@ class TypedSignal(Signal):
 def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
     """What a signal without a provider does with a receiver's error."""
     logging.getLogger("kindling.signals").error(
-        "Receiver %r of signal %r failed: %s", receiver, signal.name, error, exc_info=error
+        "Receiver %r of signal %r failed: %s", receiver, signal.name, describe_error(error, signal._redact)
     )
