@@ -21,6 +21,8 @@ _STRONG = re.compile(
     rf"(?:{_PASSWORD})|(?:secrets?|tokens?|pwds?)$|(?:access|account|api|auth|encryption|master|private|secret|shared"
     r"|signing|ssh|storage)keys?(?:id)?$|^(?:sas|jwt|authorization|connectionstrings?|connstr|connstring)$"
 )
+# Every name of a secret holds a part of these; most others are sorted out by it.
+_HINT = re.compile(r"pass|pwd|secret|token|credential|key|sas|jwt|auth|conn", re.IGNORECASE)
 _OWNER_OF_KEY = re.compile(rf"(?:{_KEY_OWNERS})")
 
 
@@ -45,6 +47,8 @@ _NUMBER_OF = _set("count max maximum min minimum num number total")
 
 def is_secret_name(name: str) -> bool:
     """Return whether a setting of this name, which may be dotted, holds a secret; see docs/configuration.md."""
+    if _HINT.search(name) is None:
+        return False
     words = _words(name)
     return any(_is_secret(words, index) for index in range(len(words)))
 
