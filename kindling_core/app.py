@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -123,23 +123,24 @@ class App:
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
-        job = self.config.resolve("job", JobSection)
-        self.name = job.name
-        self._life = Life(job.name)
-        own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
-        self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
-        resolve_sections(self.config, self.host, environ)
-        self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict)
-        for emitter in self.emitters():
-            emitter.declare(self.signals)
-        self.pipes = DataPipesRegistry()
-        for name in job.modules:
-            module = import_job_module(name, self.base_dir, origin_of(self.config, "job.modules"))
-            for collection in collections_in(module):
-                self._mount(collection, module)
-        self.check_pipes(self.all_pipes())
-        for contributed in self.host.results("kindling_services", app=self):
-            self._services.offer_lazily(contributed)
+        with self._masked_errors():
+            job = self.config.resolve("job", JobSection)
+            self.name = job.name
+            self._life = Life(job.name)
+            own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
+            self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
+            resolve_sections(self.config, self.host, environ)
+            self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
+            for emitter in self.emitters():
+                emitter.declare(self.signals)
+            self.pipes = DataPipesRegistry()
+            for name in job.modules:
+                module = import_job_module(name, self.base_dir, origin_of(self.config, "job.modules"))
+                for collection in collections_in(module):
+                    self._mount(collection, module)
+            self.check_pipes(self.all_pipes())
+            for contributed in self.host.results("kindling_services", app=self):
+                self._services.offer_lazily(contributed)
 
     @property
     def features(self) -> list[str]:
@@ -158,6 +159,15 @@ class App:
     def _without_secret(self, override: str) -> str:
         name, _, value = override.partition("=")
         return override if self.redact(value) == value and not is_secret_name(name) else f"{name.strip()}={MASK}"
+
+    @contextmanager
+    def _masked_errors(self) -> Iterator[None]:
+        """Mask secrets in errors while there is no App yet that whoever shows them could ask."""
+        try:
+            yield
+        except KindlingError as error:
+            error.args = tuple(self.redact(one) if isinstance(one, str) else one for one in error.args)
+            raise
 
     def redact(self, text: str) -> str:
         """Mask the secrets of this job's settings in a text."""

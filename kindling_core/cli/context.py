@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, TypeVar, cast
 
@@ -14,8 +15,11 @@ from rich.table import Table
 
 from kindling_core.app import App
 from kindling_core.cli.output import printable
-from kindling_core.errors import safe_str
+from kindling_core.config import Config
+from kindling_core.config_layers import environment_layer, file_layer, override_layer
+from kindling_core.errors import KindlingError, safe_str
 from kindling_core.logs import SteadyStream
+from kindling_core.secrets import Redactor, secrets_of_environment
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -69,8 +73,14 @@ class CommandContext:
             self._app.close()
 
     def redact(self, text: str) -> str:
-        """Mask what the composed job knows as secret."""
-        return self._app.redact(text) if self._app is not None else text
+        """Mask the secrets of the job, or those that its settings show where it does not compose."""
+        if self._app is not None:
+            return self._app.redact(text)
+        # Where they cannot be read, that is what the text is about; the variables are known all the same.
+        with suppress(KindlingError):
+            layers = [file_layer(self.job), environment_layer(os.environ), override_layer(self.overrides)]
+            text = Config(layers).redact(text)
+        return Redactor(secrets_of_environment(os.environ))(text)
 
     def emit(self, data: Any, render: Callable[[Console], None]) -> None:
         """Print ``data`` as JSON if that was asked for, else call ``render``."""

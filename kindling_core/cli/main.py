@@ -19,6 +19,7 @@ from kindling_core.config_layers import environment_layer, file_layer
 from kindling_core.errors import KindlingError, PluginError, RunFailed, text_of
 from kindling_core.logs import SteadyStream, say
 from kindling_core.plugin_sources import CORE, Source, discover
+from kindling_core.secrets import Redactor, secrets_of_environment
 from kindling_core.sections import JobSection
 
 OK, FAILED, WRONG_USE = 0, 1, 2
@@ -43,6 +44,8 @@ class PluginGroup(click.Group):
 
 def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
+    # No job is composed while commands are looked for.
+    redact = Redactor(secrets_of_environment(os.environ))
     for source in sources:
         try:
             plugin = source.make()
@@ -50,11 +53,13 @@ def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
             found.update((command.name or "", command) for command in commands)
         except PluginError as error:
             # Named, but in nobody's way: the command that was asked for may not need this plugin.
-            say(f"warning: {text_of(error)}")
+            say(redact(f"warning: {text_of(error)}"))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
             say(
-                f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
-                f"{type(error).__name__}: {text_of(error)}"
+                redact(
+                    f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
+                    f"{type(error).__name__}: {text_of(error)}"
+                )
             )
     return found
 

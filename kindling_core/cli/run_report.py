@@ -53,7 +53,7 @@ def print_failures(context: CommandContext, app: App, failure: RunFailed, with_t
             told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             say(printable(app.redact(told)))
         elif place := _users_place(app, error):
-            say(f"  at {place}")
+            say(app.redact(f"  at {place}"))
 
 
 def _users_place(app: App, error: BaseException) -> str | None:

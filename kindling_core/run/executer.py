@@ -43,6 +43,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo, RunRequest
+from kindling_core.secrets import describe_error
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -379,11 +380,10 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._hooks.after_run(info, report)
-        except BaseException as error:  # noqa: BLE001 - returned; the run says it
+        except BaseException as error:  # noqa: BLE001 - returned; whoever ends the run decides what it means
             expected = isinstance(error, KindlingError)
-            Log("kindling.runs").error(
-                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
-            )
+            text = self._hooks.error_text(error) if expected else describe_error(error, self._hooks.masked)
+            Log("kindling.runs").error("A feature failed at the end of run %s: %s", info.run_id, text)
             return error
         return None
 

@@ -38,6 +38,7 @@ from kindling_core.run.policy import (
 from kindling_core.run.record import Run
 from kindling_core.run.report import PipeReport
 from kindling_core.run.requests import WriteResult
+from kindling_core.secrets import describe_error, redacted
 
 _log = Log("kindling.pipes")
 
@@ -96,7 +97,7 @@ class PipeLifecycle:
         before = self._hooks.before_pipe
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
-            return shortened(safe_str(reason))
+            return shortened(self._hooks.masked(safe_str(reason)))
         attempt.fence.check()
         if first:
             self._signal_start(pipe, attempt.number)
@@ -162,8 +163,12 @@ class PipeLifecycle:
             return
         try:
             self._hooks.interrupt(self._run.plan.pipes[attempt.pipe_id], self._run.info)
-        except Exception:  # noqa: BLE001 - an engine may raise anything, on a thread where nobody could catch it
-            _log.exception("Pipe %r could not be interrupted; it is left behind if it does not end.", attempt.pipe_id)
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything, on a thread where nobody could catch it
+            self._log_failure("Pipe %r could not be interrupted; it is left behind if it does not end.", attempt, error)
+
+    def _log_failure(self, message: str, of: PipeMetadata | Attempt, error: BaseException) -> None:
+        """Log what a feature raised, with a traceback that shows no secret."""
+        _log.error(f"{message}\n%s", of.pipe_id, describe_error(error, self._hooks.masked))
 
     # One attempt
 
@@ -254,8 +259,8 @@ class PipeLifecycle:
         if self._hooks.classify is not None:
             try:
                 answer = self._hooks.classify(error, pipe)
-            except Exception:  # noqa: BLE001 - the pipe's own error is what counts, and must not be hidden
-                _log.exception("Whether pipe %r is tried again is left to the core: a feature failed.", pipe.pipe_id)
+            except Exception as raised:  # noqa: BLE001 - the pipe's own error is what counts, and must not be hidden
+                self._log_failure("Whether pipe %r is tried again is left to the core: a feature failed.", pipe, raised)
         return is_transient(error) if answer is None else answer
 
     def _explained(self, attempt: Attempt, pipe: PipeMetadata, error: BaseException | None) -> BaseException:
@@ -294,7 +299,7 @@ class PipeLifecycle:
             error=text,
             error_type=kind,
             allowed=allowed,
-            details=dict(error.details) if isinstance(error, KindlingError) else {},
+            details=redacted(dict(error.details), self._hooks.masked) if isinstance(error, KindlingError) else {},
         )
         if report is None:
             return _nothing
@@ -335,8 +340,8 @@ class PipeLifecycle:
         if self._hooks.after_pipe is not None:
             try:
                 self._hooks.after_pipe(pipe, self._run.info, report)
-            except Exception:  # noqa: BLE001 - the pipe has ended, and its ending stays
-                _log.exception("A feature failed after pipe %r, which has ended as it did.", pipe.pipe_id)
+            except Exception as error:  # noqa: BLE001 - the pipe has ended, and its ending stays
+                self._log_failure("A feature failed after pipe %r, which has ended as it did.", pipe, error)
         if reached is not None:
             self.results[pipe.pipe_id] = reached
         if self._generations is not None:

@@ -14,6 +14,7 @@ import blinker
 
 from kindling_core.errors import SignalError, text_of
 from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
 from kindling_core.signals._delivery import FLUSH_SECONDS, Deadline, Delivery, close_queues
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
 from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal, name_of
@@ -40,6 +41,7 @@ class BlinkerSignalProvider(SignalProvider):
 
     Args:
         strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
+        redact: masks secrets in the error texts of every signal (``ERROR_TEXTS``) and in what is logged.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -48,8 +50,9 @@ class BlinkerSignalProvider(SignalProvider):
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
     EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
-    def __init__(self, strict: bool = False) -> None:
+    def __init__(self, strict: bool = False, *, redact: Callable[[str], str] | None = None) -> None:
         self.strict = strict
+        self._redact = redact or Redactor()
         self.failures: Counter[tuple[str, str]] = Counter()
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
@@ -71,6 +74,7 @@ class BlinkerSignalProvider(SignalProvider):
                     strict=self.strict,
                     failed=self._receiver_failed,
                     delivery=self._delivery,
+                    redact=self._redact,
                 )
                 self._signals[name] = signal
                 for pattern, _, connect in self._patterns:
@@ -162,12 +166,10 @@ class BlinkerSignalProvider(SignalProvider):
             first = self.failures[(signal.name, name)] == 1
         if first:
             self._log.error(
-                "Receiver %s of signal %s failed, the run goes on: %s: %s",
+                "Receiver %s of signal %s failed, the run goes on: %s",
                 name,
                 signal.name,
-                type(error).__name__,
-                error,
-                exc_info=error,
+                describe_error(error, self._redact),
             )
         if signal.name != ReceiverFailed.SIGNAL:
             self.emit(

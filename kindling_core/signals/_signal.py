@@ -22,6 +22,7 @@ import blinker
 
 from kindling_core.errors import safe_str
 from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
 from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
 from kindling_core.signals._payload import PayloadShape
 
@@ -31,6 +32,8 @@ Results = list[tuple[Receiver, Any]]
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
+# Fields of any signal in which the text of an error may stand; receivers get them without secrets.
+ERROR_TEXTS = ("error", "exception", "reason", "message")
 
 
 class Signal(ABC):
@@ -153,6 +156,7 @@ class TypedSignal(Signal):
         strict: bool = False,
         failed: Failed | None = None,
         delivery: Delivery | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
         self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
@@ -162,6 +166,8 @@ class TypedSignal(Signal):
         self._strict = strict
         self._failed = failed or _log_failure
         self._delivery = delivery or Delivery()
+        self._redact = redact or Redactor()
+        self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
         self._connections: tuple[_Connection, ...] = ()
         self._muted = 0
@@ -187,7 +193,8 @@ class TypedSignal(Signal):
             raise TypeError(
                 f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
             )
-        self._shape = PayloadShape(self.name, payload_type)
+        shape = self._shape = PayloadShape(self.name, payload_type)
+        self._error_texts = tuple(name for name in ERROR_TEXTS if name in shape)
         self.payload_type = payload_type
         self.doc = self.doc or inspect.getdoc(payload_type)
 
@@ -316,6 +323,9 @@ class TypedSignal(Signal):
             fields = self._with_payload(payload, fields)
         if shape is not None:
             fields = shape.of_fields(fields)
+        for name in self._error_texts:
+            if isinstance(text := fields.get(name), str):
+                fields[name] = self._redact(text)
         results: Results = []
         for connection in connections:
             if (connection.sender is None and connection.only is None) or self._wants(connection, sender, fields):
@@ -406,5 +416,5 @@ def name_of(receiver: Receiver) -> str:
 def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
     """What a signal without a provider does with a receiver's error."""
     Log("kindling.signals").error(
-        "Receiver %s of signal %s failed: %s", name_of(receiver), signal.name, error, exc_info=error
+        "Receiver %s of signal %s failed: %s", name_of(receiver), signal.name, describe_error(error, signal._redact)
     )

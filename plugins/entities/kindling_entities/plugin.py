@@ -13,6 +13,7 @@ from kindling_core.hooks import hookimpl
 from kindling_core.pipes import split_version
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
+from kindling_core.secrets import Redactor, describe_error
 from kindling_entities import hooks
 from kindling_entities.config import EntitiesConfig
 from kindling_entities.declare.catalog import Catalog
@@ -66,6 +67,7 @@ class EntitiesPlugin:
         self._cache = ReadCache(self._views)
         self._contributed: dict[str, Callable[[Engine], StorageProvider]] = {}
         self._warns = True
+        self._redact: Callable[[str], str] = Redactor()
         self._store: EntityStore | None = None
 
     @hookimpl
@@ -145,6 +147,7 @@ class EntitiesPlugin:
         self._contributed = _providers(app)
         settings = app.config.section("entities")
         self._warns = settings.warn_of_overflow
+        self._redact = app.redact
         engine = _engine_factory(app)(app)
         catalog = _catalog(app, engine, self._manager)
         self._store = EntityStore(
@@ -347,8 +350,9 @@ class EntitiesPlugin:
             return
         try:
             found = find(request.value)
-        except Exception:  # noqa: BLE001 - a plan that cannot be looked through is no fault of the pipe's
-            _log.debug("The plan of pipe %r was not searched for overflow.", request.pipe.pipe_id, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - a plan that cannot be looked through is no fault of the pipe's
+            trace = describe_error(error, self._redact)
+            _log.debug("The plan of pipe %r was not searched for overflow.\n%s", request.pipe.pipe_id, trace)
             return
         for one in found:
             _log.warning(

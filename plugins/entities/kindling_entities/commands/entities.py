@@ -24,6 +24,8 @@ def entities(context: CommandContext) -> None:
     versions = store.get_entity_versions(ids)
     tables = set(store.tables())
     data = [_row(store, entity_id, versions[entity_id], entity_id in tables) for entity_id in ids]
+    for row in data:
+        row["damage"] = [context.redact(found) for found in row["damage"]]
     rows = {row["entity_id"]: row["rows"] for row in data}
     for row in data:
         row["quarantined"] = rows.get(row["entity_id"] + QUARANTINE_SUFFIX)

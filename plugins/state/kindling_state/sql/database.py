@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from kindling_core.secrets import Redactor, secrets_in
 from kindling_core.state import StateError
 from kindling_state.errors import StateRemoved
 from kindling_state.sql.migrations import STEPS, known_version, migrate
@@ -34,6 +35,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _parsed(url)
+        passwords = [self.url.password, self.url.query.get("password"), self.url.query.get("sslpassword")]
+        self._redact = Redactor([*secrets_in(url), *map(str, filter(None, passwords))])
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._migrated = False
@@ -209,7 +212,7 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause = getattr(error, "orig", None) or error
-            told = str(cause).strip().partition("\n")[0]
+            told = self._redact(str(cause)).strip().partition("\n")[0]
             raise StateError(f"The state at {self.place} failed while {doing}: {told}. {_advice(told)}") from error
         except UnicodeError as error:
             raise StateError(
