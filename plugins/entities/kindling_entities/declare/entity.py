@@ -127,8 +127,6 @@ class EntityDefinition:
             policy = MaintenancePolicy.of(self.maintenance)
         except (TypeError, ValueError) as error:
             raise self.wrong(str(error)) from None
-        if self.read_only and self.path is None and self.provider != "memory":
-            raise self.wrong("a source needs path=... to read from")
         if self.columns and not self.read_only:
             for name in (*self.keys, *self.partition_columns, *self.cluster_by, *policy.order_by):
                 if name not in self.columns:
@@ -159,8 +157,6 @@ class EntityDefinition:
                         raise self.wrong(
                             f"{name} belongs to a merge; declare write_mode='merge', or scd=2 for a history"
                         )
-        elif self.provider != "delta":
-            raise self.wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
         self._check_missing_rows()
         if not self.ordered and self.scd != 2:
             return
@@ -224,10 +220,12 @@ class EntityDefinition:
 
     @property
     def quarantine_table(self) -> EntityDefinition:
-        """The quarantine as it would be declared; its table may be left from expectations that are gone."""
+        """The quarantine as it would be declared; its table may be left from expectations that are gone.
+
+        Which kind of storage keeps it is said by the kind of this entity: see ``DataEntityManager``.
+        """
         return EntityDefinition(
             self.entity_id + QUARANTINE_SUFFIX,
-            provider="memory" if self.provider == "memory" else "delta",
             keys=(QUARANTINE_KEY,),
             # What a source reads is a place of others, and may be a pattern.
             path=None if self.path is None or self.read_only else self.path.rstrip("/") + QUARANTINE_SUFFIX,
