@@ -24,17 +24,10 @@ from kindling_entities.errors import (
     UnsupportedError,
 )
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import (
-    Commit,
-    DirtyStorage,
-    Engine,
-    StorageProvider,
-    Transaction,
-    TransactionalStorage,
-    UntypedStorage,
-)
+from kindling_entities.protocols import Commit, Engine, StorageProvider, Transaction
 from kindling_entities.providers.built_in import view_kind
 from kindling_entities.read.views import Views
+from kindling_entities.storage import DirtyStorage, TransactionalStorage, UntypedStorage
 from kindling_entities.tables import Tables
 
 if TYPE_CHECKING:

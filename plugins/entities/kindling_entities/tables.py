@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import UnknownEntityError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import (
-    Commit,
-    MergeRules,
-    RowStorage,
-    StorageProvider,
-    TableInfo,
-    TableStorage,
-    Upkeep,
-)
+from kindling_entities.protocols import Commit, MergeRules, StorageProvider, TableInfo, Upkeep
+from kindling_entities.storage import RowStorage, TableStorage
 
 if TYPE_CHECKING:
     from kindling_entities.write.migration import Drift

@@ -9,7 +9,7 @@ import click
 from kindling_core.cli import CommandContext, job_options, json_option
 from kindling_entities.commands.opened_store import opened_store
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
-from kindling_entities.errors import CorruptTableError
+from kindling_entities.errors import CorruptTableError, StorageError
 from kindling_entities.store import EntityStore
 
 
@@ -46,7 +46,7 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
     if exists and readable:
         try:
             actual = store.tables.describe(entity_id)
-        except CorruptTableError as error:
+        except (CorruptTableError, StorageError) as error:
             damaged = damaged or [str(error)]
     drift = compare(entity, actual) if is_table and actual is not None else None
     return {

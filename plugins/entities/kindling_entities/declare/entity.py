@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, Expectation
@@ -15,6 +15,9 @@ from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.names import no_column, no_partition, same_but_for_case
 from kindling_entities.declare.reserved import QUARANTINE_KEY, taken
 from kindling_entities.errors import EntityDefinitionError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
@@ -235,6 +238,16 @@ class EntityDefinition:
             else f"Rows that expectations keep out of {self.entity_id}",
             location=self.location,
         )
+
+    def arrow_schema(self) -> pa.Schema:
+        """Return the declared columns as Arrow types, in declared order; empty where none are declared.
+
+        Raises:
+            SchemaError: a type is unknown.
+        """
+        from kindling_entities.declare.schema import to_arrow_schema
+
+        return to_arrow_schema(self.columns)
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
         value = getattr(self, name)
