@@ -27,11 +27,16 @@ class TransactionalStorage(Protocol):
 
 
 @runtime_checkable
-class TableStorage(Protocol):
-    """Storage whose tables are described, brought to their declaration and maintained by commands."""
+class DescribedStorage(Protocol):
+    """Storage that says what its tables are like."""
 
     def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none; without ``figures`` nothing is counted."""
+
+
+@runtime_checkable
+class TableStorage(DescribedStorage, Protocol):
+    """Storage whose tables are brought to their declaration and maintained by commands."""
 
     def damage(self, entity: EntityDefinition, location: str) -> list[str]:
         """What is wrong with the stored files; empty where nothing is, or where that cannot be told."""

@@ -16,7 +16,7 @@ from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import UnknownEntityError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import Commit, MergeRules, StorageProvider, TableInfo, Upkeep
-from kindling_entities.storage import RowStorage, TableStorage
+from kindling_entities.storage import DescribedStorage, RowStorage, TableStorage
 
 if TYPE_CHECKING:
     from kindling_entities.write.migration import Drift
@@ -78,7 +78,7 @@ class Tables:
     def describe(self, entity_id: str) -> TableInfo | None:
         """Return a table as it stands; None if there is none, or if its kind of storage describes none."""
         entity, location, provider = self._find(entity_id)
-        return provider.describe(entity, location) if isinstance(provider, TableStorage) else None
+        return provider.describe(entity, location) if isinstance(provider, DescribedStorage) else None
 
     def damage(self, entity_id: str) -> list[str]:
         """Return what is wrong with the stored files of a table; empty where that cannot be told."""
