@@ -33,7 +33,8 @@ class StorageKind:
         write_modes: the modes that ``write`` is called with.
         versioned: each write makes a version, which ``read`` can return as long as it is kept. Runs then pin what they
             read, and a resumed run reads what the run that it continues has written.
-        transactional: the provider is a ``TransactionalStorage``.
+        transactional: a write whose transaction is in the storage already does nothing, in every write mode. The
+            provider is a ``TransactionalStorage``.
         durable: what was written is there when the process has ended.
         reads_eagerly: ``read`` fetches or parses everything before it returns, whatever a pipe needs of it. Pipes of
             a run then share the frame that the first of them got.

@@ -85,8 +85,8 @@ def _files(
         name,
         make,
         options=options,
+        # Transactions are known of appends alone: the name of a file that is replaced tells none.
         write_modes=WRITE_MODES - {"merge"},
-        transactional=True,
         partitions=False,
         # An overwrite is one file, replaced in one step.
         adds_to_overwritten=False,
