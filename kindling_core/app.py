@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError
+from kindling_core.errors import ConfigError, KindlingError
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
