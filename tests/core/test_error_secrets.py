@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ import pytest
 from kindling_core import App, KindlingError, Pipes, RunFailed, hookimpl
 from kindling_core.cli.main import run_command_line
 from kindling_core.errors import PipeError
-from kindling_core.plugins import Feature
 from kindling_core.signals import BlinkerSignalProvider
 
 LOUD = "swordfish-99"
 ENVIRON = {"DB_PASSWORD": LOUD}
 
 
-def app_of(pipes: Pipes | None = None) -> App:
-    app = App(config={"job": {"name": "${DB_PASSWORD}"}}, environ=ENVIRON)
+def app_of(pipes: Pipes | None = None, plugins: Sequence[object] = ()) -> App:
+    app = App(config={"job": {"name": "${DB_PASSWORD}"}}, environ=ENVIRON, plugins=plugins)
     if pipes is not None:
         app.mount(pipes)
     return app
@@ -81,8 +81,7 @@ def test_what_features_raise_is_logged_without_secrets(caplog: pytest.LogCapture
 
     pipes = Pipes()
     pipes.pipe("a.b", retry=2)(leak)
-    with app_of(pipes) as app:
-        app.host.add(Feature("leaky", "leaky", "1", None), Leaky)  # type: ignore[arg-type]  # it is loaded already
+    with app_of(pipes, plugins=[Leaky()]) as app:
         with caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as failed:
             app.run()
     assert "classified with ***" in caplog.text
