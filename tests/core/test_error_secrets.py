@@ -81,9 +81,9 @@ def test_what_features_raise_is_logged_without_secrets(caplog: pytest.LogCapture
 
     pipes = Pipes()
     pipes.pipe("a.b", retry=2)(leak)
-    with app_of(pipes, plugins=[Leaky()]) as app:
-        with caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as failed:
-            app.run()
+    leaking = app_of(pipes, plugins=[Leaky()])
+    with leaking as app, caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as failed:
+        app.run()
     assert "classified with ***" in caplog.text
     assert "after with ***" in caplog.text
     assert "end with ***" in caplog.text
