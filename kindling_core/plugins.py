@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from types import CodeType, FunctionType, TracebackType
 from typing import Any
 
 import pluggy
 
 from kindling_core import hooks
-from kindling_core.errors import KindlingError, PluginError
+from kindling_core.errors import KindlingError, PluginError, safe_str, text_of
+from kindling_core.logs import Log, say
 from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
 
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
 # What is raised within these may be the user's own error.
-_AROUND_USERS_CODE = ("kindling_read", "kindling_write", "kindling_execute_pipe")
+_AROUND_USERS_CODE = ("kindling_read", "kindling_write")
 
 
 @dataclass
@@ -100,7 +100,7 @@ class PluginHost:
             self.manager.register(plugin, name=source.name)
         except Exception as error:
             named = f"{source.title} of {source.origin}" if isinstance(source, Feature) else source.title
-            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {error}.") from error
+            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {text_of(error)}.") from error
         self.plugins[source.name] = source
         for caller in self.manager.get_hookcallers(plugin) or []:
             for implementation in caller.get_hookimpls():
@@ -137,7 +137,23 @@ class PluginHost:
     def call_around(self, hook: str, innermost: Callable[..., Any], **arguments: Any) -> Any:
         """Call a function as the innermost implementation of a hook, with the wrappers of the plugins around it."""
         caller = getattr(self.manager.hook, hook)
-        return self._call(hook, lambda **given: caller.call_extra([innermost], given), arguments)
+        raised: list[BaseException] = []
+
+        @wraps(innermost)
+        def inner(*values: Any) -> Any:
+            try:
+                return innermost(*values)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            return self._call(hook, lambda **given: caller.call_extra([inner], given), arguments)
+        except PluginError as error:
+            if any(error.__cause__ is mine for mine in raised):
+                # Whatever it went through, it is not the plugin's.
+                raise raised[-1] from raised[-1].__cause__
+            raise
 
     def _caller_of(self, hook: str, plugin: str) -> Any:
         others = [other for name, other in self.manager.list_name_plugin() if name != plugin]
@@ -164,7 +180,7 @@ class PluginHost:
             failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
             for other in failures:
                 if other is not failure:
-                    logging.getLogger("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
+                    Log("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
             raise failure
         finally:
             # A traceback that refers to the frame which holds it would live until the garbage is collected.
@@ -182,7 +198,8 @@ class PluginHost:
                 # A lazy frame's own error, raised while a plugin computes it, is the user's and not the plugin's.
                 raise
             raise PluginError(
-                f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: {type(error).__name__}: {error}"
+                f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: "
+                f"{type(error).__name__}: {text_of(error)}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:
@@ -275,19 +292,23 @@ def _in_order(
 def _trace_call(hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]) -> None:
     told = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
     names = ", ".join(implementation.plugin_name for implementation in reversed(implementations))
-    print(f"kindling: {hook_name}({told}) -> {names or 'nobody'}", file=sys.stderr)
+    say(f"kindling: {hook_name}({told}) -> {names or 'nobody'}")
 
 
 def _trace_result(
     outcome: pluggy.Result[Any], hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]
 ) -> None:
     if outcome.exception is not None:
-        print(f"kindling: {hook_name} raised {type(outcome.exception).__name__}", file=sys.stderr)
+        say(f"kindling: {hook_name} raised {type(outcome.exception).__name__}")
 
 
 def _brief(value: object) -> str:
     """Name a value without its contents: settings and frames may hold what must not be printed."""
     for attribute in ("pipe_id", "entity_id", "run_id"):
-        if hasattr(value, attribute):
-            return f"<{type(value).__name__} {getattr(value, attribute)}>"
-    return repr(value) if isinstance(value, (str, int, bool)) else f"<{type(value).__name__}>"
+        try:
+            found = getattr(value, attribute, None)
+        except Exception:  # noqa: BLE001 - a frame's class may look for a column of that name, and fail
+            break
+        if found is not None:
+            return f"<{type(value).__name__} {safe_str(found)}>"
+    return repr(value) if type(value) in (str, int, bool) else f"<{type(value).__name__}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from kindling_core.plan.execution_plan import ExecutionPlan
@@ -43,4 +44,4 @@ def executer_of(app: App, signals: SignalProvider | None = None) -> DataPipesExe
 def execution_of(app: App, run: RunInfo) -> PipeExecution:
     """Return what executes single pipes within a run."""
     hooks = hooks_of(app.host, app.expected_seconds, app.redact, app.check_pipes)
-    return PipeExecution(run, HookIO(app.host, run, None, "never", ()), hooks)
+    return PipeExecution(run, HookIO(app.host, run, None, "never", ()), hooks, os.getpid())

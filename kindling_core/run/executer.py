@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from traceback import clear_frames
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -15,9 +16,11 @@ from kindling_core.errors import (
     KindlingError,
     PipeDefinitionError,
     PlanError,
+    RunFailed,
     RunTimeout,
     did_you_mean,
 )
+from kindling_core.logs import Log
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
@@ -29,6 +32,7 @@ from kindling_core.run.cancellation import Cancellation
 from kindling_core.run.clock import Clock, SystemClock
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
+from kindling_core.run.frames import release_frames
 from kindling_core.run.generation_executor import GenerationExecutor
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
@@ -41,6 +45,7 @@ from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo, RunRequest
 from kindling_core.run.streams import OpenRun
+from kindling_core.secrets import describe_error
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -152,8 +157,16 @@ class DataPipesExecuter(SignalEmitter):
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         request = request or RunRequest()
+        outside = sys.exc_info()[1]
         with self._cancellation.reaching(request.cancelled):
-            return self._run(request, pipes, use_graph, mode, pinned_versions or {})
+            try:
+                report = self._run(request, pipes, use_graph, mode, pinned_versions or {})
+            except RunFailed as failed:
+                clear_frames(failed.__traceback__)
+                release_frames([failed.__cause__, *failed.report.exceptions.values()], outside)
+                raise
+            release_frames(report.exceptions.values(), outside)
+            return report
 
     def _run(
         self,
@@ -201,7 +214,7 @@ class DataPipesExecuter(SignalEmitter):
             failure = error
         closing = RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock)
         if not run.streams:
-            return closing.finish(failure)
+            return _closed(run, closing, failure)
         return self._keep_open(run, closing, failure, policies)
 
     def _keep_open(
@@ -219,7 +232,11 @@ class DataPipesExecuter(SignalEmitter):
             for pipe_id, error in errors.items():
                 run.end_stream(pipe_id, error, self._hooks.error_text(error), policies[pipe_id].allow_failure)
             run.streams_cancelled = cancelled and not ends
-            return closing.finish(failure)
+            try:
+                return _closed(run, closing, failure)
+            except RunFailed as failed:
+                release_frames([failed.__cause__, *failed.report.exceptions.values()], None)
+                raise
 
         open_run = OpenRun(
             run.info.run_id,
@@ -406,13 +423,19 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._hooks.after_run(info, report)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - returned; whoever ends the run decides what it means
             expected = isinstance(error, KindlingError)
-            logging.getLogger("kindling.runs").error(
-                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
-            )
+            text = self._hooks.error_text(error) if expected else describe_error(error, self._hooks.masked)
+            Log("kindling.runs").error("A feature failed at the end of run %s: %s", info.run_id, text)
             return error
         return None
+
+
+def _closed(run: Run, closing: RunClosing, failure: BaseException | None) -> RunReport:
+    try:
+        return closing.finish(failure)
+    finally:
+        run.release()
 
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:

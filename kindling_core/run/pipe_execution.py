@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
 from kindling_core.errors import PipeError
+from kindling_core.forks import end_child_of
+from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 from kindling_core.run.fence import Fence
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO, WriteOptions
 from kindling_core.run.requests import RunInfo, WriteResult
 
-_log = logging.getLogger("kindling.pipes")
+_log = Log("kindling.pipes")
 
 Range = tuple[int, int]
 """Versions (start, end]: the changes after ``start``, up to and with ``end``."""
@@ -34,29 +35,34 @@ class PipeInputs:
     versions: Mapping[str, int | Range] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PipeOutcome:
-    """What a pipe has done.
+@dataclass
+class VersionsRead:
+    """What a pipe has read, as far as it is known; filled while it reads.
 
     Attributes:
-        versions_read: entity id -> table version, as far as they are known.
+        versions: entity id -> table version.
+        ranges: entity id -> the range (start, end] of versions whose changes were read.
     """
 
-    written: WriteResult
-    versions_read: Mapping[str, int]
+    versions: dict[str, int] = field(default_factory=dict)
+    ranges: dict[str, Range] = field(default_factory=dict)
 
 
 class PipeExecution:
     """Executes pipes of one run.
 
     Args:
+        process_id: of the process that executes; a child that a pipe forks must not write.
         warned: pipes for which a warning of a dropped value was logged.
     """
 
-    def __init__(self, run: RunInfo, io: RunIO, hooks: RunHooks, warned: set[str] | None = None) -> None:
+    def __init__(
+        self, run: RunInfo, io: RunIO, hooks: RunHooks, process_id: int, warned: set[str] | None = None
+    ) -> None:
         self._run = run
         self._io = io
         self._hooks = hooks
+        self._process_id = process_id
         self._warned = set() if warned is None else warned
 
     def execute(
@@ -65,12 +71,14 @@ class PipeExecution:
         fence: Fence,
         inputs: PipeInputs | None = None,
         write: WriteOptions | None = None,
+        read: VersionsRead | None = None,
         written_before: Mapping[str, int] | None = None,
-    ) -> PipeOutcome:
+    ) -> WriteResult:
         """Execute a pipe once.
 
         Args:
             fence: stands before the commit.
+            read: gets the versions that were read, also if the pipe fails.
             written_before: entity id -> version that another pipe of the run has written, for inputs whose version the
                 read does not tell.
 
@@ -81,7 +89,7 @@ class PipeExecution:
         inputs = inputs or PipeInputs()
         self._refuse_unknown(pipe, inputs)
         arguments: dict[str, Any] = {}
-        versions_read: dict[str, int] = {}
+        read = read or VersionsRead()
         for parameter, entity_id in pipe.parameters.items():
             if entity_id in inputs.values:
                 arguments[parameter] = inputs.values[entity_id]
@@ -90,14 +98,18 @@ class PipeExecution:
             arguments[parameter] = got.value
             version = (written_before or {}).get(entity_id) if got.version is None else got.version
             if version is not None:
-                versions_read[entity_id] = version
+                read.versions[entity_id] = version
+                if got.start_version is not None:
+                    read.ranges[entity_id] = (got.start_version, version)
         for parameter in pipe.arguments:
             arguments[parameter] = self._argument(parameter, pipe)
         fence.check()
         execute = self._hooks.execute
         value = pipe.execute(**arguments) if execute is None else execute(pipe, self._run, arguments)
+        # A child that the pipe forked must not write the output again.
+        end_child_of(self._process_id)
         fence.check()
-        return PipeOutcome(self._write(pipe, value, fence, write), versions_read)
+        return self._write(pipe, value, fence, write)
 
     def _refuse_unknown(self, pipe: PipeMetadata, inputs: PipeInputs) -> None:
         for entity_id in (*inputs.values, *inputs.versions):

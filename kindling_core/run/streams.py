@@ -188,16 +188,14 @@ class OpenRun:
                 wait_until(self._clock, self._bell, lambda: not self._left, self._grace_seconds)
                 with self._lock:
                     for pipe_id in sorted(self._left):
-                        left = PipeError(
-                            f"The stream of pipe {pipe_id!r} did not stop within {self._grace_seconds:g} s."
-                        )
-                        left.__cause__ = refused.get(pipe_id)
-                        self._failed.setdefault(pipe_id, left)
+                        error = PipeError(f"Its stream did not stop within {self._grace_seconds:g} s.")
+                        error.__cause__ = refused.get(pipe_id)
+                        self._failed.setdefault(pipe_id, error)
             self._outcome = self._end(dict(self._failed), cancelled)
         except RunFailed as failed:
             self._outcome = failed
-        except BaseException as error:  # noqa: BLE001 - raised again where the run is waited for
-            self._outcome = error
+        except BaseException as raised:  # noqa: BLE001 - raised again where the run is waited for
+            self._outcome = raised
         finally:
             with self._lock:
                 self._ended.set()

@@ -24,9 +24,6 @@ from kindling_entities.write.incoming import condition
 class MemoryProvider:
     """Keeps entities in Arrow. A version counts the writes; only the newest can be read."""
 
-    write_modes = frozenset({"overwrite", "append", "merge"})
-    ordered_merges = True
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tables: dict[str, tuple[pa.Table, int]] = {}
@@ -117,6 +114,10 @@ class MemoryProvider:
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
         """Whether a write had this transaction, or a later one of the same application."""
         return self._transactions.get((entity.entity_id, transaction.app_id), -1) >= transaction.version
+
+    def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
+        """None: what an earlier process has written is gone, and its transactions with it."""
+        return None
 
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return how often each entity was written, counted from 0."""
