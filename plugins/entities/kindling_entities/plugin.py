@@ -215,6 +215,7 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
+        self._cache.starting(run, pipe)
         if self._store is not None:
             self._store.engine.activate()
             label = getattr(self._store.engine, "label", None)
@@ -229,13 +230,18 @@ class EntitiesPlugin:
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
         self._cache.close(run)
-        release = getattr(self._store.engine, "release", None) if self._store is not None else None
         # The queries of streaming pipes read on when the run that started them has ended.
-        if release is not None and not self._streams.get(run, ""):
+        if self._streams.get(run, ""):
+            return
+        self._views.returned.forget(run)
+        release = getattr(self._store.engine, "release", None) if self._store is not None else None
+        if release is not None:
             release(_label_of(run))
 
     @hookimpl
     def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
+        # First: asking an engine that hangs may hang, too.
+        self._cache.interrupt(run, pipe)
         interrupt = getattr(self._store.engine, "interrupt", None) if self._store is not None else None
         if interrupt is not None:
             interrupt(_label(pipe, run))
@@ -314,7 +320,8 @@ class EntitiesPlugin:
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)
-        return self._cache.read(request.run, request.entity_id, (version, request.start_version, columns), read, keep)
+        key = (version, request.start_version, columns)
+        return self._cache.read(request.run, request.pipe.pipe_id, request.entity_id, key, read, keep)
 
     @hookimpl
     def kindling_write(self, request: WriteRequest) -> WriteResult | None:
@@ -325,7 +332,8 @@ class EntitiesPlugin:
             frame = self._store.engine.to_frame(request.value)
             # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
             frame.columns  # noqa: B018
-            self._views.returned.keep(request.run, request.entity_id, frame)
+            with request.fence.committing():
+                self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
         from kindling_entities.write.fenced_rows import guarded
