@@ -14,15 +14,14 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger("kindling.entities")
 _KINDS = ("staged", "links", "verify", "compare")
@@ -82,14 +81,13 @@ def sweep(parent: str | None = None) -> list[str]:
         parent: where folders are made; the system's temporary folder if None.
     """
     removed: list[str] = []
-    if fcntl is None:
+    if sys.platform == "win32":
         return removed
     host, boot = _machine()
     try:
         with os.scandir(parent or tempfile.gettempdir()) as entries:
-            found = [
-                entry.path for entry in entries if (named := _NAME.fullmatch(entry.name)) and _near(named, host, boot)
-            ]
+            named = ((entry.path, _NAME.fullmatch(entry.name)) for entry in entries)
+            found = [path for path, name in named if name is not None and _near(name, host, boot)]
     except OSError:
         return removed
     for path in found:
@@ -131,7 +129,7 @@ def _lock(path: str) -> int | None:
         FileNotFoundError: it is gone.
         OSError: it is another user's, or no folder.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
