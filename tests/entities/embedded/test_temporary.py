@@ -16,10 +16,10 @@ import pytest
 
 from kindling_core.errors import PipeAbandoned
 from kindling_entities.engines._frames import Staging
-from kindling_entities.engines._temporary import OwnFolder, sweep
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.engines.embedded._snapshots import Snapshots
 from kindling_entities.protocols import Table
+from kindling_entities.temporary import OwnFolder, sweep
 
 PATIENCE_SECONDS = 60
 STAGES = """
@@ -101,7 +101,7 @@ def test_a_process_that_ends_without_stopping_its_engine_leaves_nothing(tmp_path
 
 def dead_folder(parent: Path) -> Path:
     """A folder with a file, as a killed process leaves it."""
-    program = "import os, sys; from kindling_entities.engines._temporary import OwnFolder\n"
+    program = "import os, sys; from kindling_entities.temporary import OwnFolder\n"
     program += "folder = OwnFolder('staged', sys.argv[1]); print(folder.path, flush=True); os._exit(1)"
     command = [sys.executable, "-c", program, str(parent)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
@@ -146,7 +146,7 @@ def test_starters_that_sweep_at_the_same_time_do_each_other_no_harm(tmp_path: Pa
         (tmp_path / f"{template}-dead{number:04d}").mkdir()
     program = """
         import os, sys
-        from kindling_entities.engines._temporary import OwnFolder, sweep
+        from kindling_entities.temporary import OwnFolder, sweep
 
         sys.stdin.readline()
         for _ in range(200):

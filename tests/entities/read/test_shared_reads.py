@@ -321,8 +321,7 @@ def test_no_frame_outlives_its_run(tmp_path: Path, fails: bool) -> None:
         pipes.pipe(name, inputs={"frame": "t.view", "parsed": "raw.in"}, output=f"t.{name}")(take)
     config = {"entities": {"root": str(tmp_path)}, "execution": {"cache": "always"}}
     watching, kept = Watching(), list[Any]()
-    with App(["entities"], config, environ={}) as app:
-        app.host.manager.register(watching)
+    with App(["entities"], config, plugins=[watching], environ={}) as app:
         app.mount(entities, pipes)
         try:
             kept.append(app.run())

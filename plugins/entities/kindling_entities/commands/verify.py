@@ -16,9 +16,9 @@ from kindling_core.pipes import PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.declare.reserved import QUARANTINED_AT, VALID_FROM, VALID_TO
-from kindling_entities.engines._temporary import OwnFolder, own_folder, sweep
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.store import EntityStore
+from kindling_entities.temporary import OwnFolder, own_folder, sweep
 from kindling_entities.verify.comparison import Comparison
 
 ENGINES = ("embedded", "spark")

@@ -18,8 +18,8 @@ from kindling_core.errors import PipeAbandoned
 from kindling_entities.declare.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
 from kindling_entities.engines._places import Places
 from kindling_entities.engines._retry import first_line
-from kindling_entities.engines._temporary import OwnFolder, sweep
 from kindling_entities.errors import EntityError, SchemaError
+from kindling_entities.temporary import OwnFolder, sweep
 
 
 def to_reader(frame: Any) -> pa.RecordBatchReader:

@@ -11,9 +11,9 @@ import re
 import tempfile
 import threading
 
-from kindling_entities.engines._temporary import OwnFolder, sweep
 from kindling_entities.errors import StorageError, UnsupportedError
 from kindling_entities.protocols import Table
+from kindling_entities.temporary import OwnFolder, sweep
 
 _UNREACHABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|]|%[0-9A-Fa-f]{2}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=,:@~-]*")
