@@ -161,7 +161,8 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
-        if self._store is not None:
+        if self._store is not None and self._reads is not None:
+            self._reads.pipe_starts(run, pipe)
             self._store.engine.activate()
             self._store.engine.label(_label(pipe, run))
         return None
@@ -176,11 +177,14 @@ class EntitiesPlugin:
         if self._store is None or self._reads is None:
             return
         self._reads.run_ended(run)
+        self._views.returned.forget(run)
         self._store.engine.release(_label_of(run))
 
     @hookimpl
     def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
-        if self._store is not None:
+        if self._store is not None and self._reads is not None:
+            # First: asking an engine that hangs may hang, too.
+            self._reads.interrupt(run, pipe)
             self._store.engine.interrupt(_label(pipe, run))
 
     @hookimpl

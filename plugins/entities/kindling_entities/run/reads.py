@@ -141,7 +141,16 @@ class RunReads:
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)
-        return self._cache.read(request.run, request.entity_id, (version, request.start_version, columns), read, keep)
+        key = (version, request.start_version, columns)
+        return self._cache.read(request.run, request.pipe.pipe_id, request.entity_id, key, read, keep)
+
+    def pipe_starts(self, run: RunInfo, pipe: PipeMetadata) -> None:
+        """An attempt at a pipe begins, which may wait for what another pipe reads."""
+        self._cache.starting(run, pipe)
+
+    def interrupt(self, run: RunInfo, pipe: PipeMetadata) -> None:
+        """Let a pipe that has to stop wait no longer, and others no longer for it."""
+        self._cache.interrupt(run, pipe)
 
     def pipe_ended(self, run: RunInfo, pipe: PipeMetadata) -> None:
         """Release what this pipe was the last to read."""
