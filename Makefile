@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state
 PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
-	tests/third_party/kindling-sqlite/pyproject.toml
+	tests/third_party/kindling-relay/pyproject.toml tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)

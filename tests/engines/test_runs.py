@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_core import App, Pipes, RunFailed, WriteResult, hookimpl
+from kindling_core import App, Pipes, RunFailed, hookimpl
 from kindling_entities import Entities, EntityStore
 
 KIND = os.environ.get("KINDLING_TEST_ENGINE", "embedded")
@@ -250,18 +250,34 @@ def test_what_a_run_stages_stays_for_the_queries_of_its_streaming_pipes(tmp_path
     pipes, large = Pipes(), pa.table({"n": range(2_000_000)})
     pipes.pipe("t.stream", mode="streaming")(lambda: None)
 
-    class Streams:
-        """Starts no more of a query than the frame that it reads beside its stream."""
+    class Stream:
+        """The frame that a query would read beside its stream, until it is stopped. Implements ``StreamHandle``."""
 
-        frame: Any = None
+        status = "running"
+        error = None
 
-        @hookimpl
-        def kindling_start_stream(self) -> WriteResult:
+        def __init__(self) -> None:
             self.frame = app.service(EntityStore).engine.from_arrow(large)
-            return WriteResult(None)
+            self.stopped = threading.Event()
 
-    streams = Streams()
+        def wait(self, timeout_seconds: float | None = None) -> bool:
+            return self.stopped.wait(timeout_seconds)
+
+        def stop(self) -> None:
+            self.stopped.set()
+
+    started: list[Stream] = []
+
+    class Streams:
+        @hookimpl
+        def kindling_start_stream(self) -> Stream:
+            started.append(Stream())
+            return started[-1]
+
     with app_of(tmp_path, of(), pipes) as app:
-        app.host.manager.register(streams)
-        assert app.run(mode="streaming").status == "succeeded"
-        assert streams.frame.count() == large.num_rows
+        app.host.manager.register(Streams())
+        open_run = app.run(mode="streaming").open_run
+        assert open_run is not None
+        assert started[0].frame.count() == large.num_rows
+        started[0].stop()
+        assert open_run.wait(PATIENCE_SECONDS).status == "succeeded"

@@ -121,7 +121,7 @@ RUNNER = """
 import os, signal, sys
 from kindling_core.cli.main import run_command_line
 from kindling_heartbeat.storage import ArrowTables
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 
 if len(sys.argv) > 1:
     method, number, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
