@@ -41,10 +41,6 @@ _VIEW = "view"
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
 
 
-class _WrittenBefore(Exception):
-    """The transaction of a write is in the table already."""
-
-
 class EntityStore:
     """The ``EntityProvider`` of one App: definition -> storage provider, with every ``entity.*`` signal.
 
@@ -255,7 +251,10 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            if entity.expectations:
+            earlier = self._written_before(entity, location, provider, transaction)
+            if earlier is not None:
+                commit = earlier
+            elif entity.expectations:
                 commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
             else:
                 commit = provider.write(entity, location, frame, mode, transaction)
@@ -270,6 +269,22 @@ class EntityStore:
         emit(f"entity.after_{operation}", **common, **told, duration_seconds=duration, version=commit.version)
         self._tell_changes(common, commit)
         return commit
+
+    @staticmethod
+    def _written_before(
+        entity: EntityDefinition, location: str, provider: StorageProvider, transaction: Transaction | None
+    ) -> Commit | None:
+        """Return the outcome of a write whose transaction is in the table already, None where it is not.
+
+        Asked before any row is looked at: expectations would find the rows of that very write in the table, and fail or
+        put them aside.
+        """
+        find = getattr(provider, "committed", None)
+        if transaction is None or find is None or not find(entity, location, transaction):
+            return None
+        newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
+        version = newest if isinstance(newest, int) else None
+        return Commit(version, version, rows_written=0, skipped=True)
 
     def _write_checked(
         self,
@@ -288,13 +303,7 @@ class EntityStore:
             return self.read_entity(entity_id, columns=columns)
 
         def exists() -> bool:
-            if not provider.exists(entity, location):
-                return False
-            # A write that is repeated would find its own rows there.
-            find = getattr(provider, "committed", None)
-            if transaction is not None and find is not None and find(entity, location, transaction):
-                raise _WrittenBefore
-            return True
+            return provider.exists(entity, location)
 
         quarantine = entity.quarantine
         try:
@@ -308,10 +317,6 @@ class EntityStore:
                     rows = with_waiting(entity, sound, self.read_entity(entity.entity_id))
                 commit = provider.write(entity, location, rows, mode, transaction)
                 results = [] if commit.skipped else sound.results()
-        except _WrittenBefore:
-            newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
-            version = newest if isinstance(newest, int) else None
-            return Commit(version, version, rows_written=0, skipped=True)
         except ExpectationError as error:
             self._tell_results(common, error.results)
             raise
