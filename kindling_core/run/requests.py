@@ -63,6 +63,8 @@ class ReadRequest:
         version: read the table as of this version (``entity@v3``); None is the newest. Whoever reads sets it to the
             version that was read, where that is known; the report of the run has it.
         start_version: with ``version``, read only the changes of (start_version, version].
+        appends: with ``start_version``, read the rows that these versions added to a table that only grows, also of a
+            table without a record of its changes. Fails where one of the versions did more than add rows.
         columns: read only these; None is all.
         cache: the plan's storage level if several pipes of the run read this entity, else None.
         cache_always: keep it in memory whether or not that pays.
@@ -76,6 +78,7 @@ class ReadRequest:
     columns: Sequence[str] | None = None
     cache: str | None = None
     cache_always: bool = False
+    appends: bool = False
 
 
 @dataclass
@@ -84,6 +87,11 @@ class WriteRequest:
 
     Attributes:
         transaction: (application id, sequence number); an engine commits each pair at most once per table.
+        transactions: further ids of the same commit; storage that cannot keep several in a commit refuses them.
+        skip_empty: where the value has no rows, nothing is committed: no new version, and no table where there is none.
+            An overwrite then keeps the rows of the table.
+        commit_metadata: kept in the commit itself and read again with it. Names that begin with ``kindling.`` belong to
+            Kindling and its plugins.
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -96,6 +104,9 @@ class WriteRequest:
     transaction: tuple[str, int] | None = None
     mode: str | None = None
     fence: Fence = field(default_factory=Fence)
+    transactions: Sequence[tuple[str, int]] = ()
+    skip_empty: bool = False
+    commit_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from kindling_entities.declare.entity import Entities
 from kindling_entities.declare.places import Locations, root_of
 from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import Commit, EntityProvider, Transaction
+from kindling_entities.protocols import Commit, CommitOptions, EntityProvider, Transaction
 from kindling_entities.providers import check_declaration, reads_eagerly
 from kindling_entities.read.per_run import PerRun
 from kindling_entities.read.shared_reads import ReadCache
@@ -108,6 +108,7 @@ class EntitiesPlugin:
             return None
         entity = self._manager.get_entity_definition(entity_id)
         owner = self._manager.quarantined_from(entity_id)
+        delta = entity.provider == "delta" and entity_id not in self._views
         filled = owner is not None and self._manager.get_entity_definition(owner).read_only
         return EntityInfo(
             entity_id,
@@ -118,7 +119,12 @@ class EntitiesPlugin:
             references=[one.references for one in entity.expectations if one.references],
             written_with=None if filled else owner,
             filled_by_reading=owner if filled else None,
-            versioned=entity.provider == "delta" and entity_id not in self._views,
+            versioned=delta,
+            keys=entity.keys,
+            scd=entity.scd,
+            records_changes=delta and entity.properties.get("delta.enableChangeDataFeed") == "true",
+            transactional=delta or (entity.provider == "memory" and entity_id not in self._views),
+            storage="view" if entity_id in self._views else entity.provider,
             read_once=entity_id in self._views or reads_eagerly(entity.provider, self._contributed),
         )
 
@@ -225,6 +231,11 @@ class EntitiesPlugin:
     @hookimpl
     def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
         self._cache.ended(run, pipe)
+        release = getattr(self._store.engine, "release_changes", None) if self._store is not None else None
+        # A view is computed by the pipes that read it, and a query goes on when the pipe that started it has ended.
+        goes_on = pipe.output_entity_id in self._views or pipe.mode == "streaming"
+        if release is not None and not goes_on:
+            release(_label(pipe, run))
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
@@ -278,6 +289,9 @@ class EntitiesPlugin:
         pinned = version if store.is_delta(request.entity_id) else request.version
 
         def read() -> Any:
+            if request.appends and request.start_version is not None:
+                first, last = request.start_version, version
+                return store.read_appends(request.entity_id, first, last, columns=request.columns)
             found: list[ExpectationResult] = []
             frame = store.read_entity(
                 request.entity_id,
@@ -310,7 +324,8 @@ class EntitiesPlugin:
         Args:
             keep: keeps a frame until it is released; None where that does not pay.
         """
-        wanted = keep is not None and request.cache is not None and version is not None
+        # What is staged for appends goes with the pipe that reads them, so no other pipe is given their frame.
+        wanted = keep is not None and request.cache is not None and version is not None and not request.appends
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)
@@ -328,10 +343,15 @@ class EntitiesPlugin:
             self._views.returned.keep(request.run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
+        options = CommitOptions(
+            dict(request.commit_metadata),
+            tuple(Transaction(*one) for one in request.transactions),
+            request.skip_empty,
+        )
         from kindling_entities.write.fenced_rows import guarded
 
         with guarded(request.value, request.fence) as value:
-            commit = self._store.write(request.entity_id, value, request.mode, transaction)
+            commit = self._store.write(request.entity_id, value, request.mode, transaction, options)
         # Of a write that had happened before, the newest version may be somebody else's.
         version = None if commit.skipped else commit.version
         if version is not None:

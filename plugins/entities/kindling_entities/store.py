@@ -25,9 +25,21 @@ from kindling_entities.errors import (
     UnsupportedError,
 )
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import Commit, Engine, MergeRules, StorageProvider, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    Engine,
+    MergeRules,
+    StorageProvider,
+    TableInfo,
+    Transaction,
+    Upkeep,
+)
 from kindling_entities.providers import built_in, unknown_provider
 from kindling_entities.read.views import Views
+from kindling_entities.write.options import able, has_no_rows, put, refuse_options, written_before
 
 if TYPE_CHECKING:
     from kindling_entities.declare.catalog import Catalog
@@ -179,13 +191,61 @@ class EntityStore:
         if rows.num_rows:
             self._write(name, self.engine.from_arrow(rows), "merge", None)
 
-    def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
-        """Replace an entity, or its partitions that the frame has rows for, in one commit."""
-        return self._write(entity_id, frame, "overwrite", transaction)
+    def read_appends(
+        self,
+        entity_id: str,
+        start_version: int,
+        end_version: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return the rows that the versions of (start_version, end_version] added to an entity that only grows.
 
-    def append_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
+        Args:
+            start_version: -1 is before the first version.
+            end_version: None is the newest.
+            columns: only these.
+
+        Raises:
+            RowsRewritten: one of the versions removed or changed rows.
+            VersionsGone: some of the versions are kept no more.
+            UnsupportedError: the storage keeps no versions.
+        """
+        entity, location, provider = self._find(entity_id)
+        return able(entity, provider, "read_appends")(entity, location, start_version, end_version, columns)
+
+    def commits(self, entity_id: str, since: int | None = None) -> Sequence[CommitInfo]:
+        """Return what the log of an entity says of the commits after a version, oldest first.
+
+        Raises:
+            VersionsGone: the log is kept no more for some of them.
+            UnsupportedError: the storage keeps no log.
+        """
+        entity, location, provider = self._find(entity_id)
+        found: Sequence[CommitInfo] = able(entity, provider, "commits")(entity, location, since)
+        return found
+
+    def write_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
+        """Replace an entity, or its partitions that the frame has rows for, in one commit."""
+        return self._write(entity_id, frame, "overwrite", transaction, options=options)
+
+    def append_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Add rows in one commit."""
-        return self._write(entity_id, frame, "append", transaction)
+        return self._write(entity_id, frame, "append", transaction, options=options)
 
     def merge_to_entity(
         self,
@@ -194,6 +254,7 @@ class EntityStore:
         *,
         keys: Sequence[str] | None = None,
         transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Update the rows whose keys match and insert the others, in one commit.
 
@@ -203,11 +264,18 @@ class EntityStore:
         Raises:
             MergeKeyError: no keys, or a frame whose keys are missing, null or not unique.
         """
-        return self._write(entity_id, frame, "merge", transaction, keys)
+        return self._write(entity_id, frame, "merge", transaction, keys, options=options)
 
-    def write(self, entity_id: str, frame: Any, mode: str | None, transaction: Transaction | None = None) -> Commit:
+    def write(
+        self,
+        entity_id: str,
+        frame: Any,
+        mode: str | None,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Write as the entity declares, or with another mode."""
-        return self._write(entity_id, frame, mode, transaction)
+        return self._write(entity_id, frame, mode, transaction, options=options)
 
     def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
         """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
@@ -235,6 +303,7 @@ class EntityStore:
         transaction: Transaction | None,
         keys: Sequence[str] | None = None,
         checks: bool = True,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         entity, location, provider = self._find(entity_id)
         if keys is not None:
@@ -243,6 +312,7 @@ class EntityStore:
             entity = replace(entity, expectations=(), missing_rows="keep")
         mode = mode or entity.write_mode
         self._refuse_wrong_use(entity, provider, mode)
+        refuse_options(entity, provider, options)
         operation = _OPERATIONS[mode]
         common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
         told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
@@ -251,13 +321,13 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            earlier = self._written_before(entity, location, provider, transaction)
+            earlier = written_before(entity, location, provider, options.after(transaction).transactions)
             if earlier is not None:
                 commit = earlier
             elif entity.expectations:
-                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
+                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction, options)
             else:
-                commit = provider.write(entity, location, frame, mode, transaction)
+                commit = put(provider, entity, location, frame, mode, transaction, options)
         except BaseException as error:
             emit(f"entity.{operation}_failed", **common, **told, error=str(error), error_type=type(error).__name__)
             raise
@@ -270,22 +340,6 @@ class EntityStore:
         self._tell_changes(common, commit)
         return commit
 
-    @staticmethod
-    def _written_before(
-        entity: EntityDefinition, location: str, provider: StorageProvider, transaction: Transaction | None
-    ) -> Commit | None:
-        """Return the outcome of a write whose transaction is in the table already, None where it is not.
-
-        Asked before any row is looked at: expectations would find the rows of that very write in the table, and fail or
-        put them aside.
-        """
-        find = getattr(provider, "committed", None)
-        if transaction is None or find is None or not find(entity, location, transaction):
-            return None
-        newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
-        version = newest if isinstance(newest, int) else None
-        return Commit(version, version, rows_written=0, skipped=True)
-
     def _write_checked(
         self,
         common: dict[str, Any],
@@ -295,6 +349,7 @@ class EntityStore:
         frame: Any,
         mode: str,
         transaction: Transaction | None,
+        options: CommitOptions,
     ) -> Commit:
         """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
         from kindling_entities.write.expectation_flags import checked, with_waiting
@@ -307,15 +362,18 @@ class EntityStore:
 
         quarantine = entity.quarantine
         try:
-            with checked(self.engine, entity, frame, mode, read, exists) as sound:
-                if quarantine is not None:
+            # A frame that does not stream is computed once and held, to see whether it has rows.
+            held = options.skip_empty and not getattr(self.engine, "streams", False)
+            with checked(self.engine, entity, frame, mode, read, exists, held) as sound:
+                if quarantine is not None and not (options.skip_empty and has_no_rows(sound.results())):
                     everything = mode == "overwrite" and not _by_partition(entity, mode)
-                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction)
+                    aside = replace(options, skip_empty=False)
+                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction, aside)
                 rows = sound.frame
                 snapshot = mode == "merge" and entity.missing_rows != "keep"
                 if snapshot and sound.quarantined is not None and provider.exists(entity, location):
                     rows = with_waiting(entity, sound, self.read_entity(entity.entity_id))
-                commit = provider.write(entity, location, rows, mode, transaction)
+                commit = put(provider, entity, location, rows, mode, transaction, options)
                 results = [] if commit.skipped else sound.results()
         except ExpectationError as error:
             self._tell_results(common, error.results)
@@ -335,7 +393,9 @@ class EntityStore:
                 rows_failed=one.rows_failed,
             )
 
-    def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
+    def _quarantine(
+        self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None, options: CommitOptions
+    ) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
         from kindling_entities.write.expectation_flags import not_yet_kept
 
@@ -343,17 +403,17 @@ class EntityStore:
             if rows is not None:
                 if self.check_entity_exists(name):
                     rows = not_yet_kept(rows, self.read_entity(name))
-                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction)
+                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction, options)
         elif rows is not None:
-            self._write(name, rows, "overwrite", transaction)
+            self._write(name, rows, "overwrite", transaction, options=options)
         elif self.check_entity_exists(name):
             stored, info = self.read_entity(name), self.describe(name)
             if info.rows if info is not None and info.rows is not None else stored.count():
-                self._write(name, stored.where("false"), "overwrite", transaction)
+                self._write(name, stored.where("false"), "overwrite", transaction, options=options)
 
-    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None) -> None:
+    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None, options: CommitOptions) -> None:
         try:
-            self._write(name, rows, "merge", transaction)
+            self._write(name, rows, "merge", transaction, options=options)
         except SchemaError as error:
             if not self.check_entity_exists(name):
                 raise
@@ -363,7 +423,7 @@ class EntityStore:
                     f"meant to change, release or remove the rows of {name!r} first: `kindling quarantine list {name}`."
                 ) from error
             # It holds nothing whose columns would have to be kept.
-            self._write(name, rows, "overwrite", transaction)
+            self._write(name, rows, "overwrite", transaction, options=options)
 
     def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
         if commit.skipped:
@@ -494,11 +554,11 @@ class EntityStore:
         return list(found)
 
     def describe(self, entity_id: str) -> TableInfo | None:
-        """Return a Delta table as it stands; None if there is none, or for another kind of storage."""
-        from kindling_entities.providers.delta import DeltaProvider
-
+        """Return a table as it stands; None if there is none, or for storage that cannot tell."""
         entity, location, provider = self._find(entity_id)
-        return provider.describe(entity, location) if isinstance(provider, DeltaProvider) else None
+        find = getattr(provider, "describe", None)
+        found: TableInfo | None = None if find is None else find(entity, location)
+        return found
 
     def damage(self, entity_id: str) -> list[str]:
         """Return what is wrong with the files of a Delta table on this machine; empty for any other storage."""

@@ -49,6 +49,14 @@ def parquet_batches(paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.Reco
                 yield cast_batch(batch, schema)
 
 
+def unless_empty(reader: pa.RecordBatchReader) -> pa.RecordBatchReader | None:
+    """The same rows from their start, None if there are none; computes no more than the first batch that has some."""
+    for batch in reader:
+        if batch.num_rows:
+            return pa.RecordBatchReader.from_batches(reader.schema, chain([batch], reader))
+    return None
+
+
 class Stream:
     """Rows that are made anew each time they are read, so that a write which lost a race can read them again."""
 
@@ -229,6 +237,10 @@ class Watched:
             raise
 
 
+# Ends the label of what goes with its pipe; a label of the plugin has no line break.
+_FOR_PIPE = "\nfor the pipe"
+
+
 class Staging:
     """Parquet files of this process in a temporary folder, which is made on first use; safe on any thread.
 
@@ -262,12 +274,31 @@ class Staging:
                 self._folder = tempfile.mkdtemp(prefix="kindling-staged-", dir=self._parent)
             return self.places.plain(self._folder)
 
-    def stage(self, reader: pa.RecordBatchReader) -> str:
-        """Stream a reader into a file, and return its path."""
+    def stage(self, reader: pa.RecordBatchReader, *, for_pipe: bool = False) -> str:
+        """Stream a reader into a file, and return its path.
+
+        Args:
+            for_pipe: no other pipe reads it, see ``keep_for_pipe``.
+        """
         path = self._write(reader)
+        if for_pipe:
+            self.keep_for_pipe(path)
+            return path
         with self._lock:
             self._staged.setdefault(self.current_label, []).append(path)
         return path
+
+    def keep_for_pipe(self, path: str) -> None:
+        """Take a file or folder that stays until the pipe is over for which this thread stages."""
+        with self._lock:
+            self._staged.setdefault(self.current_label + _FOR_PIPE, []).append(path)
+
+    def release_for_pipe(self, label: str) -> None:
+        """Remove what was kept for the pipe of exactly this label."""
+        with self._lock:
+            paths = self._staged.pop(label + _FOR_PIPE, [])
+        for path in paths:
+            _remove(path)
 
     @contextlib.contextmanager
     def staged(self, reader: pa.RecordBatchReader) -> Iterator[str]:
@@ -312,5 +343,8 @@ class Staging:
 
 def _remove(path: str) -> None:
     # The folder may be gone with its engine.
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
     with contextlib.suppress(OSError):
         os.unlink(path)

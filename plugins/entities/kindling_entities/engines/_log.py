@@ -190,6 +190,7 @@ def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
         tuple(metadata.partition_columns),
         {key: value for key, value in metadata.configuration.items() if value is not None},
         computed=rules_of(opened).computed,
+        table_id=str(metadata.id),
     )
     if not figures:
         return info
