@@ -46,7 +46,8 @@ _KNOWN = {
 
 def user_metadata(marker: str, metadata: Mapping[str, str]) -> str:
     """The text that a commit carries."""
-    return json.dumps({**metadata, MARKER: marker}, ensure_ascii=False)
+    # Spark takes ${...} in a setting for the name of another; JSON reads the sign in this form, too.
+    return json.dumps({**metadata, MARKER: marker}, ensure_ascii=False).replace("$", "\\u0024")
 
 
 def read_commits(table: Table, since: int | None) -> list[CommitInfo]:

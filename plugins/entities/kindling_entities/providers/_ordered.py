@@ -157,7 +157,9 @@ def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo 
 
 def _of_first(options: CommitOptions, total: Commit | None) -> dict[str, Any]:
     """What only the first commit of a write carries."""
-    return {"options": options} if options and total is None else {}
+    # Whether there are rows was looked at before: what is merged tells no more of it.
+    wanted = replace(options, skip_empty=False)
+    return {"options": wanted} if wanted and total is None else {}
 
 
 def _nothing(engine: Engine, table: Table) -> Commit:
