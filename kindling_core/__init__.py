@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from kindling_core.plan.strategies import ExecutionStrategy as ExecutionStrategy
     from kindling_core.plan.strategies import HybridExecutionStrategy as HybridExecutionStrategy
     from kindling_core.plan.strategies import StreamingExecutionStrategy as StreamingExecutionStrategy
+    from kindling_core.run.cancellation import CancelToken as CancelToken
+    from kindling_core.run.clock import Clock as Clock
+    from kindling_core.run.clock import ManualClock as ManualClock
+    from kindling_core.run.clock import SystemClock as SystemClock
     from kindling_core.run.executer import DataPipesExecuter as DataPipesExecuter
     from kindling_core.run.fence import Fence as Fence
     from kindling_core.run.generation_executor import GenerationExecutor as GenerationExecutor
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from kindling_core.run.requests import ReadRequest as ReadRequest
     from kindling_core.run.requests import ReadResult as ReadResult
     from kindling_core.run.requests import RunInfo as RunInfo
+    from kindling_core.run.requests import RunRequest as RunRequest
     from kindling_core.run.requests import WriteRequest as WriteRequest
     from kindling_core.run.requests import WriteResult as WriteResult
     from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
@@ -110,6 +115,12 @@ _HOMES = {
         "HybridExecutionStrategy",
         "StreamingExecutionStrategy",
     ),
+    "run.cancellation": ("CancelToken",),
+    "run.clock": (
+        "Clock",
+        "ManualClock",
+        "SystemClock",
+    ),
     "run.executer": ("DataPipesExecuter",),
     "run.fence": ("Fence",),
     "run.generation_executor": ("GenerationExecutor",),
@@ -126,6 +137,7 @@ _HOMES = {
         "ReadRequest",
         "ReadResult",
         "RunInfo",
+        "RunRequest",
         "WriteRequest",
         "WriteResult",
     ),

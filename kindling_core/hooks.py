@@ -6,12 +6,16 @@ attributes ``requires`` and ``optional`` (lists of feature names) order the feat
 names the module of a plugin that has extension points of its own. A hook that raises fails what it was
 called for, and the error names the plugin. Specs marked "first result" stop at the first answer that is
 not None; ``@hookimpl(wrapper=True)`` goes around the others.
+
+Specs marked ``@sets_up`` are called in the order of the features, those marked ``@takes_down`` in the opposite one and
+each by itself, so that what one raises keeps no other from releasing what it holds. Without a mark the last is asked
+first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -33,6 +37,26 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("kindling")
 hookimpl = pluggy.HookimplMarker("kindling")
+
+Specification = TypeVar("Specification", bound=Callable[..., Any])
+SETS_UP, TAKES_DOWN = "sets up", "takes down"
+
+
+def sets_up(specification: Specification) -> Specification:
+    """Mark a hook that is called in the order of the features."""
+    specification.kindling_order = SETS_UP  # type: ignore[attr-defined]
+    return specification
+
+
+def takes_down(specification: Specification) -> Specification:
+    """Mark a hook that is called in the opposite order, for each feature whatever the others raise."""
+    specification.kindling_order = TAKES_DOWN  # type: ignore[attr-defined]
+    return specification
+
+
+def order_of(specification: object) -> str | None:
+    """Return ``SETS_UP``, ``TAKES_DOWN``, or None for a specification without a mark."""
+    return getattr(specification, "kindling_order", None)
 
 
 @hookspec
@@ -59,16 +83,19 @@ def kindling_mount(app: App, collection: object, module: ModuleType | None) -> b
 
 
 @hookspec
+@sets_up
 def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
     """Called for each pipe once all modules are mounted. Raise PipeDefinitionError if your options are wrong."""
 
 
 @hookspec
+@sets_up
 def kindling_start(app: App) -> None:
     """Called when the App starts, in the order of the features. Open what the run needs."""
 
 
 @hookspec
+@takes_down
 def kindling_stop(app: App) -> None:
     """Called in the opposite order when the App closes, or when it could not start. Release what you opened."""
 
@@ -96,18 +123,33 @@ def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
 
 
 @hookspec
-def kindling_plan(plan: ExecutionPlan, run: RunInfo) -> None:
-    """Called with each plan before it runs. Raise PlanError to refuse it."""
+@sets_up
+def kindling_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
+    """Called with each plan, also one that is only shown (run: None). Add to it; raise PlanError to refuse it."""
 
 
 @hookspec
+@sets_up
 def kindling_before_run(plan: ExecutionPlan, run: RunInfo) -> None:
-    """Called once a run is planned, before anybody is told. Take what the run needs; raise to refuse it."""
+    """Called once a run is planned, before its first signal. Take what the run needs; raise to refuse it."""
 
 
 @hookspec
+@sets_up
+def kindling_pin(plan: ExecutionPlan, run: RunInfo) -> None:
+    """Called after every ``kindling_before_run``. Add to ``plan.pinned_versions`` the versions that the run reads."""
+
+
+@hookspec
+@sets_up
+def kindling_run_begins(plan: ExecutionPlan, run: RunInfo) -> None:
+    """Called last, when nothing of the run changes any more. Write it down; raise to refuse it."""
+
+
+@hookspec
+@takes_down
 def kindling_after_run(run: RunInfo, report: RunReport | None) -> None:
-    """Called for each run that ``kindling_before_run`` was called for. Release what you hold; None: it was refused."""
+    """Called before a run's last signal. Release what the run held; the report is None if the run was refused."""
 
 
 @hookspec
@@ -117,16 +159,18 @@ def kindling_expected_seconds(app: App, pipe_ids: Sequence[str]) -> Mapping[str,
 
 
 @hookspec(firstresult=True)
+@sets_up
 def kindling_before_pipe(pipe: PipeMetadata, run: RunInfo) -> str | None:
     """Called on the pipe's thread before each attempt. Return a reason to skip the pipe. First result."""
 
 
 @hookspec
 def kindling_pipe_succeeded(pipe: PipeMetadata, run: RunInfo, result: WriteResult) -> None:
-    """Called with what a pipe has written, before anybody is told. Write it down; raise to fail the pipe."""
+    """Called with what a pipe has written, before its last signal. Record it; raise to fail the pipe."""
 
 
 @hookspec
+@takes_down
 def kindling_after_pipe(pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
     """Called once a pipe has ended, however it did. Release what you hold for it; what is raised here is logged."""
 

@@ -267,6 +267,9 @@ class _PipeCollection:
     def __len__(self) -> int:
         return len(self._pipes)
 
+    def __contains__(self, pipe_id: object) -> bool:
+        return pipe_id in self._pipes
+
 
 class Pipes(_PipeCollection):
     """Collects the pipes of a module; an App mounts it. Iterating gives their metadata."""

@@ -1,91 +1,40 @@
-"""Finds features by their entry points, makes one plugin object of each for an App, and calls their hooks."""
+"""The active plugins of one App: one object of each, in order, and the calls of their hooks."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any
 
-import importlib_metadata
 import pluggy
 
 from kindling_core import hooks
-from kindling_core.errors import KindlingError, PluginError, did_you_mean
+from kindling_core.errors import KindlingError, PluginError
+from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
 
-GROUP = "kindling"
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
-
-
-@dataclass(frozen=True)
-class Feature:
-    """An installed feature, not imported yet."""
-
-    name: str
-    distribution: str
-    version: str
-    entry_point: importlib_metadata.EntryPoint
-
-    def load(self) -> type:
-        """Import the plugin's class.
-
-        Raises:
-            PluginError: the import fails; names the distribution.
-        """
-        try:
-            loaded = self.entry_point.load()
-        except Exception as error:
-            raise PluginError(
-                f"Feature {self.name!r} of {self.distribution} {self.version} does not import "
-                f"({self.entry_point.value}): {type(error).__name__}: {error}. "
-                f"Reinstall or update it: pip install --upgrade {self.distribution}."
-            ) from error
-        if not isinstance(loaded, type):
-            raise PluginError(
-                f"Feature {self.name!r} of {self.distribution}: its entry point {self.entry_point.value} "
-                f"is no class. Point it at the plugin's class."
-            )
-        return loaded
-
-
-def discover() -> dict[str, Feature]:
-    """Find the installed features by name, without importing any.
-
-    Raises:
-        PluginError: two distributions offer a feature of the same name.
-    """
-    found: dict[str, Feature] = {}
-    for entry_point in importlib_metadata.entry_points(group=GROUP):
-        distribution = entry_point.dist
-        feature = Feature(
-            entry_point.name,
-            distribution.name if distribution else "unknown",
-            distribution.version if distribution else "unknown",
-            entry_point,
-        )
-        other = found.setdefault(feature.name, feature)
-        if other.distribution != feature.distribution:
-            raise PluginError(
-                f"Feature {feature.name!r} is offered by both {other.distribution} and "
-                f"{feature.distribution}. Uninstall one of them."
-            )
-    return found
 
 
 @dataclass
 class PluginHost:
-    """The active features of one App, in order, with their hooks.
+    """The active plugins of one App, in order, with their hooks. The core is the first of them.
 
     Attributes:
-        features: name -> feature, in the order in which they start.
-        manager: pluggy's manager; ``manager.hook`` calls hooks directly.
+        plugins: name -> where it comes from, in the order in which they start; without the core.
+        manager: pluggy's manager; ``manager.hook`` calls hooks directly, the last plugin first.
     """
 
-    features: dict[str, Feature]
+    plugins: dict[str, Source]
     manager: pluggy.PluginManager
-    _owners: dict[CodeType, str] = field(default_factory=dict)
+    # The same plugins registered the other way round: pluggy calls what was registered last first.
+    _in_order: pluggy.PluginManager
+    _owners: dict[CodeType, list[str]] = field(default_factory=dict)
+    _sets_up: set[str] = field(default_factory=set)
+    _takes_down: dict[str, list[Any] | None] = field(default_factory=dict)
 
     @classmethod
     def compose(
@@ -93,73 +42,127 @@ class PluginHost:
         names: Sequence[str],
         available: Mapping[str, Feature] | None = None,
         environ: Mapping[str, str] | None = None,
+        plugins: Iterable[OwnPlugin] = (),
     ) -> PluginHost:
-        """Load the named features and order them by what they require.
+        """Load the named features and the job's own plugins, and order them by what they require.
 
         Raises:
             PluginError: a feature is unknown, broken, named twice, or lacks a requirement; features require
                 each other in a circle.
         """
-        available = discover() if available is None else available
-        classes: dict[str, type] = {}
-        for name in names:
-            if name in classes:
-                raise PluginError(f"Feature {name!r} is named twice in the job's features.")
-            if name not in available:
-                raise PluginError(_not_installed(name, available))
-            classes[name] = available[name].load()
-        manager = pluggy.PluginManager(GROUP)
-        manager.add_hookspecs(hooks)
-        host = cls({}, manager)
-        if (os.environ if environ is None else environ).get(TRACE_VARIABLE) == "1":
-            manager.add_hookcall_monitoring(_trace_call, _trace_result)
-        for plugin_class in classes.values():
-            if hasattr(plugin_class, "hookspecs"):
-                manager.add_hookspecs(plugin_class.hookspecs)
-        for name in _in_order(classes, available):
-            host.add(available[name], classes[name])
+        environ = os.environ if environ is None else environ
+        available = discover(environ) if available is None else available
+        sources = _sources(names, available, environ, plugins)
+        loaded = {name: source.load() for name, source in sources.items()}
+        host = cls({}, pluggy.PluginManager(GROUP), pluggy.PluginManager(GROUP))
+        host._add_hookspecs(hooks)
+        if environ.get(TRACE_VARIABLE) == "1":
+            for manager in host._managers():
+                manager.add_hookcall_monitoring(_trace_call, _trace_result)
+        for plugin in loaded.values():
+            if hasattr(plugin, "hookspecs"):
+                host._add_hookspecs(plugin.hookspecs)
+        host.manager.register(CORE.make(), name=CORE.name)
+        for name in _in_order(sources, loaded, available, environ):
+            host._add(sources[name])
+        for name, plugin in reversed(host.manager.list_name_plugin()):
+            host._in_order.register(plugin, name=name)
         try:
-            manager.check_pending()
+            host.manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise PluginError(f"A plugin implements a hook that does not exist: {error}.") from error
         return host
 
-    def add(self, feature: Feature, plugin_class: type) -> None:
-        """Make the plugin's object for this App and register its hooks."""
+    @property
+    def features(self) -> dict[str, Feature]:
+        """The installed features among the plugins, in the order in which they start."""
+        return {name: source for name, source in self.plugins.items() if isinstance(source, Feature)}
+
+    def _managers(self) -> tuple[pluggy.PluginManager, pluggy.PluginManager]:
+        return self.manager, self._in_order
+
+    def _add_hookspecs(self, module: Any) -> None:
+        for manager in self._managers():
+            manager.add_hookspecs(module)
+        for name in dir(module):
+            order = hooks.order_of(getattr(module, name))
+            if order == hooks.SETS_UP:
+                self._sets_up.add(name)
+            elif order == hooks.TAKES_DOWN:
+                self._takes_down[name] = None
+
+    def _add(self, source: Source) -> None:
+        """Make a plugin's object for this App and register its hooks."""
         try:
-            plugin = plugin_class()
-            self.manager.register(plugin, name=feature.name)
+            plugin = source.make()
+            self.manager.register(plugin, name=source.name)
         except Exception as error:
-            raise PluginError(
-                f"Feature {feature.name!r} of {feature.distribution} cannot be set up: {type(error).__name__}: {error}."
-            ) from error
-        self.features[feature.name] = feature
+            named = f"{source.title} of {source.origin}" if isinstance(source, Feature) else source.title
+            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {error}.") from error
+        self.plugins[source.name] = source
         for caller in self.manager.get_hookcallers(plugin) or []:
             for implementation in caller.get_hookimpls():
                 function = getattr(implementation.function, "__func__", implementation.function)
                 if implementation.plugin is plugin and isinstance(function, FunctionType):
-                    self._owners[function.__code__] = feature.name
+                    self._owners.setdefault(function.__code__, []).append(source.name)
+
+    # Calls
 
     def implements(self, hook: str) -> bool:
-        """Whether an active feature implements this hook."""
+        """Whether an active plugin implements this hook."""
         return bool(getattr(self.manager.hook, hook).get_hookimpls())
 
     def results(self, hook: str, **arguments: Any) -> list[Any]:
-        """Call a hook and return its results in the order of the features (pluggy calls the last one first)."""
-        return list(reversed(self.call(hook, **arguments)))
+        """Call a hook and return its results in the order of the plugins, those of the core first."""
+        results: list[Any] = self.call(hook, **arguments)
+        return results if hook in self._sets_up else results[::-1]
 
-    def call_one(self, hook: str, feature: str, **arguments: Any) -> Any:
-        """Call a hook of one feature alone."""
-        others = [plugin for name, plugin in self.manager.list_name_plugin() if name != feature]
-        return self._call(hook, self.manager.subset_hook_caller(hook, others), arguments)
+    def call_one(self, hook: str, plugin: str, **arguments: Any) -> Any:
+        """Call a hook of one plugin alone."""
+        return self._call(hook, self._caller_of(hook, plugin), arguments)
 
     def call(self, hook: str, **arguments: Any) -> Any:
-        """Call a hook; the feature that was started last answers first.
+        """Call a hook of every plugin, in the order that its specification is marked with; else the last first.
 
         Raises:
             PluginError: an implementation raised something that is no KindlingError; names the plugin.
         """
-        return self._call(hook, getattr(self.manager.hook, hook), arguments)
+        if hook in self._takes_down:
+            return self._call_each(hook, arguments)
+        manager = self._in_order if hook in self._sets_up else self.manager
+        return self._call(hook, getattr(manager.hook, hook), arguments)
+
+    def _caller_of(self, hook: str, plugin: str) -> Any:
+        others = [other for name, other in self.manager.list_name_plugin() if name != plugin]
+        return self.manager.subset_hook_caller(hook, others)
+
+    def _call_each(self, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
+        """Call a hook that takes down: what one plugin raises keeps no other from releasing what it holds."""
+        callers = self._takes_down[hook]
+        if callers is None:
+            mine = {one.plugin_name for one in getattr(self.manager.hook, hook).get_hookimpls()}
+            names = [name for name, _ in reversed(self.manager.list_name_plugin()) if name in mine]
+            callers = self._takes_down[hook] = [self._caller_of(hook, name) for name in names]
+        results: list[Any] = []
+        failures: list[BaseException] = []
+        for caller in callers:
+            try:
+                results += self._call(hook, caller, arguments)
+            except BaseException as error:  # noqa: BLE001 - raised once every plugin was called
+                failures.append(error)
+        if not failures:
+            return results
+        try:
+            # Whoever interrupts must not be answered with a plugin's error.
+            failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
+            for other in failures:
+                if other is not failure:
+                    logging.getLogger("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
+            raise failure
+        finally:
+            # A traceback that refers to the frame which holds it would live until the garbage is collected.
+            failures.clear()
+            del failure
 
     def _call(self, hook: str, caller: Any, arguments: Mapping[str, Any]) -> Any:
         try:
@@ -171,48 +174,79 @@ class PluginHost:
             if owner is None or (hook in ("kindling_read", "kindling_write") and not self._raised_by(owner, error)):
                 # A lazy frame's own error, raised while a plugin computes it, is the user's and not the plugin's.
                 raise
-            distribution = self.features[owner].distribution
             raise PluginError(
-                f"Plugin {owner!r} ({distribution}) failed in {hook}: {type(error).__name__}: {error}"
+                f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: {type(error).__name__}: {error}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:
+        """Return the plugin whose hook the error came through last."""
         owner = None
-        traceback = error.__traceback__
-        while traceback is not None:
-            owner = self._owners.get(traceback.tb_frame.f_code, owner)
-            traceback = traceback.tb_next
+        for trace in _traces(error):
+            names = self._owners.get(trace.tb_frame.f_code)
+            if names is not None:
+                mine = next(iter(trace.tb_frame.f_locals.values()), None) if len(names) > 1 else None
+                owner = next((name for name in names if self.manager.get_plugin(name) is mine), names[0])
         return owner
 
     def _raised_by(self, owner: str, error: BaseException) -> bool:
-        traceback = error.__traceback__
-        if traceback is None:
+        """Whether the error was raised in the plugin's own code: its package, or its module if it is the user's own."""
+        traces = list(_traces(error))
+        if not traces:
             return False
-        while traceback.tb_next is not None:
-            traceback = traceback.tb_next
-        package = type(self.manager.get_plugin(owner)).__module__.partition(".")[0]
-        return str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == package
+        raised_in = str(traces[-1].tb_frame.f_globals.get("__name__", ""))
+        module = type(self.manager.get_plugin(owner)).__module__
+        if isinstance(self.plugins[owner], OwnPlugin):
+            return raised_in == module
+        return raised_in.partition(".")[0] == module.partition(".")[0]
 
 
-def _not_installed(name: str, available: Mapping[str, Feature]) -> str:
-    return (
-        f"Feature {name!r} is not installed.{did_you_mean(name, available)} "
-        f"Install it: pip install kindling-{name.replace('_', '-')}. "
-        f"Installed features: {', '.join(sorted(available)) or 'none'}."
-    )
+def _traces(error: BaseException) -> Iterator[TracebackType]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
 
 
-def _in_order(classes: Mapping[str, type], available: Mapping[str, Feature]) -> list[str]:
+def _sources(
+    names: Sequence[str],
+    available: Mapping[str, Feature],
+    environ: Mapping[str, str],
+    plugins: Iterable[OwnPlugin],
+) -> dict[str, Source]:
+    sources: dict[str, Source] = {}
+    for name in names:
+        if name in sources:
+            raise PluginError(f"Feature {name!r} is named twice in the job's features.")
+        if name not in available:
+            raise PluginError(not_installed(name, available, environ))
+        sources[name] = available[name]
+    for plugin in plugins:
+        other = sources.setdefault(plugin.name, plugin)
+        if other is not plugin:
+            raise PluginError(
+                f"Two plugins of this job are named {plugin.name!r}: {other.origin} and {plugin.origin}. "
+                f"Give one another name, by its attribute `name`."
+            )
+    return sources
+
+
+def _in_order(
+    sources: Mapping[str, Source],
+    loaded: Mapping[str, Any],
+    available: Mapping[str, Feature],
+    environ: Mapping[str, str],
+) -> list[str]:
     """Order by requirements, otherwise as the job names them."""
-    for name, plugin_class in classes.items():
-        for required in getattr(plugin_class, "requires", ()):
-            if required in classes:
+    for name, plugin in loaded.items():
+        for required in getattr(plugin, "requires", ()):
+            if required in loaded:
                 continue
+            needs = f"{sources[name].title} requires {required!r}."
             if required in available:
-                raise PluginError(f"Feature {name!r} requires {required!r}. Add {required!r} to the job's features.")
-            raise PluginError(f"Feature {name!r} requires {required!r}. {_not_installed(required, available)}")
+                raise PluginError(f"{needs} Add {required!r} to the job's features.")
+            raise PluginError(f"{needs} {not_installed(required, available, environ)}")
     ordered: list[str] = []
-    waiting = list(classes)
+    waiting = list(loaded)
     while waiting:
         ready = [
             name
@@ -220,7 +254,7 @@ def _in_order(classes: Mapping[str, type], available: Mapping[str, Feature]) -> 
             if not any(
                 other in waiting
                 for kind in ("requires", "optional")
-                for other in getattr(classes[name], kind, ())
+                for other in getattr(loaded[name], kind, ())
                 if other != name
             )
         ]

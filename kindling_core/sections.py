@@ -17,6 +17,7 @@ class JobSection(Section):
     name: str = Field("job", description="the job's name in reports and pictures")
     modules: list[str] = Field([], description="Python modules that hold the pipes and entities")
     features: list[str] = Field([], description="the plugins that are active in this job")
+    plugins: list[str] = Field([], description="module:Class of further plugins, of the job's own code")
 
 
 class SignalsSection(Section):
@@ -58,7 +59,9 @@ class ExecutionSection(Section):
         PipePolicy.timeout_seconds, gt=0, description="how long an attempt at a pipe may take"
     )
     grace_seconds: float = Field(
-        RunOptions.grace_seconds, ge=0, description="how long what is told to stop may take to"
+        RunOptions.grace_seconds,
+        ge=0,
+        description="seconds that a pipe which was asked to stop may still run, before the run goes on without it",
     )
     pools: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="pool -> its pipes that run at a time")
     cache: Literal["auto", "always", "never"] = Field(

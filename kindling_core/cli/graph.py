@@ -31,7 +31,7 @@ def graph(
     """Draw the graph of the pipes: text, mermaid, or one self-contained HTML file."""
     app = context.app()
     made = app.plan(selection, mode)
-    picture = picture_of(made, {pipe.pipe_id: pipe for pipe in app.all_pipes()}, title=app.name)
+    picture = picture_of(made, {pipe.pipe_id: pipe for pipe in app.all_pipes()} | made.pipes, title=app.name)
     if context.json:
         data = {
             "nodes": [

@@ -5,53 +5,71 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import click
 
 from kindling_core._version import __version__
-from kindling_core.cli.config import config
 from kindling_core.cli.context import CommandContext
-from kindling_core.cli.doctor import doctor
-from kindling_core.cli.graph import graph
-from kindling_core.cli.init import init
 from kindling_core.cli.output import printable
-from kindling_core.cli.plan import plan
-from kindling_core.cli.plugins import plugins
-from kindling_core.cli.run import run
-from kindling_core.cli.signals import signals
+from kindling_core.composition import own_plugins
+from kindling_core.config import Config
+from kindling_core.config_layers import environment_layer, file_layer
 from kindling_core.errors import KindlingError, PluginError, RunFailed
-from kindling_core.plugins import discover
+from kindling_core.plugin_sources import CORE, Source, discover
+from kindling_core.sections import JobSection
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 
 
 class PluginGroup(click.Group):
-    """The core's commands, and those of installed plugins, which are imported only when they are needed."""
+    """The commands of the core, then those of other plugins, which are imported only when they are needed."""
 
-    def _plugin_commands(self, context: click.Context) -> dict[str, click.Command]:
-        found: dict[str, click.Command] = {}
-        for name, feature in discover().items():
-            try:
-                plugin = feature.load()()
-                commands = plugin.kindling_commands() if hasattr(plugin, "kindling_commands") else ()
-                found.update((command.name or "", command) for command in commands)
-            except PluginError as error:
-                # Named, but in nobody's way: the command that was asked for may not need this plugin.
-                click.echo(f"warning: {error}", err=True)
-            except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-                click.echo(
-                    f"warning: feature {name!r} of {feature.distribution} has no commands, they fail: "
-                    f"{type(error).__name__}: {error}",
-                    err=True,
-                )
-        return found
+    def _commands(self) -> Iterator[dict[str, click.Command]]:
+        """Give the commands of the core, of the installed features, and of the job's own plugins, in this order."""
+        core: Any = CORE.make()
+        yield {command.name: command for command in core.kindling_commands()}
+        yield _commands_of(discover().values())
+        yield _commands_of(_own_plugins())
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._plugin_commands(ctx)})
+        return sorted({name for commands in self._commands() for name in commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or self._plugin_commands(ctx).get(cmd_name)
+        return next((commands[cmd_name] for commands in self._commands() if cmd_name in commands), None)
+
+
+def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for source in sources:
+        try:
+            plugin = source.make()
+            commands = plugin.kindling_commands() if hasattr(plugin, "kindling_commands") else ()
+            found.update((command.name or "", command) for command in commands)
+        except PluginError as error:
+            # Named, but in nobody's way: the command that was asked for may not need this plugin.
+            click.echo(f"warning: {error}", err=True)
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
+            click.echo(
+                f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
+                f"{type(error).__name__}: {error}",
+                err=True,
+            )
+    return found
+
+
+def _own_plugins() -> Sequence[Source]:
+    """Return the job's own plugins; ``--job`` comes after a command's name, so only the usual job file can be asked."""
+    path = CommandContext().job
+    if not path.exists():
+        return []
+    try:
+        config = Config([file_layer(path), environment_layer(os.environ)])
+        return own_plugins(config, config.resolve("job", JobSection).plugins, path.parent.resolve())
+    except KindlingError as error:
+        click.echo(f"warning: the commands of the job's own plugins are not known: {error}", err=True)
+        return []
 
 
 @click.group(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,10 +82,6 @@ def cli(context: click.Context) -> None:
     """
     context.obj = CommandContext()
     context.call_on_close(context.obj.close)
-
-
-for _command in (init, run, plan, graph, signals, plugins, config, doctor):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -36,7 +36,9 @@ def explain_plan(app: App, selection: Sequence[str], mode: str) -> dict[str, Any
                 "inputs": list(pipe.input_entity_ids),
                 "output": pipe.output_entity_id,
                 "waits_for": sorted(schedule.waits_for.get(pipe_id, ())),
-                "runs_because": why.get(pipe_id, "it was named"),
+                "runs_because": "a feature added it"
+                if pipe_id in made.added_pipes
+                else why.get(pipe_id, "it was named"),
                 "waits_because": _waits(app, made, schedule, pipe, settings.schedule),
                 "pool": pipe.options.get("pool"),
                 "expected_seconds": expected.get(pipe_id),
@@ -82,6 +84,8 @@ def _waits(app: App, plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata
         if maker.output_entity_id in read:
             same = maker.output_entity_id == other
             told.append(other if same else f"{other} (writes {maker.output_entity_id})")
+        elif (other, pipe.pipe_id) in plan.added_edges:
+            told.append(f"{other} (a feature put it before this pipe)")
         elif pipe.output_entity_id in maker.input_entity_ids:
             told.append(f"{other} (reads {pipe.output_entity_id}, and its stream starts first)")
         elif pipe.mode == "streaming" and maker.mode != "streaming":

@@ -7,7 +7,7 @@ import click
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.options import job_options, json_option
 from kindling_core.errors import PluginError
-from kindling_core.plugins import discover
+from kindling_core.plugin_sources import OwnPlugin, discover
 
 
 @click.command()
@@ -15,8 +15,8 @@ from kindling_core.plugins import discover
 @job_options
 @click.pass_obj
 def plugins(context: CommandContext) -> None:
-    """List the installed features, which of them this job runs with, and what is wrong with any."""
-    active = context.app().features if context.job.exists() else []
+    """List the installed features, which of them this job runs with, what is wrong with any, and its own plugins."""
+    active = context.app().host.plugins if context.job.exists() else {}
     rows = []
     for name, feature in sorted(discover().items()):
         problem = ""
@@ -35,6 +35,18 @@ def plugins(context: CommandContext) -> None:
                 "problem": problem,
             }
         )
+    for name, source in active.items():
+        if isinstance(source, OwnPlugin):
+            rows.append(
+                {
+                    "feature": name,
+                    "active": True,
+                    "distribution": source.origin,
+                    "version": "",
+                    "requires": list(getattr(source.load(), "requires", ())),
+                    "problem": "",
+                }
+            )
     render = context.table(
         ["feature", "active", "distribution", "version", "requires", "problem"],
         [["yes" if value is True else "" if value is False else value for value in row.values()] for row in rows],

@@ -20,6 +20,8 @@ from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
 from kindling_core.errors import RunFailed
 from kindling_core.render import picture_of, render_html
+from kindling_core.run.cancellation import CancelToken
+from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
 
 
@@ -49,7 +51,7 @@ def run(
     if wait and not app.host.implements("kindling_before_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
-    def start(cancelled: threading.Event) -> RunReport:
+    def start(cancelled: CancelToken) -> RunReport:
         return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled)
 
     run_and_report(context, app, start, picture, with_traceback, mode)
@@ -58,7 +60,7 @@ def run(
 def run_and_report(
     context: CommandContext,
     app: App,
-    start: Callable[[threading.Event], RunReport],
+    start: Callable[[CancelToken], RunReport],
     picture: Path | None,
     with_traceback: bool,
     mode: str,
@@ -66,7 +68,7 @@ def run_and_report(
     """Run with progress, a clean end on Ctrl-C, and a report; exits with 1 if pipes failed.
 
     Args:
-        start: runs the pipes; the event cancels the run.
+        start: runs the pipes; the token cancels the run.
         picture: where to draw the run.
     """
     failure: RunFailed | None = None
@@ -76,37 +78,50 @@ def run_and_report(
                 report = start(cancelled)
             except RunFailed as error:
                 failure, report = error, error.report
-        # From here on a first Ctrl-C ends the program: there is no run that could be told to stop.
+        # From here on a first Ctrl-C ends the program: there is no run that could be stopped.
         cancelled.set()
         # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
         context.emit(report.to_dict(), lambda console: print_report(console, report))
         if picture is not None:
             pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-            made = app.plan([pipe.pipe_id for pipe in report.pipes], mode)
-            write_file(picture, render_html(picture_of(made, pipes, report, title=app.name)))
+            # Pipes that features have added to the plan are added to this one, too.
+            made = app.plan([pipe.pipe_id for pipe in report.pipes if pipe.pipe_id in pipes], mode)
+            write_file(picture, render_html(picture_of(made, pipes | made.pipes, report, title=app.name)))
         if failure is not None:
             print_failures(context, app, failure, with_traceback)
             raise click.exceptions.Exit(1)
 
 
 @contextmanager
-def _stopping_cleanly(messages: Console) -> Iterator[threading.Event]:
-    """First Ctrl-C or SIGTERM: start nothing new, tell running pipes to stop. Second: give up at once."""
-    cancelled = threading.Event()
+def _stopping_cleanly(messages: Console) -> Iterator[CancelToken]:
+    """Give a token that Ctrl-C and SIGTERM set; the second of them raises KeyboardInterrupt, to give up at once.
 
-    def tell() -> None:
-        messages.print("Stopping: running pipes are told to stop, nothing new starts. Once more to give up at once.")
+    The handler takes no lock, since the interrupted thread may be holding it.
+    """
+    cancelled, bell = CancelToken(), Bell()
+    asked = False
+
+    def say() -> None:
+        bell.wait()
+        if asked:
+            messages.print(
+                "Stopping: running pipes are asked to stop, nothing new starts. Once more to give up at once."
+            )
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
         if cancelled.is_set():
             raise KeyboardInterrupt
+        asked = True
         cancelled.set()
-        # On a thread of its own: this thread may be writing to the same stream just now.
-        threading.Thread(target=tell, daemon=True).start()
+        bell.ring()
 
+    # On a thread of its own, since the interrupted thread may be writing to the same stream just now.
+    threading.Thread(target=say, name="kindling-stopping", daemon=True).start()
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield cancelled
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        bell.ring()

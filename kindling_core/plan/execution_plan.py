@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kindling_core.pipes import PipeMetadata
+from kindling_core.errors import PlanError, did_you_mean
+from kindling_core.pipes import PipeMetadata, check_pipe
 from kindling_core.plan.graph import ExecutionMode, Links, producers_in
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ class ExecutionPlan:
         cache_recommendations: entity id as the pipes write it -> storage level.
         dependency_graph: networkx DiGraph, or without networkx a dict pipe id -> set of producers.
         pipes: pipe id -> declaration, in run order.
-        notes: what a reader of the plan should know, such as a table that is read while a stream writes it.
+        notes: what a reader of the plan should know, such as a table that is read while a stream writes it; a feature
+            adds a line to what ``kindling plan`` prints by appending to it.
         pinned_versions: entity id -> the version that every pipe reads, of what the run does not write; what a feature
             finds here when the run starts, it keeps to, and adds what is missing.
+        added_pipes: pipe id -> declaration, of what features added with ``add_pipe``.
+        added_edges: (pipe id, pipe id that waits for it), of what features added with ``add_edge``.
     """
 
     generations: list[list[str]]
@@ -59,6 +63,48 @@ class ExecutionPlan:
     pipes: dict[str, PipeMetadata] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
     pinned_versions: dict[str, int] = field(default_factory=dict)
+    added_pipes: dict[str, PipeMetadata] = field(default_factory=dict, repr=False)
+    added_edges: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_pipe(self, pipe: PipeMetadata) -> None:
+        """Have a further pipe run; for ``kindling_plan``. Its inputs and its output give it its place.
+
+        Raises:
+            PipeDefinitionError: its declaration cannot run.
+            PlanError: another pipe of the plan has its id.
+        """
+        check_pipe(pipe)
+        other = self.pipes.get(pipe.pipe_id)
+        if other is pipe:
+            return
+        if other is not None:
+            raise PlanError(
+                f"The pipe {pipe.pipe_id!r} cannot be added to the plan: it has {other.name!r} "
+                f"({other.location or 'unknown place'}) under this id. Give the added pipe another."
+            )
+        self.pipes[pipe.pipe_id] = self.added_pipes[pipe.pipe_id] = pipe
+
+    def add_edge(self, first: str, then: str) -> None:
+        """Have one pipe wait for another as if it read what that writes; for ``kindling_plan``.
+
+        Raises:
+            PlanError: the plan has no pipe of one of the ids.
+        """
+        for pipe_id in (first, then):
+            if pipe_id not in self.pipes:
+                raise PlanError(
+                    f"No edge {first!r} -> {then!r}: the plan has no pipe {pipe_id!r}."
+                    f"{did_you_mean(pipe_id, self.pipes)} Add the pipe first, or leave the edge out."
+                )
+        self.added_edges.append((first, then))
+
+    def rearrange(self, other: ExecutionPlan) -> None:
+        """Take the order of another plan of the same pipes; what features have put into this one stays."""
+        self.generations, self.total_pipes = other.generations, other.total_pipes
+        self.max_parallelism, self.pipes = other.max_parallelism, other.pipes
+        self.cache_recommendations = {**other.cache_recommendations, **self.cache_recommendations}
+        self.dependency_graph = _given(other)  # type: ignore[assignment]
+        self.notes = list(dict.fromkeys([*other.notes, *self.notes]))
 
     @property
     def pipe_ids(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,12 +45,14 @@ class Links:
         producers: pipe id -> ids of its producers, in the same order.
         makers: entity id -> ids of the pipes that write or fill it.
         needs: pipe id -> entities that must be there first.
+        edges: (producer, consumer) of pipes that read nothing from each other.
     """
 
     pipes: Sequence[PipeMetadata]
     producers: Mapping[str, tuple[str, ...]]
     makers: Mapping[str, Sequence[str]]
     needs: Mapping[str, Sequence[str]]
+    edges: Sequence[tuple[str, str]] = ()
 
     def graph(self) -> Graph:
         """Return them as a graph with edges producer -> consumer; its kind depends on whether there is networkx."""
@@ -65,6 +67,7 @@ class Links:
             for entity_id in self.needs[pipe.pipe_id]:
                 for maker in self.makers.get(entity_id, ()):
                     graph.add_edge(maker, pipe.pipe_id, entity_id=entity_id)
+        graph.add_edges_from(edge for edge in self.edges if not graph.has_edge(*edge))
         return graph
 
 
@@ -180,10 +183,23 @@ class PipeGraphBuilder:
         forward_generations(links)
         return links.graph()
 
-    def connect(self, pipe_ids: Iterable[str]) -> Links:
-        """Check and connect pipes as ``build_graph`` does, and leave it to who orders them to find cycles."""
-        pipes = self._in_registration_order(self.definitions(pipe_ids))
-        return _linked(pipes, *self._checked(pipes))
+    def connect(
+        self, pipe_ids: Iterable[str], added: Iterable[PipeMetadata] = (), edges: Sequence[tuple[str, str]] = ()
+    ) -> Links:
+        """Check and connect pipes as ``build_graph`` does, and leave it to who orders them to find cycles.
+
+        Args:
+            added: further pipes, which need not be registered.
+            edges: further edges, producer -> consumer.
+        """
+        pipes = self._in_registration_order(self.definitions(pipe_ids, added))
+        links = _linked(pipes, *self._checked(pipes))
+        if not edges:
+            return links
+        producers = dict(links.producers)
+        for first, then in edges:
+            producers[then] = tuple(dict.fromkeys([*producers[then], first]))
+        return replace(links, producers=producers, edges=edges)
 
     def get_generations(self, graph: Graph, mode: ExecutionMode | str = ExecutionMode.BATCH) -> list[list[str]]:
         """Return sets of pipes that do not depend on each other, in the order in which this mode runs them.
@@ -199,16 +215,21 @@ class PipeGraphBuilder:
         )
         return generations_in_mode(graph, mode, streaming)
 
-    def definitions(self, pipe_ids: Iterable[str]) -> list[PipeMetadata]:
-        """Return the pipes in the given order, each once.
+    def definitions(self, pipe_ids: Iterable[str], added: Iterable[PipeMetadata] = ()) -> list[PipeMetadata]:
+        """Return the pipes in the given order, each once, and then those that were added.
 
         Raises:
-            PlanError: an id is unknown; with near matches.
+            PlanError: an id is unknown, with near matches; or an added pipe has the id of another.
         """
         try:
-            return [self._registry.get_pipe_definition(pipe_id) for pipe_id in dict.fromkeys(pipe_ids)]
+            found = {pipe_id: self._registry.get_pipe_definition(pipe_id) for pipe_id in dict.fromkeys(pipe_ids)}
         except UnknownPipeError as error:
             raise PlanError(str(error)) from error
+        for pipe in added:
+            if pipe.pipe_id in self._registry and self._registry.get_pipe_definition(pipe.pipe_id) is not pipe:
+                raise PlanError(f"{_told(pipe)} was added to the plan, but the job has a pipe of this id. Rename one.")
+            found[pipe.pipe_id] = pipe
+        return list(found.values())
 
     def check(self, pipes: Sequence[PipeMetadata]) -> None:
         """Check the inputs and outputs of the pipes of one run.
@@ -220,7 +241,7 @@ class PipeGraphBuilder:
 
     def _checked(self, pipes: Sequence[PipeMetadata]) -> tuple[dict[str, Sequence[str]], dict[str, Sequence[str]]]:
         """Return entity id -> ids of the pipes that fill it, and pipe id -> entities that must be there first."""
-        makers = _makers(pipes)
+        makers, by_id = _makers(pipes), {pipe.pipe_id: pipe for pipe in pipes}
         sources: dict[str, str] = {}
         described: dict[str, EntityInfo | None] = {}
 
@@ -231,7 +252,7 @@ class PipeGraphBuilder:
 
         for entity_id, pipe_ids in makers.items():
             if self._describe_entity is not None or len(pipe_ids) > 1:
-                self._check_output(entity_id, pipe_ids, describe(entity_id))
+                self._check_output(entity_id, [by_id[pipe_id] for pipe_id in pipe_ids], describe(entity_id))
         needs: dict[str, Sequence[str]] = {pipe.pipe_id: pipe.input_entity_ids for pipe in pipes}
         if self._describe_entity is not None:
             for pipe in pipes:
@@ -258,8 +279,7 @@ class PipeGraphBuilder:
                 _add_readers(sources, makers, needs)
         return makers, needs
 
-    def _check_output(self, entity_id: str, pipe_ids: Sequence[str], info: EntityInfo | None) -> None:
-        makers = [self._registry.get_pipe_definition(pipe_id) for pipe_id in pipe_ids]
+    def _check_output(self, entity_id: str, makers: Sequence[PipeMetadata], info: EntityInfo | None) -> None:
         if self._describe_entity is not None and info is None:
             raise PlanError(
                 f"{_told(makers[0])} writes {entity_id!r}, which no feature declares. Declare it as an entity."
@@ -292,7 +312,7 @@ class PipeGraphBuilder:
 
     def _in_registration_order(self, pipes: Sequence[PipeMetadata]) -> list[PipeMetadata]:
         position = {pipe_id: index for index, pipe_id in enumerate(self._registry.get_pipe_ids())}
-        return sorted(pipes, key=lambda pipe: position[pipe.pipe_id])
+        return sorted(pipes, key=lambda pipe: position.get(pipe.pipe_id, len(position)))
 
 
 def _told(pipe: PipeMetadata) -> str:

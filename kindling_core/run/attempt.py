@@ -2,94 +2,81 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from kindling_core.run.fence import Fence
+from kindling_core.run.policy import Verdict
 
 if TYPE_CHECKING:
-    from kindling_core.run.ready_queue import ReadyQueue
+    from kindling_core.run.interruption import Interruption
 
 
-class Clock:
-    """Time as the dispatcher sees it; another one is given in tests."""
+@dataclass(eq=False)
+class Ending:
+    """That an attempt has to end. Times are seconds of the run's clock.
 
-    def now(self) -> float:
-        """Seconds that never go back."""
-        return monotonic()
+    Attributes:
+        reason: what stopped the run of the attempt; None if the attempt took longer than it was allowed.
+        grace_ends: when the attempt is left behind, unless it is committing.
+        committing: it was committing when its grace ended.
+        spare_until: it may end by itself until then, because its commit ended just now.
+        interruption: asks the engine to stop what it does for the attempt.
+    """
 
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Wait on a condition that the caller holds."""
-        condition.wait(seconds)
+    reason: BaseException | None
+    grace_ends: float
+    committing: bool = False
+    spare_until: float = 0.0
+    interruption: Interruption | None = None
 
 
 @dataclass(eq=False)
 class Attempt:
-    """One attempt at a pipe.
+    """One attempt at a pipe. Times are seconds of the run's clock.
 
     Attributes:
-        number: from 1.
-        allowed_seconds: its time limit, if it has one; ``deadline`` is when that ends.
+        pipe_id: the pipe.
+        number: counts the attempts at the pipe, from 1.
+        began: when a worker took it.
+        allowed_seconds: its time limit, 0 if it has none.
+        deadline: when its time limit ends, None if it has none.
         fence: stands before its commits.
-        limit: why it has to end, once it has to.
-        settled: it has ended, and its ending counts.
-        abandoned: it was left behind, and its ending does not count.
-        queue: that gave it out.
-        began: when it was taken, by ``time.monotonic``.
-        ended, quiet: once it is interrupted: set when it has ended, and when nobody interrupts it any more.
+        ending: once it has to end, why and until when; None before.
+        settled: it has ended, and its result counts.
+        abandoned: it was left behind, and its result does not count.
     """
 
     pipe_id: str
     number: int
+    began: float = 0.0
     allowed_seconds: float = 0.0
     deadline: float | None = None
     fence: Fence = field(default_factory=Fence)
-    limit: BaseException | None = None
-    overdue: float = 0.0
+    ending: Ending | None = None
     settled: bool = False
     abandoned: bool = False
-    queue: ReadyQueue | None = None
-    began: float = 0.0
-    ended: threading.Event | None = None
-    quiet: threading.Event | None = None
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What an attempt comes to.
-
-    Attributes:
-        reached: the pipe did not fail, so that those that need it may start.
-        retry_after: seconds until it is tried again; None if it is not.
-        stop: nothing new starts.
-        cancel: what runs is stopped, too.
-    """
-
-    reached: bool
-    retry_after: float | None = None
-    stop: bool = False
-    cancel: bool = False
-
-
-REACHED = Verdict(True)
+    def tell_interruption(self) -> None:
+        """Wake what interrupts this attempt, because it was settled or abandoned."""
+        if self.ending is not None and self.ending.interruption is not None:
+            self.ending.interruption.attempt_ended()
 
 
 class Work(Protocol):
     """What the dispatcher asks of whoever knows the pipes. Called on many threads at once."""
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
-        """How long an attempt may take."""
+        """How long an attempt may take; None is without limit."""
 
     def perform(self, attempt: Attempt) -> object:
-        """Do the work; whatever it raises is the attempt's failure."""
+        """Run the pipe; what is raised is the attempt's failure."""
 
     def settle(self, attempt: Attempt, result: object, error: BaseException | None) -> Verdict:
-        """Write down and tell how an attempt ended; ``attempt.limit`` says why, if it was made to."""
+        """Record and signal how an attempt ended, and return what follows; the attempt says why, if it had to end."""
 
     def skipped(self, pipe_id: str, because_of: str) -> None:
-        """Write down and tell that a pipe will not run because another one failed."""
+        """Record and signal that a pipe will not run because another pipe failed."""
 
     def interrupt(self, attempt: Attempt) -> None:
         """Ask the engine to stop what it does for an attempt."""

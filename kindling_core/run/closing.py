@@ -1,8 +1,7 @@
-"""How a run ends: the endings of its open pipes, its status, what is told of it, and what is raised."""
+"""How a run ends: the endings of its open pipes, its status, its last signal, and what is raised."""
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 from collections.abc import Callable
@@ -10,7 +9,9 @@ from typing import Any
 
 from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout
 from kindling_core.run import payloads
-from kindling_core.run.dispatcher import LAST_SECONDS
+from kindling_core.run.clock import Bell, Clock, wait_until
+from kindling_core.run.crew import aside
+from kindling_core.run.limits import STOPPED_EXTRA_SECONDS
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
@@ -19,15 +20,15 @@ from kindling_core.run.requests import RunInfo
 _log = logging.getLogger("kindling.runs")
 # What was stopped with the run is no reason for its failure.
 _STOPPED = (KeyboardInterrupt, PipeCancelled)
-_NOT_MINE = object()
 
 
 class RunClosing:
-    """The one ending of a run.
+    """Ends a run, once.
 
     Args:
         emit: as ``SignalEmitter.emit``.
-        release: has the features release what they hold; returns what went wrong with that.
+        text_of: returns an error's text without secrets.
+        release: has the features release what they hold; returns the error of that, if there was any.
     """
 
     def __init__(
@@ -35,15 +36,19 @@ class RunClosing:
         run: Run,
         work: PipeLifecycle,
         emit: Callable[..., Any],
+        text_of: Callable[[BaseException | None], str],
         release: Callable[[RunInfo, RunReport], BaseException | None],
+        clock: Clock,
     ) -> None:
         self._run = run
         self._work = work
         self._emit = emit
+        self._text_of = text_of
         self._release = release
+        self._clock = clock
 
     def finish(self, error: BaseException | None) -> RunReport:
-        """End what is open, tell, and return the report.
+        """End what is open, signal the end, and return the report.
 
         Args:
             error: what the execution raised.
@@ -53,7 +58,7 @@ class RunClosing:
         """
         if self._run.stopped_by is None:
             return self._finish(error)
-        # However it was stopped: whoever still waits for something learns that there is no time left.
+        # Whatever stopped the run: hooks that still wait for something learn that there is no time left.
         self._run.info.cancelled.set()
         return _uninterrupted(lambda: self._finish(error))
 
@@ -69,7 +74,7 @@ class RunClosing:
             error, status = problem, "cancelled" if isinstance(problem, KeyboardInterrupt) else "failed"
             report.status = status
         if status == "succeeded":
-            self._tell(lambda: self._emit(payloads.AfterRun.SIGNAL, **self._common(report)))
+            self._send(lambda: self._emit(payloads.AfterRun.SIGNAL, **self._common(report)))
             return report
         raise self._failure(report, error)
 
@@ -77,63 +82,65 @@ class RunClosing:
         """Return the status of a run, and why its open pipes did not run."""
         run, failed = self._run, self._run.failed(but=_STOPPED)
         if isinstance(error, RunTimeout):
-            return "failed", self._work.told(error)
+            return "failed", self._text_of(error)
         incomplete = bool(run.open_pipes() or set(run.failed()) - set(failed))
         if isinstance(error, KeyboardInterrupt) or (run.stopped_by is not None and incomplete):
             return "cancelled", "cancelled"
         if failed:
             return "failed", f"pipe {failed[0]!r} failed"
-        # Nothing that anybody knows of kept a pipe from running, so that its not having run is a failure by itself.
+        # A pipe without an ending fails the run even if no failure and no cancelling explains it.
         return ("failed", "the run failed") if error or incomplete else ("succeeded", "")
 
     def _end_open_pipes(self, status: str, reason: str, error: BaseException | None) -> BaseException | None:
-        """Write down how all of them ended, then tell; return the run's error, or what telling raised."""
+        """Record the ending of all of them, then send their signals; return the run's error, or what sending raised."""
         run = self._run
         failed = run.failed(but=_STOPPED)
         cause = failed[0] if failed and status == "failed" and error is None else None
-        tellers = [
+        signals = [
             self._work.give_up(pipe_id) if run.has_started(pipe_id) else self._work.skip(pipe_id, reason, cause)
             for pipe_id in run.open_pipes()
         ]
-        raised: list[BaseException] = []
+        errors: list[BaseException] = []
 
-        def tell() -> None:
-            for teller in tellers:
+        def send() -> None:
+            for signal in signals:
                 try:
-                    teller()
-                except BaseException as one:  # noqa: BLE001 - in strict mode a receiver may raise here, too
-                    raised.append(one)
+                    signal()
+                except BaseException as raised:  # noqa: BLE001 - in strict mode a receiver may raise here, too
+                    errors.append(raised)
 
-        if tellers:
-            self._tell(tell)
-        return error or next(iter(raised), None)
+        if signals:
+            self._send(send)
+        return error or next(iter(errors), None)
 
     def _failure(self, report: RunReport, error: BaseException | None) -> RunFailed:
-        """Tell that a run failed and return what to raise."""
+        """Signal that a run failed, and return what to raise."""
         failed, all_failed = self._run.failed(but=_STOPPED), self._run.failed()
         first = next(iter([*failed, *all_failed]), None)
-        told_of_pipes = [f"{one!r}: {report.pipe(one).error_type}: {report.pipe(one).error}" for one in failed]
+        failures = [
+            f"{pipe_id!r}: {report.pipe(pipe_id).error_type}: {report.pipe(pipe_id).error}" for pipe_id in failed
+        ]
         many = f"{len(failed)} pipes failed" if len(failed) > 1 else "1 pipe failed"
         if report.status == "cancelled":
-            told, kind = "The run was cancelled.", "Cancelled"
+            text, kind = "The run was cancelled.", "Cancelled"
             message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
             if failed:
-                message = f"{message[:-1]}; {many}: {'; '.join(told_of_pipes)}"
+                message = f"{message[:-1]}; {many}: {'; '.join(failures)}"
         elif first is not None and (error is None or (failed and not isinstance(error, RunTimeout))):
             failure = report.pipe(first)
-            told, kind = failure.error or "", failure.error_type or ""
-            message = f"Pipe {first!r} failed: {kind}: {told}"
+            text, kind = failure.error or "", failure.error_type or ""
+            message = f"Pipe {first!r} failed: {kind}: {text}"
             if len(failed) > 1:
-                message += f" ({many}; also {'; '.join(told_of_pipes[1:])})"
+                message += f" ({many}; also {'; '.join(failures[1:])})"
             error = report.exceptions.get(first, error)
         else:
-            told, kind = self._work.told(error), type(error).__name__
-            message = f"The run failed: {kind}: {told}"
+            text, kind = self._text_of(error), type(error).__name__
+            message = f"The run failed: {kind}: {text}"
             if failed:
-                message += f" ({many}: {'; '.join(told_of_pipes)})"
-        fields = {"failed_pipe": first, "failed_pipes": list(failed or all_failed), "error": told, "error_type": kind}
+                message += f" ({many}: {'; '.join(failures)})"
+        fields = {"failed_pipe": first, "failed_pipes": list(failed or all_failed), "error": text, "error_type": kind}
         common = {name: value for name, value in self._common(report).items() if name != "failed_count"}
-        self._tell(lambda: self._emit(payloads.RunFailed.SIGNAL, **fields, **common))
+        self._send(lambda: self._emit(payloads.RunFailed.SIGNAL, **fields, **common))
         result = RunFailed(message, report)
         result.__cause__ = error
         return result
@@ -148,52 +155,69 @@ class RunClosing:
             "operation_id": self._run.operation_id,
         }
 
-    def _tell(self, tell: Callable[[], object]) -> None:
-        """Call receivers; a run that was told to end waits for those that hang no longer than a moment."""
+    def _send(self, send: Callable[[], object]) -> None:
+        """Call receivers; a run that was stopped does not wait long for receivers that hang."""
         if self._run.stopped_by is None:
-            tell()
+            send()
             return
-        done, ended = threading.Event(), list[Any]()
-        _aside(tell, done, ended)
-        if not done.wait(LAST_SECONDS):
+        sending = _Aside(send)
+        sending.start()
+        if not wait_until(self._clock, sending.done, sending.has_ended, STOPPED_EXTRA_SECONDS):
             _log.warning("Run %s ends without waiting for a receiver that hangs.", self._run.info.run_id)
-        elif isinstance(ended[0], BaseException):
-            raise ended[0]
+            return
+        sending.outcome()
+
+
+class _Aside:
+    """Something that is done once, on a thread of its own.
+
+    Attributes:
+        done: rings when it has ended.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.done = Bell()
+        self._work = work
+        self._claimed = threading.Lock()
+        self._outcome: list[Any] = []
+
+    def start(self) -> None:
+        """Begin; what has begun is not begun again, so that a start which was interrupted can be repeated."""
+        if not self._claimed.locked() and not aside(self._run, "kindling-ending"):
+            # The system gives no more threads.
+            self._run()
+
+    def has_ended(self) -> bool:
+        return bool(self._outcome)
+
+    def outcome(self) -> Any:
+        """Return what the work returned, or raise what it raised."""
+        outcome = self._outcome[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _run(self) -> None:
+        if not self._claimed.acquire(blocking=False):
+            return
+        try:
+            outcome = self._work()
+        except BaseException as error:  # noqa: BLE001 - raised again on the thread of the run
+            outcome = error
+        self._outcome.append(outcome)
+        self.done.ring()
 
 
 def _uninterrupted(work: Callable[[], RunReport]) -> RunReport:
-    """Do something where Ctrl-C does not reach it: further ones must not leave a run half ended."""
-    claimed, done, ended = threading.Lock(), threading.Event(), list[Any]()
-
-    def once() -> Any:
-        # A start that is interrupted may have begun or not, so that it is begun again; of two one does nothing.
-        return work() if claimed.acquire(blocking=False) else _NOT_MINE
-
+    """Do something where Ctrl-C does not reach it: another Ctrl-C must not leave a run half ended."""
+    ending = _Aside(work)
     while True:
         try:
-            if not claimed.locked():
-                _aside(once, done, ended)
-            done.wait()
+            ending.start()
+            while not ending.has_ended():
+                ending.done.wait()
             break
         except KeyboardInterrupt:
             _log.debug("Interrupted while the run ends, which it does in any case.")
-    if isinstance(ended[0], BaseException):
-        raise ended[0]
-    report: RunReport = ended[0]
+    report: RunReport = ending.outcome()
     return report
-
-
-def _aside(work: Callable[[], Any], done: threading.Event, ended: list[Any]) -> None:
-    """Do something on a thread of its own; ``ended`` gets what it returns or raises."""
-
-    def run() -> None:
-        try:
-            outcome = work()
-        except BaseException as error:  # noqa: BLE001 - raised again on the thread of the run
-            outcome = error
-        if outcome is not _NOT_MINE:
-            ended.append(outcome)
-            done.set()
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="kindling-ending", daemon=True).start()

@@ -1,12 +1,12 @@
-"""Runs pipes: plans, starts each as soon as it may, tells what happens, and reports."""
+"""Runs pipes: plans, starts each as soon as it may, sends signals, and reports."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
-from time import perf_counter
+from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -16,7 +16,6 @@ from kindling_core.errors import (
     PlanError,
     RunTimeout,
     did_you_mean,
-    text_of,
 )
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
@@ -25,8 +24,8 @@ from kindling_core.plan.payloads import PlanCreated
 from kindling_core.plan.schedule import Schedule, schedule_of
 from kindling_core.plan.strategies import ExecutionStrategy, strategy_for
 from kindling_core.run import payloads
-from kindling_core.run.attempt import Clock
 from kindling_core.run.cancellation import Cancellation
+from kindling_core.run.clock import Clock, SystemClock
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
 from kindling_core.run.generation_executor import GenerationExecutor
@@ -39,7 +38,7 @@ from kindling_core.run.policy import PipePolicy, policies_of
 from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunInfo
+from kindling_core.run.requests import RunInfo, RunRequest
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -56,7 +55,7 @@ class DataPipesExecuter(SignalEmitter):
         hooks: where others take part.
         io: makes what each run reads and writes with, in place of the two functions above.
         describe_entity, known_entities: see ``PipeGraphBuilder``.
-        clock: time for delays and timeouts; replaced in tests.
+        clock: measures durations, delays and time limits; replaced in tests.
     """
 
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (
@@ -100,7 +99,7 @@ class DataPipesExecuter(SignalEmitter):
         self._hooks = hooks or RunHooks()
         self._io = io or (lambda info, plan: RunIO(read_entity, write_entity))
         self._cancellation = Cancellation()
-        self._clock = clock or Clock()
+        self._clock: Clock = clock or SystemClock()
         self._warned: set[str] = set()
         self._provider: SignalProvider | None = None
         if signal_provider is not None:
@@ -112,19 +111,19 @@ class DataPipesExecuter(SignalEmitter):
         self._provider = provider
 
     def cancel(self) -> None:
-        """End the runs that are under way: nothing new starts, running pipes are told to stop, the runs fail."""
+        """End the runs that are under way: nothing new starts, running pipes are asked to stop, the runs fail."""
         self._cancellation.cancel()
 
     def plan(self, pipes: Sequence[str], mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
-        """Plan without running and without telling anybody.
+        """Plan without running and without any signal; features may add to the plan.
 
         Raises:
             PlanError: the pipes could not run.
         """
-        return self._arrange(pipes, True, _mode(mode))[1]
+        return self._planned(pipes, True, _mode(mode), None)[1]
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
-        """Return what waits for what in a plan, with what each pipe is expected to take."""
+        """Return what waits for what in a plan, with the seconds that each pipe is expected to take."""
         expected = self._hooks.expected_seconds
         return schedule_of(plan, expected(plan.pipe_ids) if expected is not None else None)
 
@@ -134,7 +133,7 @@ class DataPipesExecuter(SignalEmitter):
         use_graph: bool = True,
         mode: ExecutionMode | str = ExecutionMode.BATCH,
         *,
-        like: RunInfo | None = None,
+        request: RunRequest | None = None,
         pinned_versions: Mapping[str, int] | None = None,
     ) -> RunReport:
         """Run pipes; what does not depend on a failure goes on, unless the options say otherwise.
@@ -143,49 +142,49 @@ class DataPipesExecuter(SignalEmitter):
             pipes: their ids.
             use_graph: order them by their inputs and run independent ones beside each other. Without it, and
                 for a single pipe, they run in the given order, one after the other.
-            like: what is known of the run beforehand, such as the run that it resumes.
+            request: what else is asked of the run, such as the run that it resumes.
             pinned_versions: entity id -> the version that every pipe reads.
 
         Raises:
             PlanError: nothing ran.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
-        info = replace(like or RunInfo("", "", root_run_id="-"), run_id=_new_run_id())
-        with self._cancellation.reaching(info.cancelled):
-            return self._run(info, pipes, use_graph, mode, pinned_versions or {})
+        request = request or RunRequest()
+        with self._cancellation.reaching(request.cancelled):
+            return self._run(request, pipes, use_graph, mode, pinned_versions or {})
 
     def _run(
         self,
-        info: RunInfo,
+        request: RunRequest,
         pipes: Sequence[str],
         use_graph: bool,
         mode: ExecutionMode | str,
         pinned_versions: Mapping[str, int],
     ) -> RunReport:
-        clock = perf_counter()
-        operation_id = str(uuid4())
-        held = False
+        began = self._clock.now()
+        run_id, operation_id = _new_run_id(self._clock.utc_now()), str(uuid4())
+        held: RunInfo | None = None
         try:
             checked_mode = _mode(mode)
-            strategy, plan = self._arrange(pipes, use_graph, checked_mode)
+            strategy, plan = self._planned(
+                pipes, use_graph, checked_mode, partial(request.as_run, run_id, checked_mode.value)
+            )
             if use_graph and plan.total_pipes <= 1:
-                strategy, plan = None, _in_given_order(list(plan.pipes.values()), checked_mode)
-            root = info.root_run_id if info.resumes else info.run_id
-            info = replace(info, mode=checked_mode.value, pipe_ids=plan.pipe_ids, root_run_id=root)
+                strategy = None
+                plan.rearrange(_in_given_order(list(plan.pipes.values()), checked_mode))
+            info = request.as_run(run_id, checked_mode.value, plan.pipe_ids)
             plan.pinned_versions.update(pinned_versions)
             policies = self._policies(plan)
             schedule = self.schedule(plan)
-            if self._hooks.on_plan is not None:
-                self._hooks.on_plan(plan, info)
-            held = True
+            held = info
             if self._hooks.before_run is not None:
                 self._hooks.before_run(plan, info)
-            run = Run(info, plan, self._io(info, plan), clock, operation_id)
+            run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began)
         except BaseException as error:
-            self._refuse(error, info, pipes, clock, operation_id, held)
+            self._refuse(error, run_id, pipes, began, operation_id, held)
             if isinstance(error, PlanError) or not isinstance(error, Exception):
                 raise
-            raise PlanError(self._told(error)) from error
+            raise PlanError(self._hooks.error_text(error)) from error
         generations = (
             GenerationTracker(plan, info.run_id, self.emit)
             if strategy is not None and self._options.schedule == "ready"
@@ -196,18 +195,45 @@ class DataPipesExecuter(SignalEmitter):
         try:
             self._execute(run, work, strategy, schedule, policies)
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
-        except BaseException as error:  # noqa: BLE001 - a run has exactly one ending, whatever ended it
+        except BaseException as error:  # noqa: BLE001 - a run ends exactly once, whatever ended it
             failure = error
-        return RunClosing(run, work, self.emit, self._release).finish(failure)
+        return RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock).finish(failure)
 
     # Planning
 
+    def _planned(
+        self,
+        pipe_ids: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode,
+        run_of: Callable[[Sequence[str]], RunInfo] | None,
+    ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
+        """Arrange the pipes, ask the features, and arrange them again with what those have added.
+
+        Args:
+            run_of: makes the run of pipe ids; None for a plan that is only shown.
+        """
+        strategy, plan = self._arrange(pipe_ids, use_graph, mode)
+        if self._hooks.on_plan is not None:
+            self._hooks.on_plan(plan, run_of(plan.pipe_ids) if run_of is not None else None)
+            if plan.added_pipes or plan.added_edges:
+                strategy, again = self._arrange(
+                    pipe_ids, use_graph, mode, list(plan.added_pipes.values()), plan.added_edges
+                )
+                plan.rearrange(again)
+        return strategy, plan
+
     def _arrange(
-        self, pipe_ids: Sequence[str], use_graph: bool, mode: ExecutionMode
+        self,
+        pipe_ids: Sequence[str],
+        use_graph: bool,
+        mode: ExecutionMode,
+        added: Sequence[PipeMetadata] = (),
+        edges: Sequence[tuple[str, str]] = (),
     ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
         if isinstance(pipe_ids, str):
             raise PlanError(f"Give a list of pipe ids: [{pipe_ids!r}].")
-        pipes = self._builder.definitions(pipe_ids)
+        pipes = self._builder.definitions(pipe_ids, added)
         for pipe in pipes:
             if pipe.mode == "streaming" and self._hooks.start_stream is None:
                 raise PlanError(
@@ -216,9 +242,10 @@ class DataPipesExecuter(SignalEmitter):
                 )
         if not use_graph:
             self._builder.check(pipes)
+            _keeps_to(edges, [pipe.pipe_id for pipe in pipes])
             return None, _in_given_order(pipes, mode)
         strategy = strategy_for(mode, pipes)
-        return strategy, strategy.arrange(self._builder.connect(pipe_ids), pipes)
+        return strategy, strategy.arrange(self._builder.connect(pipe_ids, added, edges), pipes)
 
     def _policies(self, plan: ExecutionPlan) -> dict[str, PipePolicy]:
         try:
@@ -227,19 +254,26 @@ class DataPipesExecuter(SignalEmitter):
             raise PlanError(str(error)) from error
 
     def _refuse(
-        self, error: BaseException, info: RunInfo, pipes: Sequence[str], clock: float, operation_id: str, held: bool
+        self,
+        error: BaseException,
+        run_id: str,
+        pipes: Sequence[str],
+        began: float,
+        operation_id: str,
+        held: RunInfo | None,
     ) -> None:
-        if held:
-            self._release(info, None)
+        """Release what the features hold for a run that does not start, and signal its failure."""
+        if held is not None:
+            self._release(held, None)
         self.emit(
             payloads.RunFailed.SIGNAL,
             pipe_ids=[pipes] if isinstance(pipes, str) else list(pipes),
             failed_pipe=None,
             success_count=0,
-            error=self._told(error),
+            error=self._hooks.error_text(error),
             error_type=type(error).__name__,
-            duration_seconds=perf_counter() - clock,
-            run_id=info.run_id,
+            duration_seconds=self._clock.now() - began,
+            run_id=run_id,
             operation_id=operation_id,
         )
 
@@ -270,7 +304,7 @@ class DataPipesExecuter(SignalEmitter):
         limit = self._options.timeout_seconds
         timeout = RunTimeout(f"The run took longer than {limit:g} s") if limit is not None else None
         limits: dict[str, Any] = {
-            "pools": {one: policy.pool for one, policy in policies.items() if policy.pool is not None},
+            "pools": {pipe_id: policy.pool for pipe_id, policy in policies.items() if policy.pool is not None},
             "limits": self._options.pools,
         }
         until: dict[str, Any] = {
@@ -303,7 +337,8 @@ class DataPipesExecuter(SignalEmitter):
         for index, generation in enumerate(run.plan.generations):
             left = []
             for pipe_id in generation:
-                cause = next((because[one] for one in schedule.needs.get(pipe_id, ()) if one in because), None)
+                causes = (because[other] for other in schedule.needs.get(pipe_id, ()) if other in because)
+                cause = next(causes, None)
                 if cause is None:
                     left.append(pipe_id)
                 else:
@@ -337,10 +372,6 @@ class DataPipesExecuter(SignalEmitter):
             return error
         return None
 
-    def _told(self, error: BaseException | None) -> str:
-        text = text_of(error)
-        return self._hooks.redact(text) if self._hooks.redact is not None else text
-
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:
     try:
@@ -362,6 +393,13 @@ def _in_given_order(pipes: Sequence[PipeMetadata], mode: ExecutionMode) -> Execu
     )
 
 
-def _new_run_id() -> str:
+def _keeps_to(edges: Sequence[tuple[str, str]], order: Sequence[str]) -> None:
+    """Refuse a given order in which a pipe comes before one that it has to wait for."""
+    for first, then in edges:
+        if order.index(first) > order.index(then):
+            raise PlanError(f"Pipe {then!r} has to wait for {first!r}, but is to run before it. Turn them around.")
+
+
+def _new_run_id(now: datetime) -> str:
     """Return an id that sorts by the time at which it was made."""
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}"
+    return f"{now:%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}"

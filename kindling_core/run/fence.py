@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kindling_core.errors import PipeAbandoned
@@ -13,17 +13,18 @@ class Fence:
     """Stands before the commits of one attempt at a pipe; safe on any thread.
 
     Whoever commits does so within ``committing()``: the shorter that block, the sooner a timeout can take hold. The
-    fence cannot be closed while a commit is under way, nor by a time limit after one: it either happened and counts, or
-    can no longer happen.
+    fence cannot be closed while a commit is under way, nor by a time limit after a commit: it either happened and
+    counts, or can no longer happen.
     """
 
-    __slots__ = ("_closed", "_committed", "_inside", "_lock")
+    __slots__ = ("_closed", "_committed", "_inside", "_left", "_lock")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
         self._committed = False
         self._inside = 0
+        self._left: Callable[[], object] | None = None
 
     @property
     def closed(self) -> bool:
@@ -32,8 +33,17 @@ class Fence:
 
     @property
     def committed(self) -> bool:
-        """Whether a commit has come to its end."""
+        """Whether a commit has ended without an error."""
         return self._committed
+
+    @property
+    def entered(self) -> bool:
+        """Whether a commit is under way."""
+        return self._inside > 0
+
+    def when_left(self, call: Callable[[], object]) -> None:
+        """Have a function called, on the thread of the commit, each time a commit ends from now on."""
+        self._left = call
 
     def check(self) -> None:
         """Raise if the attempt was given up.
@@ -55,6 +65,8 @@ class Fence:
         with self._lock:
             self._inside -= 1
             self._committed = self._committed or committed
+        if self._left is not None:
+            self._left()
 
     @contextmanager
     def committing(self) -> Iterator[None]:
@@ -68,7 +80,7 @@ class Fence:
             self.leave(committed)
 
     def close(self) -> bool:
-        """Let nothing commit from now on; False, and nothing is closed, while a commit is under way and after one."""
+        """Let nothing commit from now on; False, and nothing is closed, while a commit is under way or after it."""
         with self._lock:
             self._closed = self._closed or not (self._inside or self._committed)
             return self._closed

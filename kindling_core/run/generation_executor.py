@@ -10,16 +10,18 @@ from uuid import uuid4
 
 from kindling_core.errors import GenerationFailed
 from kindling_core.plan.schedule import Schedule, unordered
-from kindling_core.run.attempt import REACHED, Attempt, Verdict, Work
+from kindling_core.run.attempt import Attempt, Work
+from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.dispatcher import Dispatcher
 from kindling_core.run.options import DEFAULT_MAX_WORKERS
 from kindling_core.run.payloads import AfterGeneration, BeforeGeneration
+from kindling_core.run.policy import REACHED, Verdict
 from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
 class GenerationExecutor(SignalEmitter):
-    """Runs generations on a crew of threads that is kept from one to the next; ``close()`` ends it.
+    """Runs generations on a crew of threads that is kept from generation to generation; ``close()`` ends it.
 
     Args:
         max_workers: pipes at a time.
@@ -48,7 +50,7 @@ class GenerationExecutor(SignalEmitter):
         generation_index: int,
         *,
         run_id: str | None = None,
-        cancel: threading.Event | None = None,
+        cancel: CancelToken | threading.Event | None = None,
     ) -> dict[str, bool]:
         """Run pipes that do not depend on each other.
 
@@ -87,10 +89,10 @@ class GenerationExecutor(SignalEmitter):
         timeout: BaseException | None = None,
         deadline: float | None = None,
     ) -> dict[str, bool]:
-        """Run what is asked of a generation, whatever a failure means to the others of it.
+        """Run pipes of a generation as ``work`` decides, also what a failure means to the other pipes.
 
         Args:
-            work: decides what becomes of a pipe; its ``results`` say how each that was started has ended.
+            work: runs the pipes; its ``results`` say how each pipe that was started has ended.
             schedule: the pipes that are left of the generation, with their priorities; all of them unless given.
             timeout, deadline: see ``Dispatcher.run``.
         """
@@ -142,7 +144,7 @@ class _NotStarted(Exception):
 class _FailFast:
     """Plain callables as the work of a dispatcher. Implements ``Work``."""
 
-    def __init__(self, pipe_executor: Callable[[str], object], cancel: threading.Event | None) -> None:
+    def __init__(self, pipe_executor: Callable[[str], object], cancel: CancelToken | threading.Event | None) -> None:
         self._pipe_executor = pipe_executor
         self._cancel = cancel
         self.results: dict[str, bool] = {}

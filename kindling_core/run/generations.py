@@ -1,4 +1,4 @@
-"""Tells of generations while pipes start as soon as they can."""
+"""The signals of generations, while pipes start as soon as they can."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kindling_core.run.payloads import AfterGeneration, BeforeGeneration
 class GenerationTracker:
     """Sends ``before_generation`` with the first pipe of a generation and ``after_generation`` after its last.
 
-    A generation of which no pipe starts is not told of.
+    A generation of which no pipe starts has no signals.
 
     Args:
         emit: as ``SignalEmitter.emit``.
@@ -29,27 +29,27 @@ class GenerationTracker:
         self._open = [len(ids) for ids in plan.generations]
         self._operations: list[str | None] = [None] * len(plan.generations)
         self._results: dict[int, dict[str, bool]] = {}
-        self._told = [False] * len(plan.generations)
+        self._announced = [False] * len(plan.generations)
         self._awaited: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
 
     def starting(self, pipe_id: str) -> None:
         """A pipe is about to start for the first time."""
         index = self._place[pipe_id]
-        if self._told[index]:
+        if self._announced[index]:
             return
-        told = None
+        announced = None
         with self._lock:
-            if self._told[index]:
+            if self._announced[index]:
                 return
             if self._operations[index] is None:
                 self._operations[index] = self._new_id()
             else:
-                told = self._awaited.setdefault(index, threading.Event())
-        if told is not None:
-            # Nobody may hear of a pipe before its generation. No lock is held meanwhile: a receiver that hangs keeps
-            # the pipes of this generation, and nobody else.
-            told.wait()
+                announced = self._awaited.setdefault(index, threading.Event())
+        if announced is not None:
+            # No signal of a pipe may come before that of its generation. No lock is held meanwhile: a receiver that
+            # hangs holds up the pipes of this generation, and no others.
+            announced.wait()
             return
         ids = self._generations[index]
         try:
@@ -63,10 +63,10 @@ class GenerationTracker:
             )
         finally:
             with self._lock:
-                self._told[index] = True
-                told = self._awaited.pop(index, None)
-            if told is not None:
-                told.set()
+                self._announced[index] = True
+                announced = self._awaited.pop(index, None)
+            if announced is not None:
+                announced.set()
 
     def ended(self, pipe_id: str, succeeded: bool | None) -> None:
         """A pipe has ended; None if it never started."""
@@ -78,7 +78,7 @@ class GenerationTracker:
             if self._open[index] or self._operations[index] is None:
                 return
             ended = self._results.pop(index, {})
-        results = {one: ended[one] for one in self._generations[index] if one in ended}
+        results = {known: ended[known] for known in self._generations[index] if known in ended}
         count = sum(results.values())
         self._emit(
             AfterGeneration.SIGNAL,

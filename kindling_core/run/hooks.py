@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kindling_core.errors import text_of
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plugins import PluginHost
@@ -19,20 +20,23 @@ class RunHooks:
     """Where others take part in a run; each is left out where there is nobody.
 
     Attributes:
-        on_plan: called with each plan; raises PlanError to refuse it.
-        before_run, after_run: around what the run tells; ``after_run`` gets None if the run was refused.
+        on_plan: called with each plan; adds to it, raises PlanError to refuse it. The run is None for a plan that is
+            only shown.
+        before_run: called before the first signal of a run; takes what the run needs, fixes the versions that it reads
+            and has the run written down; raises to refuse the run.
+        after_run: called before the last signal of a run; gets None if the run was refused.
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
-        pipe_succeeded: called with what a pipe wrote before anybody is told; raises to fail the pipe.
+        pipe_succeeded: called with what a pipe wrote, before any signal of it; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
         start_stream: starts the query of a streaming pipe and returns once it runs; the fence tells whether the pipe
             was given up meanwhile.
         interrupt: stops what the engine does for a pipe.
-        classify: whether an error is worth another attempt; None leaves it to the core.
-        expected_seconds: pipe id -> what it took before.
+        classify: whether an error is worth another attempt; None leaves that to the core.
+        expected_seconds: returns pipe id -> the seconds that it took before.
         redact: masks secrets in error texts.
     """
 
-    on_plan: Callable[[ExecutionPlan, RunInfo], object] | None = None
+    on_plan: Callable[[ExecutionPlan, RunInfo | None], object] | None = None
     before_run: Callable[[ExecutionPlan, RunInfo], object] | None = None
     after_run: Callable[[RunInfo, RunReport | None], object] | None = None
     before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None
@@ -44,26 +48,50 @@ class RunHooks:
     expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
     redact: Callable[[str], str] | None = None
 
+    def error_text(self, error: BaseException | None) -> str:
+        """Return an error's text without secrets."""
+        text = text_of(error)
+        return self.redact(text) if self.redact is not None else text
+
 
 def hooks_of(
     host: PluginHost,
     expected_seconds: Callable[[list[str]], Mapping[str, float]],
     redact: Callable[[str], str],
+    check_pipes: Callable[[Iterable[PipeMetadata]], object],
 ) -> RunHooks:
-    """Return the hooks of an App's features; a hook that no feature implements costs a run nothing."""
+    """Return the hooks of an App's features; a hook that no feature implements costs a run nothing.
+
+    Args:
+        check_pipes: checks the pipes that features add to a plan as those of the job were checked.
+    """
 
     def call(hook: str, *names: str) -> Callable[..., Any] | None:
         if not host.implements(hook):
             return None
         return lambda *values: host.call(hook, **dict(zip(names, values, strict=True)))
 
+    def on_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
+        host.call("kindling_plan", plan=plan, run=run)
+        check_pipes(plan.added_pipes.values())
+
+    beginning = [
+        hook
+        for name in ("kindling_before_run", "kindling_pin", "kindling_run_begins")
+        if (hook := call(name, "plan", "run")) is not None
+    ]
+
+    def before_run(plan: ExecutionPlan, run: RunInfo) -> None:
+        for hook in beginning:
+            hook(plan, run)
+
     def start_stream(pipe: PipeMetadata, run: RunInfo, fence: Fence) -> int | None:
         result: WriteResult | None = host.call("kindling_start_stream", pipe=pipe, run=run, fence=fence)
         return result.rows if result else None
 
     return RunHooks(
-        on_plan=call("kindling_plan", "plan", "run"),
-        before_run=call("kindling_before_run", "plan", "run"),
+        on_plan=on_plan if host.implements("kindling_plan") else None,
+        before_run=before_run if beginning else None,
         after_run=call("kindling_after_run", "run", "report"),
         before_pipe=call("kindling_before_pipe", "pipe", "run"),
         pipe_succeeded=call("kindling_pipe_succeeded", "pipe", "run", "result"),

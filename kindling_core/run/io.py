@@ -19,7 +19,7 @@ Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]
 
 
 class RunIO:
-    """Reads and writes for one run. An App makes one of hooks; this one is made of two functions.
+    """Reads and writes for one run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
 
     Args:
         read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
@@ -60,7 +60,7 @@ class Memory:
 
 
 class HookIO(RunIO):
-    """What the pipes of one run read and write with.
+    """Reads and writes of one run, by the hooks of an App.
 
     Args:
         cache: "auto", "always" or "never", of what several pipes read.
@@ -87,7 +87,7 @@ class HookIO(RunIO):
         )
         frame = self._host.call("kindling_read", request=request)
         if frame is None:
-            raise PluginError(_nobody("reads", entity, pipe, list(self._host.features)))
+            raise PluginError(_nobody("reads", entity, pipe, list(self._host.plugins)))
         return ReadResult(frame, request.version)
 
     def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
@@ -95,7 +95,7 @@ class HookIO(RunIO):
         request = WriteRequest(entity_id, value, pipe, self._run, transaction=transaction, fence=attempt.fence)
         result: WriteResult | None = self._host.call("kindling_write", request=request)
         if result is None:
-            raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.features)))
+            raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.plugins)))
         return result
 
 

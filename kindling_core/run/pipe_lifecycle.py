@@ -1,4 +1,4 @@
-"""What happens to one pipe of a run: its attempts, its one ending, and what is told of them."""
+"""What happens to a pipe of a run: its attempts, its only ending, and the signals of them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,32 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any
 
-from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout, text_of
+from kindling_core.errors import KindlingError, PipeAbandoned, PipeCancelled, PipeError, PipeTimeout
 from kindling_core.pipes import PipeMetadata
 from kindling_core.run import payloads
-from kindling_core.run.attempt import REACHED, Attempt, Verdict
+from kindling_core.run.attempt import Attempt
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.operation_ids import OperationIds
-from kindling_core.run.policy import OnFailure, PipePolicy, is_transient
+from kindling_core.run.policy import (
+    REACHED,
+    Failure,
+    OnFailure,
+    PipePolicy,
+    Verdict,
+    decide,
+    is_transient,
+    may_retry,
+)
 from kindling_core.run.record import Run
 from kindling_core.run.report import PipeReport
 from kindling_core.run.requests import WriteResult
 
 _log = logging.getLogger("kindling.pipes")
-_STOP = Verdict(False, stop=True)
-_CANCEL = Verdict(False, stop=True, cancel=True)
 
 
 def _nothing() -> None:
-    """There is nothing to tell: the pipe had ended before."""
+    """Send nothing: the pipe had ended before."""
 
 
 class PipeLifecycle:
@@ -34,8 +41,9 @@ class PipeLifecycle:
 
     Args:
         emit: as ``SignalEmitter.emit``.
-        generations: told of starts and endings; None where somebody else tells of generations, or there are none.
-        warned: pipes whose dropped value was told of already.
+        generations: learns of starts and endings; None where another object signals generations, or there are none.
+        warned: pipes for which a warning of a dropped value was logged.
+        chance: returns a number of [0, 1), for the jitter of delays.
     """
 
     def __init__(
@@ -81,7 +89,7 @@ class PipeLifecycle:
             return str(reason)
         attempt.fence.check()
         if first:
-            self._tell_start(pipe, attempt.number)
+            self._signal_start(pipe, attempt.number)
         written = self._do(pipe, attempt)
         # What is past its time limit has failed, also where there was nothing to commit.
         attempt.fence.check()
@@ -101,7 +109,7 @@ class PipeLifecycle:
         if isinstance(result, str):
             report = run.end(pipe_id, "skipped", duration, reason=result)
             if report is not None:
-                self._tell_skipped(pipe, report)
+                self._signal_skipped(pipe, report)
             return REACHED
         assert isinstance(result, WriteResult)
         report = run.end(pipe_id, "succeeded", duration, attempts=attempt.number, written=result)
@@ -121,17 +129,17 @@ class PipeLifecycle:
         return REACHED
 
     def skipped(self, pipe_id: str, because_of: str) -> None:
-        """Skip a pipe because another one failed."""
+        """Skip a pipe because another pipe failed."""
         self.skip(pipe_id, f"pipe {because_of!r} failed", because_of)()
 
     def skip(self, pipe_id: str, reason: str, caused_by: str | None = None) -> Callable[[], None]:
-        """Give a pipe that never started its ending; return what tells of it."""
+        """Record the ending of a pipe that never started; return what signals it."""
         report = self._run.end(pipe_id, "skipped", 0.0, reason=reason, caused_by=caused_by)
         pipe = self._run.plan.pipes[pipe_id]
-        return _nothing if report is None else lambda: self._tell_skipped(pipe, report)
+        return _nothing if report is None else lambda: self._signal_skipped(pipe, report)
 
     def give_up(self, pipe_id: str) -> Callable[[], None]:
-        """End a pipe that was to be tried again when the run ended; return what tells of it."""
+        """Record the failure of a pipe that waited for its next attempt when the run ended; return what signals it."""
         unknown = (PipeCancelled("The run ended before it could."), 1, self._run.seconds_of_attempt(pipe_id))
         return self._end_failed(self._run.plan.pipes[pipe_id], *self._run.failing.get(pipe_id, unknown))
 
@@ -143,11 +151,6 @@ class PipeLifecycle:
             self._hooks.interrupt(self._run.plan.pipes[attempt.pipe_id], self._run.info)
         except Exception:  # noqa: BLE001 - an engine may raise anything, on a thread where nobody could catch it
             _log.exception("Pipe %r could not be interrupted; it is left behind if it does not end.", attempt.pipe_id)
-
-    def told(self, error: BaseException | None) -> str:
-        """Return an error's text without secrets."""
-        text = text_of(error)
-        return self._hooks.redact(text) if self._hooks.redact is not None else text
 
     # One attempt
 
@@ -184,76 +187,75 @@ class PipeLifecycle:
         written = run.io.write(pipe.output_entity_id, value, pipe, attempt)
         if isinstance(written, WriteResult):
             return written
-        # A user's own write function may return anything, its frame for one; only a count is a count.
+        # A user's own write function may return anything, such as its frame; only a count is a count.
         return WriteResult(int(written) if isinstance(written, Integral) else None)
 
     def _failed(self, attempt: Attempt, error: BaseException | None) -> Verdict:
         run, pipe = self._run, self._run.plan.pipes[attempt.pipe_id]
-        told = self._explained(attempt, pipe, error)
-        # An attempt that ends because its run is stopped is not tried again.
-        stopped = attempt.limit is not None and not isinstance(told, PipeTimeout)
+        failure = self._explained(attempt, pipe, error)
         policy = self._policies[pipe.pipe_id]
+        # An attempt that ends because its run is stopped is not tried again.
+        run_ends = self._ending or (attempt.ending is not None and attempt.ending.reason is not None)
         if attempt.abandoned:
             run.left_behind.add(pipe.pipe_id)
-        if not stopped and not self._ending and attempt.number < policy.retry.attempts and self._worth_it(told, pipe):
-            delay = policy.retry.delay(attempt.number, self._chance)
-            seconds = run.seconds_of_attempt(pipe.pipe_id)
-            run.failing[pipe.pipe_id] = (told, attempt.number, seconds)
-            self._tell_start(pipe, attempt.number)
-            self._emit(
-                payloads.PipeRetrying.SIGNAL,
-                error=self.told(told),
-                error_type=type(told).__name__,
-                attempt=attempt.number,
-                attempt_seconds=seconds,
-                max_attempts=policy.retry.attempts,
-                delay_seconds=delay,
-                duration_seconds=run.seconds_since_start(pipe.pipe_id),
-                **self._common(pipe),
-            )
-            return Verdict(False, retry_after=delay)
-        self._end_failed(pipe, told, attempt.number, run.seconds_of_attempt(pipe.pipe_id))()
-        if isinstance(told, KeyboardInterrupt):
+        # Features are asked only if their answer can matter.
+        worth_retrying = may_retry(attempt.number, policy, run_ends) and self._is_worth_retrying(failure, pipe)
+        verdict = decide(
+            Failure(attempt.number, failure, worth_retrying, run_ends), policy, self._on_failure, self._chance
+        )
+        if verdict.retry_after is not None:
+            self._signal_retry(pipe, attempt, failure, policy.retry.attempts, verdict.retry_after)
+            return verdict
+        self._end_failed(pipe, failure, attempt.number, run.seconds_of_attempt(pipe.pipe_id))()
+        if verdict.stop:
             self._ending = True
-            return _CANCEL
-        if policy.allow_failure or self._on_failure is OnFailure.SKIP_DOWNSTREAM:
-            return Verdict(False)
-        self._ending = True
-        return _STOP
+        return verdict
 
-    def _worth_it(self, error: BaseException, pipe: PipeMetadata) -> bool:
+    def _signal_retry(
+        self, pipe: PipeMetadata, attempt: Attempt, error: BaseException, max_attempts: int, delay_seconds: float
+    ) -> None:
+        run = self._run
+        seconds = run.seconds_of_attempt(pipe.pipe_id)
+        run.failing[pipe.pipe_id] = (error, attempt.number, seconds)
+        self._signal_start(pipe, attempt.number)
+        self._emit(
+            payloads.PipeRetrying.SIGNAL,
+            error=self._hooks.error_text(error),
+            error_type=type(error).__name__,
+            attempt=attempt.number,
+            attempt_seconds=seconds,
+            max_attempts=max_attempts,
+            delay_seconds=delay_seconds,
+            duration_seconds=run.seconds_since_start(pipe.pipe_id),
+            **self._common(pipe),
+        )
+
+    def _is_worth_retrying(self, error: BaseException, pipe: PipeMetadata) -> bool:
         if not isinstance(error, Exception):
             return False
-        said = None
+        answer = None
         if self._hooks.classify is not None:
             try:
-                said = self._hooks.classify(error, pipe)
-            except Exception:  # noqa: BLE001 - the pipe's own error is what counts, and must be told
+                answer = self._hooks.classify(error, pipe)
+            except Exception:  # noqa: BLE001 - the pipe's own error is what counts, and must not be hidden
                 _log.exception("Whether pipe %r is tried again is left to the core: a feature failed.", pipe.pipe_id)
-        return is_transient(error) if said is None else said
+        return is_transient(error) if answer is None else answer
 
     def _explained(self, attempt: Attempt, pipe: PipeMetadata, error: BaseException | None) -> BaseException:
-        """Return the error that an attempt failed with: that of its limit, if it was made to end."""
-        limit = attempt.limit
-        left = ""
-        if attempt.abandoned:
-            left = " It could not be stopped and was left behind"
-            if attempt.fence.committed:
-                left += " after it had written its output."
-            else:
-                left += (
-                    "; it can no longer write." if attempt.fence.closed else " while it wrote, so look what it wrote."
-                )
-        if limit is None:
+        """Return the error that an attempt failed with, which says so if the attempt was made to end."""
+        left = _how_it_was_left(attempt) if attempt.abandoned else ""
+        if attempt.ending is None:
             return error if error is not None else PipeAbandoned(f"Pipe {pipe.pipe_id!r} was given up.{left}")
-        if type(limit) is TimeoutError:
-            seconds = self.timeout_seconds(pipe.pipe_id)
+        reason = attempt.ending.reason
+        if reason is None:
+            seconds = attempt.allowed_seconds
             made: BaseException = PipeTimeout(f"Pipe {pipe.pipe_id!r} took longer than {seconds:g} s.{left}")
         elif not attempt.abandoned and error is not None and not isinstance(error, Exception):
             return error
         else:
-            made = PipeCancelled(f"Pipe {pipe.pipe_id!r} was stopped: {self.told(limit)}.{left}")
-        made.__cause__ = error if error is not None and error is not limit else None
+            text = self._hooks.error_text(reason)
+            made = PipeCancelled(f"Pipe {pipe.pipe_id!r} was stopped: {text}.{left}")
+        made.__cause__ = error if error is not None and error is not reason else None
         return made
 
     # Endings
@@ -265,14 +267,14 @@ class PipeLifecycle:
         allowed = self._policies[pipe.pipe_id].allow_failure and not isinstance(error, PipeCancelled)
         if allowed:
             run.exempt.add(pipe.pipe_id)
-        told, kind = self.told(error), type(error).__name__
+        text, kind = self._hooks.error_text(error), type(error).__name__
         report = run.end(
             pipe.pipe_id,
             "failed",
             duration,
             attempts=attempts,
             exception=error,
-            error=told,
+            error=text,
             error_type=kind,
             allowed=allowed,
             details=dict(error.details) if isinstance(error, KindlingError) else {},
@@ -280,11 +282,11 @@ class PipeLifecycle:
         if report is None:
             return _nothing
 
-        def tell() -> None:
-            self._tell_start(pipe, attempts)
+        def signal() -> None:
+            self._signal_start(pipe, attempts)
             self._emit(
                 payloads.PipeFailed.SIGNAL,
-                error=told,
+                error=text,
                 error_type=kind,
                 duration_seconds=duration,
                 attempt=attempts,
@@ -294,20 +296,20 @@ class PipeLifecycle:
             )
             self._ended(pipe, report, False)
 
-        return tell
+        return signal
 
-    def _tell_start(self, pipe: PipeMetadata, attempt: int) -> None:
+    def _signal_start(self, pipe: PipeMetadata, attempt: int) -> None:
         """Send ``before_pipe`` once, also for a pipe that failed before it could be sent."""
         if pipe.pipe_id in self._run.operations:
             return
         mine = self._new_id()
-        # An attempt that was left behind may get here at the same time as the next one.
+        # An attempt that was left behind may get here at the same time as the next attempt.
         if self._run.operations.setdefault(pipe.pipe_id, mine) is not mine:
             return
         index = self._run.index[pipe.pipe_id]
         self._emit(payloads.BeforePipe.SIGNAL, pipe_index=index, attempt=attempt, **self._common(pipe))
 
-    def _tell_skipped(self, pipe: PipeMetadata, report: PipeReport) -> None:
+    def _signal_skipped(self, pipe: PipeMetadata, report: PipeReport) -> None:
         self._emit(payloads.PipeSkipped.SIGNAL, reason=report.reason, caused_by=report.caused_by, **self._common(pipe))
         self._ended(pipe, report, True if self._run.has_started(pipe.pipe_id) else None)
 
@@ -330,3 +332,11 @@ class PipeLifecycle:
             "run_id": self._run.info.run_id,
             "operation_id": operation_id,
         }
+
+
+def _how_it_was_left(attempt: Attempt) -> str:
+    """Say what an attempt that was left behind has written, or may still write."""
+    how = " It could not be stopped and was left behind"
+    if attempt.fence.committed:
+        return f"{how} after it had written its output."
+    return how + ("; it can no longer write." if attempt.fence.closed else " while it wrote, so look what it wrote.")

@@ -1,4 +1,4 @@
-"""What becomes of a pipe that fails: whether and when it is tried again, and what its failure means to the run.
+"""What follows when a pipe fails: whether and when it is tried again, and what its failure means to the run.
 
 Pure decisions: random numbers and errors are passed in.
 """
@@ -119,6 +119,65 @@ class PipePolicy:
             raise _wrong(pipe, f"{error} Give the number of attempts, or {OPTIONS['retry']!r}.") from None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What follows when an attempt has ended.
+
+    Attributes:
+        reached: the pipe did not fail, so pipes that need it may start.
+        retry_after: seconds until the pipe is tried again; None if it is not.
+        stop: no other pipe starts any more.
+        cancel: running pipes are stopped, too.
+    """
+
+    reached: bool
+    retry_after: float | None = None
+    stop: bool = False
+    cancel: bool = False
+
+
+REACHED = Verdict(True)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt, as far as the decision needs it.
+
+    Attributes:
+        attempt: its number, from 1.
+        error: what it failed with.
+        worth_retrying: another attempt may end better, see ``is_transient``.
+        run_ends: the run is being stopped, so nothing new starts.
+    """
+
+    attempt: int
+    error: BaseException
+    worth_retrying: bool
+    run_ends: bool = False
+
+
+def may_retry(attempt: int, policy: PipePolicy, run_ends: bool) -> bool:
+    """Whether the policy and the run leave another attempt after this attempt, the first being 1."""
+    return not run_ends and attempt < policy.retry.attempts
+
+
+def decide(failure: Failure, policy: PipePolicy, on_failure: OnFailure, random: Callable[[], float]) -> Verdict:
+    """Decide what follows when an attempt has failed: another attempt, or what the failure means to the other pipes.
+
+    Args:
+        policy: of the pipe.
+        on_failure: of the run.
+        random: returns a number of [0, 1).
+    """
+    if failure.worth_retrying and may_retry(failure.attempt, policy, failure.run_ends):
+        return Verdict(False, retry_after=policy.retry.delay(failure.attempt, random))
+    if isinstance(failure.error, KeyboardInterrupt):
+        return Verdict(False, stop=True, cancel=True)
+    if policy.allow_failure or on_failure is OnFailure.SKIP_DOWNSTREAM:
+        return Verdict(False)
+    return Verdict(False, stop=True)
+
+
 def policies_of(
     pipes: Iterable[PipeMetadata], default: PipePolicy, pools: Mapping[str, int] | None = None
 ) -> dict[str, PipePolicy]:
@@ -183,14 +242,14 @@ _PASSING_ERRNOS = frozenset(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether it is worth it to try again after an error.
+    """Whether another attempt may end better after this error.
 
     An error may say so itself by an attribute ``transient``. Connections and time limits pass; mistakes in code or
     data do not, nor do missing files; what is unknown is tried again, since somebody asked for that.
     """
-    told = getattr(error, "transient", None)
-    if isinstance(told, bool):
-        return told
+    own_answer = getattr(error, "transient", None)
+    if isinstance(own_answer, bool):
+        return own_answer
     if not isinstance(error, Exception):
         return False
     if isinstance(error, (ConnectionError, TimeoutError)):

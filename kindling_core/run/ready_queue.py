@@ -13,7 +13,7 @@ from kindling_core.plan.schedule import Schedule
 
 
 class ReadyQueue:
-    """The pipes of a run that may start now, the one with the longest remaining path first.
+    """The pipes of a run that may start now; the pipe with the longest remaining path comes first.
 
     Args:
         pools: pipe id -> its pool.
@@ -35,7 +35,7 @@ class ReadyQueue:
         self._followers = Followers(schedule.waits_for, self._place)
         same = schedule.needs is schedule.waits_for
         self._dependents = self._followers if same else Followers(schedule.needs, self._place)
-        # Told apart so that nothing ends twice: what was given out, and what will never be.
+        # Kept apart so that nothing ends twice: what was given out, and what will never be.
         self._given = [False] * len(ids)
         self._gone = [False] * len(ids)
         self._stopped = False
@@ -119,7 +119,7 @@ class ReadyQueue:
                 if self._waiting[other]:
                     continue
                 if self._gone[other]:
-                    # What waits for a skipped pipe waits as long as for one that runs: for all that it waits for.
+                    # What waits for a skipped pipe waits as if that ran: for everything that it waits for.
                     done.append(other)
                 else:
                     self._push(other)

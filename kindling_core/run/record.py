@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timezone
-from time import perf_counter
 from typing import Any
 
 from kindling_core.plan.execution_plan import ExecutionPlan
+from kindling_core.run.clock import Clock
 from kindling_core.run.io import RunIO
 from kindling_core.run.report import PipeReport, RunReport
 from kindling_core.run.requests import RunInfo, WriteResult
 
 
 class Run:
-    """The state of one run. Each pipe ends once: the first ending is kept and later ones are refused."""
+    """The state of one run. Each pipe ends once: the first ending is kept and later endings are refused.
 
-    def __init__(self, info: RunInfo, plan: ExecutionPlan, io: RunIO, clock: float, operation_id: str) -> None:
+    Args:
+        operation_id: of the signals of the run.
+        clock: measures what is recorded.
+        began: when the run was asked for, by that clock.
+    """
+
+    def __init__(
+        self, info: RunInfo, plan: ExecutionPlan, io: RunIO, operation_id: str, clock: Clock, began: float
+    ) -> None:
         self.info = info
         self.plan = plan
         self.io = io
@@ -30,7 +37,8 @@ class Run:
         self.left_behind: set[str] = set()
         self.stopped_by: BaseException | None = None
         self._clock = clock
-        self._started_at = datetime.now(timezone.utc).isoformat()
+        self._began = began
+        self._started_at = clock.utc_now().isoformat()
         self._generation = {
             pipe_id: index for index, generation in enumerate(plan.generations) for pipe_id in generation
         }
@@ -42,7 +50,7 @@ class Run:
 
     def start(self, pipe_id: str) -> None:
         """Note when an attempt at a pipe begins."""
-        now = perf_counter()
+        now = self._clock.now()
         self._starts.setdefault(pipe_id, now)
         self._attempts[pipe_id] = now
 
@@ -51,12 +59,12 @@ class Run:
 
     def seconds_since_start(self, pipe_id: str) -> float:
         started = self._starts.get(pipe_id)
-        return 0.0 if started is None else perf_counter() - started
+        return 0.0 if started is None else self._clock.now() - started
 
     def seconds_of_attempt(self, pipe_id: str) -> float:
         """Return the seconds since the newest attempt at a pipe began."""
         started = self._attempts.get(pipe_id)
-        return 0.0 if started is None else perf_counter() - started
+        return 0.0 if started is None else self._clock.now() - started
 
     def end(
         self,
@@ -67,18 +75,18 @@ class Run:
         attempts: int = 0,
         exception: BaseException | None = None,
         written: WriteResult | None = None,
-        **told: Any,
+        **fields: Any,
     ) -> PipeReport | None:
         """Record how a pipe ended; return None if it has ended before."""
         pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
         if written is not None:
-            told |= {"rows": written.rows, "note": written.note, "details": dict(written.details)}
+            fields |= {"rows": written.rows, "note": written.note, "details": dict(written.details)}
         report = PipeReport(
             pipe_id,
             pipe.name,
             status,
             duration_seconds=duration,
-            started_seconds=started - self._clock if started is not None and attempts else None,
+            started_seconds=started - self._began if started is not None and attempts else None,
             attempts=attempts,
             generation=self._generation.get(pipe_id),
             input_entity_ids=tuple(pipe.input_entity_ids),
@@ -86,7 +94,7 @@ class Run:
             version_written=written.version if written is not None else None,
             versions_read=self.versions_read.get(pipe_id, {}),
             abandoned=pipe_id in self.left_behind,
-            **told,
+            **fields,
         )
         with self._lock:
             if pipe_id in self._endings:
@@ -117,7 +125,7 @@ class Run:
                 mode=self.info.mode,
                 status=status,
                 started_at=self._started_at,
-                duration_seconds=perf_counter() - self._clock,
+                duration_seconds=self._clock.now() - self._began,
                 pipes=[self._endings[pipe_id] for pipe_id in self.info.pipe_ids],
                 exceptions=dict(self._exceptions),
             )

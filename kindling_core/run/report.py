@@ -102,14 +102,14 @@ class RunReport:
     def __str__(self) -> str:
         rows = [("pipe", "status", "rows", "seconds", "note")]
         for report in self.pipes:
-            told = f"{report.error_type}: {report.error}" if report.error_type else report.reason or report.note or ""
+            note = f"{report.error_type}: {report.error}" if report.error_type else report.reason or report.note or ""
             rows.append(
                 (
                     report.pipe_id,
                     report.status,
                     "?" if report.rows is None else str(report.rows),
                     f"{report.duration_seconds:.3f}",
-                    told.partition("\n")[0],
+                    note.partition("\n")[0],
                 )
             )
         counts = ", ".join(

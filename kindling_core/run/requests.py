@@ -1,12 +1,12 @@
-"""What the executor asks of the plugins: plain values that a hook may read, and a wrapper may alter."""
+"""What a run is asked for and what it asks of plugins: plain values that a hook reads, and a wrapper may alter."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.fence import Fence
 
 if TYPE_CHECKING:
@@ -14,20 +14,59 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RunRequest:
+    """What somebody asks of a run, before it is planned.
+
+    Attributes:
+        selection: the expressions that choose its pipes; empty for all pipes of the job.
+        resumes: the run to continue, None for a new run.
+        root_run_id: the first run in the chain of runs that continue each other; None for a new run.
+        wait: wait for a run that is in the way, instead of refusing this run.
+        afresh: start anew, whatever an earlier run of the job has left.
+        cancelled: cancels the run, also before it has begun.
+        options: what was given for the options of ``kindling run`` that plugins add: name -> value.
+    """
+
+    selection: Sequence[str] = ()
+    resumes: str | None = None
+    root_run_id: str | None = None
+    wait: bool = False
+    afresh: bool = False
+    cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def as_run(self, run_id: str, mode: str, pipe_ids: Sequence[str]) -> RunInfo:
+        """Return the run that this request has become."""
+        return RunInfo(
+            run_id,
+            mode,
+            pipe_ids,
+            selection=self.selection,
+            resumes=self.resumes,
+            root_run_id=(self.root_run_id or "") if self.resumes is not None else "",
+            wait=self.wait,
+            afresh=self.afresh,
+            cancelled=self.cancelled,
+            options=self.options,
+        )
+
+
+@dataclass(frozen=True)
 class RunInfo:
-    """One execution of a job, as the hooks see it.
+    """One planned execution of a job, as the hooks see it.
 
     Attributes:
         run_id: unique; ids made later sort later.
         mode: "batch", "streaming" or "hybrid".
         pipe_ids: the pipes of the run in plan order.
         selection: the expressions that chose them; empty for all pipes of the job.
-        resumes: the run that this one continues.
-        root_run_id: the run that was asked for first; its own id unless it resumes another.
-        wait: wait for a run that is in the way, instead of refusing this one.
+        resumes: the run that this run continues, None for a new run.
+        root_run_id: the first run in the chain of runs that continue each other; its own id for a new run.
+        wait: wait for a run that is in the way, instead of refusing this run.
         afresh: start anew, whatever an earlier run of the job has left.
-        cancelled: set once this run has to end; whatever waits before it begins waits on this, and who sets it cancels
-            the run.
+        cancelled: set once this run has to end. A hook that waits uses ``cancelled.wait(seconds)``, and
+            ``cancelled.set()`` cancels the run.
+        options: what was given for the options of ``kindling run`` that plugins add: name -> value.
     """
 
     run_id: str
@@ -38,19 +77,20 @@ class RunInfo:
     root_run_id: str = ""
     wait: bool = False
     afresh: bool = False
-    cancelled: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.root_run_id:
             object.__setattr__(self, "root_run_id", self.run_id)
 
     def go_on_with(self, run_id: str, root_run_id: str) -> None:
-        """Make this the continuation of another run; for who keeps runs, before anything of it has begun."""
+        """Make this run continue another run. For the feature that keeps runs, in ``kindling_before_run`` only."""
         object.__setattr__(self, "resumes", run_id)
         object.__setattr__(self, "root_run_id", root_run_id)
 
     def transaction(self, pipe_id: str) -> tuple[str, int]:
-        """Return what makes the write of a pipe happen once, whichever attempt or resumed run gets to it."""
+        """Return the transaction id of a pipe's write: the same for every attempt and every run that continues this."""
         return f"{self.root_run_id}/{pipe_id}", 1
 
 

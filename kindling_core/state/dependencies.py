@@ -70,18 +70,29 @@ def dependencies(app: App, pipes: Sequence[PipeMetadata], salt: str | None = Non
     return found
 
 
+def pipes_of(app: App, start: RunStart) -> dict[str, PipeMetadata]:
+    """Return the pipes of a run as they are now: those of the job, and those that features add to its plan."""
+    found = {pipe_id: app.pipes.get_pipe_definition(pipe_id) for pipe_id in start.pipe_ids if pipe_id in app.pipes}
+    if len(found) < len(start.pipe_ids):
+        added = app.plan(list(found), start.mode).added_pipes
+        found |= {pipe_id: added[pipe_id] for pipe_id in start.pipe_ids if pipe_id in added}
+    return found
+
+
 def changes(app: App, start: RunStart, done: Collection[str] = ()) -> list[Change]:
     """Return what has changed since a run started.
 
     Args:
         done: its pipes that have succeeded; what only they have read does not count any more.
     """
-    pipes = [app.pipes.get_pipe_definition(pipe_id) for pipe_id in start.pipe_ids]
+    known = pipes_of(app, start)
+    pipes = [known[pipe_id] for pipe_id in start.pipe_ids if pipe_id in known]
     if any(text and not text.startswith(VERSION) for text in start.fingerprints.values()):
         return [Change("what it was made of", "an earlier version of Kindling started it, which wrote down less of it")]
     old = dict(start.depends_on)
     new = dependencies(app, pipes, old.get(_SALT)) if old else {}
     found = _settings(old, new)
+    found += [Change(f"pipe {one!r}", "the job has it no more") for one in start.pipe_ids if one not in known]
     for pipe in pipes:
         before = start.fingerprints.get(pipe.pipe_id)
         if before not in (None, app.fingerprint(pipe).digest):

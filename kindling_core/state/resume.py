@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import PlanError, did_you_mean
+from kindling_core.run.cancellation import CancelToken, following
 from kindling_core.run.report import RunReport
 from kindling_core.state import RunRecord, RunStart, StateStore, Unfinished
-from kindling_core.state.dependencies import Change, changes, told_of
+from kindling_core.state.dependencies import Change, changes, pipes_of, told_of
 
 if TYPE_CHECKING:
     from kindling_core.app import App
@@ -78,7 +79,7 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
         )
     if not force:
         _refuse_settled(record, mine, store)
-    known = set(app.pipes.get_pipe_ids())
+    known = pipes_of(app, start)
     gone = [pipe_id for pipe_id in start.pipe_ids if pipe_id not in known]
     if gone:
         raise PlanError(
@@ -120,7 +121,7 @@ def resume_run(
     *,
     force: bool = False,
     wait: bool = False,
-    cancelled: threading.Event | None = None,
+    cancelled: CancelToken | threading.Event | None = None,
 ) -> RunReport:
     """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
 
@@ -134,9 +135,8 @@ def resume_run(
         PlanError: see ``resumable``.
         RunFailed: pipes failed again.
     """
-    cancelled = cancelled or threading.Event()
-    with app.cancelling(cancelled):
+    with following(cancelled) as token, app.cancelling(token):
         app.start()
         store = app.service(StateStore)  # type: ignore[type-abstract]
         start = resumable(app, store, run_id, force=force)
-        return app.run(wait=wait, resume=start, cancelled=cancelled)
+        return app.run(wait=wait, resume=start, cancelled=token)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kindling_core import App, ConfigError, KindlingError, Pipes, PlanError, PluginError, RunFailed
+from kindling_core import App, ConfigError, KindlingError, PipeDefinitionError, Pipes, PlanError, PluginError, RunFailed
 
 
 def counting_pipes(count: int = 2) -> Pipes:
@@ -114,6 +114,27 @@ def test_an_option_that_no_feature_owns_is_reported(caplog: pytest.LogCaptureFix
 def test_a_collection_that_no_feature_takes_is_an_error() -> None:
     with pytest.raises(ConfigError, match="No active feature takes"):
         App(environ={}).mount(object())
+
+
+def test_collections_made_in_a_loop_are_all_mounted() -> None:
+    app = App(environ={})
+    for number in range(50):
+        pipes = Pipes()
+        pipes.pipe(f"test.p{number}")(lambda: None)
+        app.mount(pipes)
+        del pipes
+    assert len(app.pipes.get_pipe_ids()) == 50
+
+
+def test_a_collection_is_mounted_once_and_again_when_it_has_grown() -> None:
+    app, pipes = App(environ={}), counting_pipes()
+    for count in (2, 2, 3):
+        if count == 3:
+            pipes.pipe("test.later")(lambda: None)
+        app.mount(pipes)
+        assert len(app.pipes.get_pipe_ids()) == count
+    with pytest.raises(PipeDefinitionError, match="Two pipes have the id 'test.p0'"):
+        app.mount(counting_pipes())
 
 
 def test_a_service_that_nobody_offers_is_an_error() -> None:

@@ -47,6 +47,7 @@ def test_each_setting_tells_where_it_came_from(tmp_path: Path) -> None:
         "job.name": ("nightly", "kindling.toml:2"),
         "job.modules": (["a", "b"], "environment KINDLING_JOB__MODULES"),
         "job.features": (["entities"], "--set job.features"),
+        "job.plugins": ([], "default"),
     }
 
 

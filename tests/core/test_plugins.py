@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 from importlib_metadata import EntryPoint
 
-from kindling_core.errors import PluginError
+from kindling_core import App, Pipes, hooks
+from kindling_core.cli.main import run_command_line
+from kindling_core.errors import KindlingError, PluginError
 from kindling_core.hooks import hookimpl
-from kindling_core.plugins import Feature, PluginHost
+from kindling_core.plugin_sources import Feature, discover
+from kindling_core.plugins import PluginHost
 
 
 class Base:
@@ -127,3 +132,136 @@ def test_the_trace_variable_prints_each_hook_call(
     host = PluginHost.compose(["base"], available, {"KINDLING_TRACE_PLUGINS": "1"})
     host.call("kindling_start", app=[])
     assert "kindling: kindling_start(app=<list>) -> base" in capsys.readouterr().err
+
+
+# The core
+
+CORE_COMMANDS = ["init", "run", "plan", "graph", "signals", "plugins", "config", "doctor"]
+
+
+def test_what_the_core_offers_comes_through_the_hooks_and_first(available: dict[str, Feature]) -> None:
+    host = PluginHost.compose(["base"], available)
+    assert list(host.plugins) == list(host.features) == ["base"]
+    assert list(host.results("kindling_config")[0]) == ["job", "signals", "execution"]
+    assert "retry" in host.results("kindling_pipe_options")[0]
+    assert "DataPipesExecuter" in [emitter.__name__ for emitter in host.results("kindling_signals")[0]]
+    assert [command.name for command in host.results("kindling_commands")[0]] == CORE_COMMANDS
+    assert host.results("kindling_checks", app=None)[0][0].subject == "kindling-core"
+
+
+# Order
+
+
+class Recorder:
+    """Notes each of its hooks that sets up or takes down, and returns nothing."""
+
+    def __init__(self, name: str, calls: list[tuple[str, str]], raises: str = "") -> None:
+        self.name = name
+        self.calls = calls
+        self.raises = raises
+
+    def note(self, hook: str) -> None:
+        self.calls.append((hook, self.name))
+        if hook == self.raises:
+            raise ConnectionError(f"{self.name} is broken")
+
+    @hookimpl
+    def kindling_start(self) -> None:
+        self.note("kindling_start")
+
+    @hookimpl
+    def kindling_plan(self) -> None:
+        self.note("kindling_plan")
+
+    @hookimpl
+    def kindling_before_run(self) -> None:
+        self.note("kindling_before_run")
+
+    @hookimpl
+    def kindling_pin(self) -> None:
+        self.note("kindling_pin")
+
+    @hookimpl
+    def kindling_run_begins(self) -> None:
+        self.note("kindling_run_begins")
+
+    @hookimpl
+    def kindling_before_pipe(self) -> None:
+        self.note("kindling_before_pipe")
+
+    @hookimpl
+    def kindling_after_pipe(self) -> None:
+        self.note("kindling_after_pipe")
+
+    @hookimpl
+    def kindling_after_run(self) -> None:
+        self.note("kindling_after_run")
+
+    @hookimpl
+    def kindling_stop(self) -> None:
+        self.note("kindling_stop")
+
+
+def test_hooks_that_set_up_are_called_in_the_order_of_the_features_and_those_that_take_down_in_the_opposite() -> None:
+    calls: list[tuple[str, str]] = []
+    pipes = Pipes()
+    pipes.pipe("a.b")(lambda: None)
+    with App(plugins=[Recorder(name, calls) for name in "xyz"], environ={}) as app:
+        app.mount(pipes)
+        app.run()
+    before = ("kindling_plan", "kindling_before_run", "kindling_pin", "kindling_run_begins")
+    up = ("kindling_start", *before, "kindling_before_pipe")
+    down = ("kindling_after_pipe", "kindling_after_run", "kindling_stop")
+    assert calls == [(hook, name) for hook in up for name in "xyz"] + [(hook, name) for hook in down for name in "zyx"]
+
+
+def test_the_page_says_of_each_hook_in_which_order_it_is_called() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "writing-a-plugin.md").read_text()
+    for name in (name for name in vars(hooks) if name.startswith("kindling_")):
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}("))
+        told = {hooks.SETS_UP: "features", hooks.TAKES_DOWN: "opposite", None: ""}
+        assert row.split("|")[3].strip() == told[hooks.order_of(getattr(hooks, name))]
+
+
+@pytest.mark.parametrize("hook", ["kindling_after_pipe", "kindling_after_run", "kindling_stop"])
+def test_what_a_feature_raises_while_it_takes_down_keeps_no_other_from_it(hook: str) -> None:
+    calls: list[tuple[str, str]] = []
+    pipes = Pipes()
+    pipes.pipe("a.b")(lambda: None)
+    app = App(plugins=[Recorder("x", calls), Recorder("y", calls, hook), Recorder("z", calls, hook)], environ={})
+    app.mount(pipes)
+    # A failure of kindling_after_pipe is logged and fails nothing.
+    expected = nullcontext() if hook == "kindling_after_pipe" else pytest.raises(KindlingError, match="z is broken")
+    with expected, app:
+        app.run()
+    assert [name for one, name in calls if one == hook] == ["z", "y", "x"]
+
+
+# What is loaded
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", []), ("state", ["state"]), (" state , entities ", ["entities", "state"])]
+)
+def test_the_environment_restricts_which_plugins_are_discovered(text: str, found: list[str]) -> None:
+    assert sorted(discover({"KINDLING_LOAD_PLUGINS": text})) == found
+
+
+def test_a_feature_that_the_environment_keeps_out_says_so() -> None:
+    with pytest.raises(PluginError, match="'entities' is installed, but KINDLING_LOAD_PLUGINS keeps it out.*'state'"):
+        App(["entities"], environ={"KINDLING_LOAD_PLUGINS": "state"})
+    with pytest.raises(PluginError, match="'enities' is not installed. Did you mean 'entities'"):
+        App(["enities"], environ={"KINDLING_LOAD_PLUGINS": "entities"})
+
+
+def test_doctor_and_the_help_keep_to_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KINDLING_LOAD_PLUGINS", "stat")
+    assert run_command_line(["--help"]) == 0
+    assert "resume" not in capsys.readouterr().out
+    run_command_line(["doctor"])
+    told = capsys.readouterr().out
+    assert "KINDLING_LOAD_PLUGINS: it names 'stat', which is not installed. Did you mean 'state'" in told
+    assert "plugin entities" not in told

@@ -177,15 +177,15 @@ class EntitiesPlugin:
         self._locations.check(with_files, root, app.base_dir)
 
     @hookimpl
-    def kindling_plan(self, plan: ExecutionPlan, run: RunInfo) -> None:
+    def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
         """Fix the versions of what the run reads and does not write, so that all its pipes see the same rows."""
         if self._store is None:
             return
         self._cache.begin(plan, run)
         self._streams.keep(run, "", any(pipe.mode == "streaming" for pipe in plan.pipes.values()))
-        # Looked into at each read: others may add to it until the run begins.
+        # Looked into at each read: others may add to it until all have pinned.
         self._pinned.keep(run, "", plan.pinned_versions)
-        made = {pipe.output_entity_id for pipe in plan.pipes.values()}
+        made = {pipe.output_entity_id for pipe in plan.pipes.values() if pipe.output_entity_id is not None}
         read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
         filled = self._quarantines_filled(made, {name for name, _ in read})
         pinned = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from kindling_core.cli import CommandContext, job_options, json_option, printable, run_and_report, run_options
 from kindling_core.errors import ConfigError, PlanError
+from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.report import RunReport
 from kindling_core.secrets import MASK
 from kindling_core.state import AttemptRecord, RunRecord, StateStore
@@ -259,7 +259,7 @@ def resume(
     app = context.app()
     start = resumable(app, _store(context), run_id, force=force)
 
-    def go_on(cancelled: threading.Event) -> RunReport:
+    def go_on(cancelled: CancelToken) -> RunReport:
         return app.run(wait=wait, resume=start, cancelled=cancelled)
 
     run_and_report(context, app, go_on, picture, with_traceback, start.mode)

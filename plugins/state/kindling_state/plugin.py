@@ -48,6 +48,7 @@ class StatePlugin:
         self._store: SqlStateStore | None = None
         self._history: History | None = None
         self._holds: dict[str, Hold] = {}
+        self._choices: dict[str, Choice] = {}
         self._done: dict[str, dict[str, Success]] = {}
         self._appended: dict[str, dict[str, str]] = {}
         self._runs: weakref.WeakValueDictionary[str, RunInfo] = weakref.WeakValueDictionary()
@@ -117,13 +118,12 @@ class StatePlugin:
         app, store = self._app, self._store
         if app is None or store is None:
             return
-        settings = app.config.section("state")
-        process = this_process()
+        settings, process = app.config.section("state"), this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
         hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, run.cancelled.set)
         if not self._holds:
             store.database.forget_if_replaced()
-        waited = self._take(hold, run, settings.poll_seconds)
+        self._take(hold, run, settings.poll_seconds)
         self._holds[run.run_id] = hold
         self._runs[run.run_id] = run
         choice = Choice()
@@ -134,15 +134,24 @@ class StatePlugin:
             run.go_on_with(start.run_id, start.root_run_id)
             plan.pinned_versions.clear()
             plan.pinned_versions.update(start.pinned_versions)
-            app.host.call("kindling_plan", plan=plan, run=run)
         if run.resumes is not None:
             # Asked for only now: whoever was in the way may have been the one to finish the run.
-            done = self._done[run.run_id] = store.succeeded(run.root_run_id)
-            self._pin_what_is_written(plan, done)
-        elif waited:
-            # What the run reads is fixed at its start, which is now.
-            plan.pinned_versions.clear()
-            app.host.call("kindling_plan", plan=plan, run=run)
+            self._done[run.run_id] = store.succeeded(run.root_run_id)
+        self._choices[run.run_id] = choice
+        hold.keep()
+
+    @hookimpl
+    def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        self._pin_what_is_written(plan, self._done.get(run.run_id, {}))
+
+    @hookimpl
+    def kindling_run_begins(self, plan: ExecutionPlan, run: RunInfo) -> None:
+        from kindling_state.processes import this_process
+
+        app, store = self._app, self._store
+        if app is None or store is None:
+            return
+        process, choice = this_process(), self._choices.pop(run.run_id)
         store.begin_run(
             RunStart(
                 run.run_id,
@@ -164,10 +173,9 @@ class StatePlugin:
         )
         if choice.supersedes:
             store.settle(choice.supersedes, run.run_id)
-        hold.keep()
 
-    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> bool:
-        """Take the leases of a run; return whether they had to be waited for."""
+    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> None:
+        """Take the leases of a run, or wait for them."""
         told = False
         while held := hold.take():
             if not run.wait:
@@ -177,11 +185,11 @@ class StatePlugin:
                 _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
             if run.cancelled.wait(poll_seconds):
                 raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
-        return told
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
         self._done.pop(run.run_id, None)
+        self._choices.pop(run.run_id, None)
         hold = self._holds.pop(run.run_id, None)
         if hold is None:
             return

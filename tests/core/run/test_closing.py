@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from importlib.metadata import EntryPoint
 
 import pytest
 
 from kindling_core import App, Pipes
 from kindling_core.errors import PipeCancelled, PluginError, RunFailed
 from kindling_core.hooks import hookimpl
-from kindling_core.plugins import Feature
 from kindling_core.run.generation_executor import GenerationExecutor
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO
@@ -97,9 +95,7 @@ def test_features_that_did_not_start_are_started_by_the_next_run() -> None:
 
     moody, pipes = Moody(), Pipes()
     pipes.pipe("a")(lambda: None)
-    app = App(environ={})
-    app.host.features["moody"] = Feature("moody", "tests", "1", EntryPoint("moody", "tests:Moody", "kindling"))
-    app.host.manager.register(moody, "moody")
+    app = App(plugins=[moody], environ={})
     app.mount(pipes)
     with pytest.raises((ConnectionError, PluginError), match="not yet"):
         app.run()

@@ -17,11 +17,11 @@ from kindling_core.errors import CycleError, PipeError, PlanError, RunFailed
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.plan.graph import ExecutionMode
-from kindling_core.run.attempt import Clock
+from kindling_core.run.clock import SystemClock
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO
-from kindling_core.run.requests import RunInfo
+from kindling_core.run.requests import RunInfo, RunRequest
 from kindling_core.signals import BlinkerSignalProvider
 
 PATIENCE_SECONDS = 30
@@ -410,11 +410,11 @@ def test_cancelling_during_the_last_pipe_changes_nothing():
 
 
 def test_a_run_that_was_cancelled_before_it_began_runs_nothing():
-    info = RunInfo("", "", root_run_id="-")
-    info.cancelled.set()
+    request = RunRequest()
+    request.cancelled.set()
     executer, events, ids = setup(pipe("a"), pipe("b"))
     with pytest.raises(RunFailed) as caught:
-        executer.run_datapipes(ids, like=info)
+        executer.run_datapipes(ids, request=request)
     assert_cancelled(caught, events, ["skipped", "skipped"])
 
 
@@ -508,12 +508,15 @@ def test_a_real_ctrl_c_waits_for_the_running_pipes_and_skips_the_rest(tmp_path):
 def test_a_second_interrupt_gives_up_a_pipe_that_hangs_and_its_late_end_is_not_told(monkeypatch):
     go_on, ended, both = threading.Event(), threading.Event(), threading.Barrier(3, timeout=PATIENCE_SECONDS)
 
-    class Interrupted(Clock):
+    class Interrupted(SystemClock):
         met = False
 
-        def wait(self, condition, seconds):
-            if not self.met and both.n_waiting < 2:
-                condition.wait(0.001)
+        def wait(self, bell, seconds):
+            if both.n_waiting < 2 and not self.met:
+                bell.wait(0.001)
+                return
+            if threading.current_thread() is not threading.main_thread():
+                bell.wait(seconds)
                 return
             if not self.met:
                 self.met = True

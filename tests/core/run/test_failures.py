@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from kindling_core import App, Pipes
 from kindling_core.errors import PipeAbandoned, PipeDefinitionError, PipeTimeout, RunFailed, RunTimeout
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.run.attempt import Clock
+from kindling_core.run.clock import ManualClock
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO
@@ -22,22 +21,9 @@ from kindling_core.run.policy import OnFailure, PipePolicy, RetryPolicy
 from kindling_core.signals import BlinkerSignalProvider
 
 PATIENCE_SECONDS = 30
+GRACE_SECONDS = RunOptions.grace_seconds
 NO_DELAY = RetryPolicy(3, delay_seconds=0.0)
 ENDINGS = ("datapipes.after_pipe", "datapipes.pipe_failed", "datapipes.pipe_skipped")
-
-
-class Hurried(Clock):
-    """Passes the time that somebody waits for at once."""
-
-    def __init__(self):
-        self.passed = 0.0
-
-    def now(self):
-        return self.passed
-
-    def wait(self, condition, seconds):
-        condition.wait(0.001)
-        self.passed += seconds
 
 
 def pipe(pipe_id, inputs=(), execute=None, **options):
@@ -97,6 +83,15 @@ class Job:
             self.error, self.report = None, self.executer.run_datapipes(self.ids, **how)
         except RunFailed as error:
             self.error, self.report = error, error.report
+        return self.report
+
+    def run_while(self, act):
+        """Run on another thread while something is done on this thread."""
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        act()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
         return self.report
 
     def told(self, name):
@@ -278,12 +273,17 @@ def test_a_permanent_error_is_not_tried_again_unless_a_feature_knows_better():
 
 
 def test_delays_pass_on_the_clock_of_the_executer_and_hold_up_nobody():
-    clock = Hurried()
+    clock = ManualClock()
     policy = RetryPolicy(4, delay_seconds=100, backoff_multiplier=2, max_delay_seconds=300, jitter=0)
     job = Job(pipe("a", [], Flaky(3)), pipe("b"), pipe=PipePolicy(policy), clock=clock, workers=1)
-    assert job.run().status == "succeeded"
+    report = job.run_while(lambda: [clock.elapse(seconds) for seconds in (100, 200, 300)])
+    assert report.status == "succeeded"
     assert [one["delay_seconds"] for one in job.told("pipe_retrying")] == [100, 200, 300]
-    assert clock.passed >= 600
+    assert [report.duration_seconds, report.pipe("a").duration_seconds, report.pipe("b").duration_seconds] == [
+        600,
+        600,
+        0,
+    ]
 
 
 def test_a_run_that_is_cancelled_while_a_pipe_waits_for_its_retry_fails_that_pipe_with_its_error():
@@ -323,10 +323,10 @@ def test_a_pipe_that_takes_too_long_is_left_behind_and_may_not_write():
         pipe("b", of("a")),
         pipe("c"),
         workers=1,
-        clock=Hurried(),
+        clock=(clock := ManualClock()),
         io=lambda info, plan: RunIO(lambda *_: 1, lambda entity_id, value, one: written.append(value)),
     )
-    job.run()
+    job.run_while(lambda: (clock.elapse(5), clock.elapse(GRACE_SECONDS)))
     assert job.statuses == {"a": "failed", "b": "skipped", "c": "succeeded"}
     failed = job.report.pipe("a")
     assert (failed.error_type, failed.abandoned) == ("PipeTimeout", True)
@@ -391,9 +391,9 @@ def test_a_run_that_takes_too_long_fails_and_says_so():
         pipe("a", [], lambda: release.wait(PATIENCE_SECONDS)),
         pipe("b", of("a")),
         timeout_seconds=5,
-        clock=Hurried(),
+        clock=(clock := ManualClock()),
     )
-    job.run()
+    job.run_while(lambda: (clock.elapse(5), clock.elapse(GRACE_SECONDS)))
     release.set()
     assert job.report.status == "failed"
     assert isinstance(job.error.__cause__, RunTimeout)
@@ -413,11 +413,15 @@ def test_cancelling_a_run_whose_pipe_hangs_ends_it_with_a_whole_report():
         release.wait(PATIENCE_SECONDS)
         return 1
 
-    job = Job(pipe("a", [], hang), pipe("b", of("a")), clock=Hurried())
-    threading.Thread(target=lambda: started.wait(PATIENCE_SECONDS) and job.executer.cancel()).start()
-    begun = time.monotonic()
-    job.run()
-    assert time.monotonic() - begun < PATIENCE_SECONDS
+    clock = ManualClock()
+    job = Job(pipe("a", [], hang), pipe("b", of("a")), clock=clock)
+
+    def cancel():
+        assert started.wait(PATIENCE_SECONDS)
+        job.executer.cancel()
+        clock.elapse(GRACE_SECONDS)
+
+    job.run_while(cancel)
     release.set()
     assert job.report.status == "cancelled"
     assert job.statuses == {"a": "failed", "b": "skipped"}

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from kindling_core.errors import KindlingError, PipeDefinitionError, PipeTimeout
 from kindling_core.pipes import PipeMetadata
-from kindling_core.run.policy import PipePolicy, RetryPolicy, is_transient, policies_of
+from kindling_core.run.policy import (
+    Failure,
+    OnFailure,
+    PipePolicy,
+    RetryPolicy,
+    Verdict,
+    decide,
+    is_transient,
+    policies_of,
+)
 
 
 def pipe(**options):
@@ -90,3 +99,36 @@ def test_an_impossible_option_is_refused_with_pipe_and_place(options, match):
     with pytest.raises(PipeDefinitionError, match=match) as caught:
         policies_of([pipe(**options)], PipePolicy(), {"heavy": 2})
     assert "Pipe 'p' (" in str(caught.value)
+
+
+# What follows a failure
+
+
+def verdict(attempt=1, error=None, *, worth=True, run_ends=False, on_failure=OnFailure.SKIP_DOWNSTREAM, **policy):
+    failure = Failure(attempt, error or ValueError(), worth, run_ends)
+    return decide(failure, PipePolicy(**policy), on_failure, lambda: 0.0)
+
+
+def test_a_failure_is_retried_while_attempts_are_left_and_it_may_help():
+    retry = RetryPolicy(2, delay_seconds=5, jitter=0)
+    assert verdict(1, retry=retry) == Verdict(False, retry_after=5)
+    assert verdict(2, retry=retry) == Verdict(False)
+    assert verdict(1, worth=False, retry=retry) == Verdict(False)
+    assert verdict(1, run_ends=True, retry=retry) == Verdict(False)
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "allowed", "stops"),
+    [
+        (OnFailure.SKIP_DOWNSTREAM, False, False),
+        (OnFailure.SKIP_DOWNSTREAM, True, False),
+        (OnFailure.FAIL_FAST, False, True),
+        (OnFailure.FAIL_FAST, True, False),
+    ],
+)
+def test_a_failure_stops_the_others_only_where_the_run_fails_fast(on_failure, allowed, stops):
+    assert verdict(on_failure=on_failure, allow_failure=allowed) == Verdict(False, stop=stops)
+
+
+def test_an_interrupt_out_of_a_pipe_cancels_whatever_was_allowed():
+    assert verdict(error=KeyboardInterrupt(), worth=False, allow_failure=True) == Verdict(False, stop=True, cancel=True)
