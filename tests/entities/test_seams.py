@@ -25,6 +25,12 @@ class Asks:
         self._read, self._write = read, write
         self.rows: list[int | None] = []
         self.notes: list[str | None] = []
+        self.looks: Callable[[], None] | None = None
+
+    @hookimpl
+    def kindling_before_pipe(self, pipe: Any, run: Any) -> None:
+        if pipe.pipe_id == "last" and self.looks is not None:
+            self.looks()
 
     @hookimpl(wrapper=True)
     def kindling_read(self, request: ReadRequest) -> Generator[None, Any, Any]:
@@ -57,8 +63,7 @@ def job(tmp_path: Path, asks: Asks, copy: Callable[[Any], Any] = lambda frame: f
     def _(t_copy: Any) -> Any:
         return t_copy
 
-    app = App(["entities"], {"entities": {"root": str(tmp_path / "lake")}}, environ={})
-    app.host.manager.register(asks)
+    app = App(["entities"], {"entities": {"root": str(tmp_path / "lake")}}, environ={}, plugins=[asks])
     app.mount(entities)
     app.mount(pipes)
     return app
@@ -130,14 +135,7 @@ def test_what_is_staged_for_changes_goes_with_its_pipe(tmp_path: Path, appends: 
     with job(tmp_path, asks, lambda frame: frame.select("k"), **options) as app:
         store = app.service(EntityStore)
         folder = Path(store.engine._staging.folder())
-
-        class Looks:
-            @hookimpl
-            def kindling_before_pipe(self, pipe: Any, run: Any) -> None:
-                if pipe.pipe_id == "last":
-                    seen.append(len(list(folder.iterdir())))
-
-        app.host.manager.register(Looks())
+        asks.looks = lambda: seen.append(len(list(folder.iterdir())))
         store.append_to_entity("t.source", ROWS)
         # More than travels in the plan of a frame.
         store.append_to_entity("t.source", pa.table({"k": range(200_000)}))
