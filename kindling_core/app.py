@@ -6,11 +6,10 @@ do not see each other.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -18,9 +17,10 @@ from typing import Any, TypeVar
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, PluginError
+from kindling_core.errors import ConfigError, KindlingError
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
+from kindling_core.logs import Log
 from kindling_core.pipe_options import check_pipes
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.entity_info import EntityInfo
@@ -36,6 +36,7 @@ from kindling_core.run.requests import RunRequest
 from kindling_core.running import executer_of
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.sections import JobSection
+from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
 from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
@@ -115,28 +116,31 @@ class App:
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self._services: dict[type, Any] = {}
+        self._services = Services()
         self._environ = environ
         self._mounted = Mounted()
         self._cancellation = Cancellation()
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
-        job = self.config.resolve("job", JobSection)
-        self.name = job.name
-        self._life = Life(job.name)
-        own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
-        self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
-        resolve_sections(self.config, self.host, environ)
-        self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict)
-        for emitter in self.emitters():
-            emitter.declare(self.signals)
-        self.pipes = DataPipesRegistry()
-        for name in job.modules:
-            module = import_job_module(name, self.base_dir, origin_of(self.config, "job.modules"))
-            for collection in collections_in(module):
-                self._mount(collection, module)
-        self.check_pipes(self.all_pipes())
+        with self._masked_errors():
+            job = self.config.resolve("job", JobSection)
+            self.name = job.name
+            self._life = Life(job.name)
+            own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
+            self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
+            resolve_sections(self.config, self.host, environ)
+            self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
+            for emitter in self.emitters():
+                emitter.declare(self.signals)
+            self.pipes = DataPipesRegistry()
+            for name in job.modules:
+                module = import_job_module(name, self.base_dir, origin_of(self.config, "job.modules"))
+                for collection in collections_in(module):
+                    self._mount(collection, module)
+            self.check_pipes(self.all_pipes())
+            for contributed in self.host.results("kindling_services", app=self):
+                self._services.offer_lazily(contributed)
 
     @property
     def features(self) -> list[str]:
@@ -155,6 +159,15 @@ class App:
     def _without_secret(self, override: str) -> str:
         name, _, value = override.partition("=")
         return override if self.redact(value) == value and not is_secret_name(name) else f"{name.strip()}={MASK}"
+
+    @contextmanager
+    def _masked_errors(self) -> Iterator[None]:
+        """Mask secrets in errors while there is no App yet that whoever shows them could ask."""
+        try:
+            yield
+        except KindlingError as error:
+            error.args = tuple(self.redact(one) if isinstance(one, str) else one for one in error.args)
+            raise
 
     def redact(self, text: str) -> str:
         """Mask the secrets of this job's settings in a text."""
@@ -204,21 +217,17 @@ class App:
 
     def provide(self, kind: type[Service], service: Service) -> None:
         """Offer an object to the other features and the user, keyed by its type."""
-        self._services[kind] = service
+        self._services.offer(kind, service)
 
     def service(self, kind: type[Service]) -> Service:
-        """Return the object that a feature offers for this type.
+        """Return the object that a feature offers for this type; some are there before the App has started.
 
         Raises:
             PluginError: no active feature offers one.
         """
-        try:
-            service: Service = self._services[kind]
-        except KeyError:
-            offered = ", ".join(sorted(other.__name__ for other in self._services)) or "nothing"
-            raise PluginError(
-                f"No active feature offers {kind.__name__}. Offered here: {offered}. Active features: {self._active}."
-            ) from None
+        service = self._services.get(kind)
+        if service is None:
+            raise missing(kind, self._services.names(), self._active)
         return service
 
     # Life
@@ -257,8 +266,8 @@ class App:
         for name in reversed(begun):
             try:
                 self.host.call_one("kindling_stop", name, app=self)
-            except Exception:
-                logging.getLogger("kindling.app").exception("The feature %r could not be stopped again.", name)
+            except Exception:  # noqa: BLE001 - logged; why a feature did not start counts
+                Log("kindling.app").exception("The feature %r could not be stopped again.", name)
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice.
@@ -275,6 +284,7 @@ class App:
             if started:
                 self.host.call("kindling_stop", app=self)
         finally:
+            self._services.close()
             self.signals.close()
 
     # Planning and running

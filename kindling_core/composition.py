@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +10,11 @@ from typing import Any
 from kindling_core.config import Config
 from kindling_core.errors import ConfigError, did_you_mean
 from kindling_core.job_modules import import_job_module
+from kindling_core.logs import Log
 from kindling_core.plugin_sources import OwnPlugin, discover
 from kindling_core.plugins import PluginHost
 
-_log = logging.getLogger("kindling.app")
+_log = Log("kindling.app")
 
 
 def origin_of(config: Config, key: str) -> str:
@@ -93,8 +93,8 @@ def feature_with(
             plugin = feature.make()
             if hasattr(plugin, hook) and owns(plugin):
                 return name
-        except Exception:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
-            _log.debug("The feature %r could not be asked what it owns.", name, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
+            _log.debug("The feature %r could not be asked what it owns.", name, exc_info=error)
     return None
 
 

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from kindling_core.config_layers import KeyPath, Layer, Value, leaves
 from kindling_core.errors import ConfigError, did_you_mean
-from kindling_core.secrets import MASK, Redactor, is_secret_name, url_passwords
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
+from kindling_core.secrets import MASK, Redactor, is_secret_name, is_secret_variable, secrets_in
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -61,6 +57,8 @@ class Config:
                         del merged[other]
                 merged[key] = value
         self._secrets: set[str] = set()
+        # Those that the models of their sections mark.
+        self._secret_keys: set[KeyPath] = set()
         self._values = {key: self._filled(key, value, environ) for key, value in merged.items()}
         self._sections: dict[str, BaseModel] = {}
         self.redact = Redactor(self._secrets)
@@ -89,6 +87,7 @@ class Config:
             for part in key[1:-1]:
                 target = target.setdefault(part, {})
             target[key[-1]] = value.value
+        self._learn_marked(model, data, (name,))
         if model.model_config.get("extra") != "allow":
             self._refuse_unknown_keys(name, model, data)
         try:
@@ -116,9 +115,8 @@ class Config:
         for name, section in self._sections.items():
             for key, value in leaves(section.model_dump(), (name,)):
                 given = self._value_at(key)
-                masked = isinstance(value, SecretStr) or is_secret_name(key[-1]) or (given is not None and given.secret)
-                shown = MASK if masked and value is not None else self._shown(value)
-                found.append(Setting(".".join(key), shown, given.origin if given else "default"))
+                origin = given.origin if given else "default"
+                found.append(Setting(".".join(key), self._shown(key, value, given), origin))
         return found
 
     def dependencies(self) -> list[tuple[str, str, bool]]:
@@ -128,39 +126,89 @@ class Config:
             if not getattr(section, "affects_rows", True):
                 continue
             for key, value in leaves(section.model_dump(), (name,)):
-                given = self._value_at(key)
-                secret = isinstance(value, SecretStr) or is_secret_name(key[-1]) or (given is not None and given.secret)
-                text = value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
-                found.append((".".join(key), text, secret))
+                text = _plain(value) if isinstance(value, (SecretStr, SecretBytes)) else repr(value)
+                found.append((".".join(key), text, self._is_secret(key, value, self._value_at(key))))
         return found
 
-    def _shown(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, (list, tuple)):
-            return [self._shown(item) for item in value]
-        return value if value is None or isinstance(value, (bool, int, float, dict)) else self.redact(str(value))
+    def _is_secret(self, key: KeyPath, value: Any, given: Value | None = None) -> bool:
+        marked = any(key[:length] in self._secret_keys for length in range(1, len(key) + 1))
+        secret = marked or isinstance(value, (SecretStr, SecretBytes)) or is_secret_name(".".join(key))
+        return secret or (given is not None and given.secret)
+
+    def _shown(self, key: KeyPath, value: Any, given: Value | None = None) -> Any:
+        """Return a value as it may be shown: whole secrets masked, and those within texts, lists and tables."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, Mapping):
+            return {name: self._shown((*key, str(name)), item, given) for name, item in value.items()}
+        if self._is_secret(key, value, given):
+            return MASK
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self._shown(key, item) for item in value]
+        return value if isinstance(value, (int, float)) else self.redact(str(value))
 
     def _value_at(self, key: KeyPath) -> Value | None:
         for length in range(len(key), 1, -1):
             if key[:length] in self._values:
                 return self._values[key[:length]]
-        return None
+        # A model may join tables to one dotted name, as that of the options of Spark does.
+        name = ".".join(key)
+        return next((value for path, value in self._values.items() if ".".join(path) == name), None)
 
     def _filled(self, key: KeyPath, value: Value, environ: Mapping[str, str]) -> Value:
-        secret = value.secret or is_secret_name(key[-1])
-        filled, from_secret = _fill(value.value, environ, value.origin)
-        secret = secret or from_secret
-        for text in _strings(filled):
-            self._secrets.update(url_passwords(text))
-            if secret:
-                self._secrets.add(text)
+        filled, filled_in = _fill(value.value, environ, value.origin)
+        self._secrets.update(filled_in)
+        secret = value.secret or is_secret_name(".".join(key)) or bool(filled_in)
+        self._learn(filled, secret, key)
         return Value(filled, value.origin, secret)
 
+    def _learn(self, value: Any, secret: bool, key: KeyPath = ()) -> None:
+        """Remember what of a value must not be shown anywhere."""
+        if isinstance(value, (SecretStr, SecretBytes)):
+            value, secret = _plain(value), True
+        if isinstance(value, str):
+            self._secrets.update(secrets_in(value))
+            # The parts of a URL are decoded by whoever uses it, and may be shown so.
+            self._secrets.update(unquote(found) for found in secrets_in(value) if "%" in found)
+            if secret:
+                self._secrets.add(value)
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                path = (*key, str(name))
+                self._learn(item, secret or is_secret_name(".".join(path)), path)
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            for item in value:
+                self._learn(item, secret, key)
+        elif secret and isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._secrets.add(str(value))
+
+    def _learn_marked(self, model: type[BaseModel], data: Mapping[str, Any], key: KeyPath) -> None:
+        """Learn what a model marks as secret before it is validated, so that no error shows it."""
+        for name, field in model.model_fields.items():
+            for given in dict.fromkeys((name, field.alias, field.validation_alias)):
+                if isinstance(given, str) and given in data:
+                    self._learn_typed(field.annotation, data[given], (*key, given))
+        self.redact = Redactor(self._secrets)
+
+    def _learn_typed(self, annotation: Any, value: Any, key: KeyPath) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, (SecretStr, SecretBytes)):
+            self._secret_keys.add(key)
+            self._learn(value, True, key)
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            if isinstance(value, Mapping):
+                self._learn_marked(annotation, value, key)
+        elif isinstance(value, Mapping) and issubclass(typing.get_origin(annotation) or object, Mapping):
+            for name, item in value.items():
+                self._learn_typed(typing.get_args(annotation)[-1], item, (*key, str(name)))
+        else:
+            # Lists, unions and annotations are looked through; what they hold stands at the same key.
+            items = value if isinstance(value, list) else [value]
+            for argument in typing.get_args(annotation):
+                for item in items:
+                    self._learn_typed(argument, item, key)
+
     def _learn_secret_fields(self, section: BaseModel) -> None:
-        for _, value in leaves(section.model_dump()):
-            if isinstance(value, SecretStr):
-                self._secrets.add(value.get_secret_value())
+        self._learn(section.model_dump(), False)
         self.redact = Redactor(self._secrets)
 
     def _refuse_unknown_keys(self, name: str, model: type[BaseModel], data: Mapping[str, Any]) -> None:
@@ -181,7 +229,9 @@ class Config:
             key = (name, *(str(part) for part in detail["loc"]))
             value = self._value_at(key) if len(key) > 1 else None
             origin = value.origin if value else f"section [{name}]"
-            given = "" if value is None or value.secret else f" (given: {value.value!r})"
+            given = "" if value is None else f" (given: {self._shown(key, value.value, value)!r})"
+            if value is None or self._is_secret(key, value.value, value):
+                given = ""
             message = detail["msg"]
             if detail["type"] == "extra_forbidden":
                 parent = _nested_model(model, key[1:-1])
@@ -204,39 +254,41 @@ def _nested_model(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | No
     return model
 
 
-def _strings(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+def _plain(value: SecretStr | SecretBytes) -> str:
+    given = value.get_secret_value()
+    return given.decode("utf-8", "replace") if isinstance(given, bytes) else given
 
 
 _PLACEHOLDER = re.compile(r"\$(?:(?P<escaped>\$\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>:-[^}]*)?\})")
 
 
-def _fill(value: Any, environ: Mapping[str, str], origin: str) -> tuple[Any, bool]:
-    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$${`` stands for ``${``. Tell whether a secret went in."""
+def _fill(value: Any, environ: Mapping[str, str], origin: str) -> tuple[Any, list[str]]:
+    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$${`` stands for ``${``. Return the secrets that went in, too."""
+    secrets: list[str] = []
     if isinstance(value, list):
         filled = [_fill(item, environ, origin) for item in value]
-        return [item for item, _ in filled], any(secret for _, secret in filled)
+        return [item for item, _ in filled], [secret for _, found in filled for secret in found]
+    if isinstance(value, Mapping):
+        items = {name: _fill(item, environ, origin) for name, item in value.items()}
+        return (
+            {name: item for name, (item, _) in items.items()},
+            [secret for _, found in items.values() for secret in found],
+        )
     if not isinstance(value, str):
-        return value, False
-    secret = False
+        return value, secrets
 
     def replacement(match: re.Match[str]) -> str:
-        nonlocal secret
         if match["escaped"]:
             return "${"
         name, rest = match["name"], match["rest"]
-        secret = secret or is_secret_name(name)
-        if name in environ:
-            return environ[name]
-        if rest is not None:
-            return str(rest[2:])
-        raise ConfigError(
-            f"{origin}: ${{{name}}} is not set in the environment.{did_you_mean(name, environ)} "
-            f"Set it, or give a default: ${{{name}:-value}}."
-        )
+        if name not in environ and rest is None:
+            raise ConfigError(
+                f"{origin}: ${{{name}}} is not set in the environment.{did_you_mean(name, environ)} "
+                f"Set it, or give a default: ${{{name}:-value}}."
+            )
+        text = environ[name] if name in environ else str(rest[2:])
+        if is_secret_variable(name):
+            secrets.append(text)
+        return text
 
-    return _PLACEHOLDER.sub(replacement, value), secret
+    return _PLACEHOLDER.sub(replacement, value), secrets

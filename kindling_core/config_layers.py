@@ -23,6 +23,8 @@ KeyPath = tuple[str, ...]
 
 ENVIRONMENT_PREFIX = "KINDLING_"
 
+_BEGINNING = re.compile(r"[\w.\-]*")
+
 
 @dataclass(frozen=True)
 class Value:
@@ -30,7 +32,7 @@ class Value:
 
     Attributes:
         origin: for people, such as ``kindling.toml:7`` or ``environment KINDLING_ENTITIES__ROOT``.
-        secret: it, or a part of it, came from an environment variable that is named like a secret.
+        secret: its name is that of a secret, or a part of it came from a variable with such a name.
     """
 
     value: Any
@@ -81,7 +83,7 @@ def environment_layer(environ: Mapping[str, str]) -> dict[KeyPath, Value]:
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             key = tuple(part.lower() for part in name[len(ENVIRONMENT_PREFIX) :].split("__"))
-            layer[key] = Value(_literal(text), f"environment {name}", secret=is_secret_name(name))
+            layer[key] = Value(_literal(text), f"environment {name}", secret=is_secret_name(".".join(key)))
     return layer
 
 
@@ -96,7 +98,9 @@ def override_layer(assignments: Sequence[str]) -> dict[KeyPath, Value]:
         name, equals, text = assignment.partition("=")
         key = tuple(name.strip().split("."))
         if not equals or len(key) < 2 or not all(key):
-            raise ConfigError(f"--set {assignment!r}: write it as section.key=value.")
+            # Without what may be the value, which may be a secret.
+            shown = f"{name.strip()}=..." if equals else _BEGINNING.match(name).group()  # type: ignore[union-attr]
+            raise ConfigError(f"--set {shown!r}: write it as section.key=value.")
         layer[key] = Value(_literal(text), f"--set {name.strip()}", secret=is_secret_name(name))
     return layer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,10 +10,66 @@ if TYPE_CHECKING:
     from kindling_core.run.report import RunReport
 
 
+# The longest text of an error in signals, reports, history and messages, in characters.
+TEXT_LIMIT = 10_000
+# A message names as many failures with their errors, and counts the rest.
+MOST_NAMED = 5
+# The longest text of each of several errors that share a message, in characters.
+SHARED_TEXT_LIMIT = 1_000
+# Room for the words that stand in place of what is left out.
+_MARK_LENGTH = 50
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x' or 'y'?`` for near matches of ``name``, or an empty string."""
     near = get_close_matches(name, sorted(set(candidates)), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+
+
+def shortened(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return a text of at most ``limit`` characters: the middle of a longer text is left out, and counted there."""
+    if len(text) <= limit:
+        return text
+    kept = max(0, limit - _MARK_LENGTH)
+    mark = f"\n... {len(text) - kept:,} characters left out ...\n"
+    return text[: kept - kept // 2] + mark + text[len(text) - kept // 2 :]
+
+
+def safe_str(value: object) -> str:
+    """Return ``str(value)``, or what class it is of where that raises or gives no text."""
+    try:
+        # What str() returns may be of a subclass, whose methods are somebody else's, too.
+        return str.__str__(str(value))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:  # noqa: BLE001 - somebody else's class may raise anything
+        return f"a {type(value).__name__} whose text cannot be read ({type(raised).__name__})"
+
+
+def text_of(error: BaseException | None, redact: Callable[[str], str] | None = None) -> str:
+    """Return an error's text for people, whatever its class does when it is asked for it.
+
+    Args:
+        redact: masks secrets.
+
+    Returns:
+        The name of the class where the text is empty; never more than ``TEXT_LIMIT`` characters.
+    """
+    text = safe_str(error) or type(error).__name__
+    # In this order: a secret that is cut in two would be masked no more.
+    return shortened(redact(text) if redact is not None else text)
+
+
+def listed(names: Sequence[str], describe: Callable[[str], str], where: str) -> str:
+    """Describe the first of many failures for a message, and count the rest.
+
+    Args:
+        describe: returns the text of a name.
+        where: what has all of them.
+    """
+    text = "; ".join(shortened(describe(name), SHARED_TEXT_LIMIT) for name in names[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
+    return f"{text}; and {more:,} more; {where} has all" if more > 0 else text
 
 
 class KindlingError(Exception):
@@ -112,8 +168,8 @@ class GenerationFailed(KindlingError):
     def __init__(self, failures: Mapping[str, BaseException], results: Mapping[str, bool]) -> None:
         self.failures = dict(failures)
         self.results = dict(results)
-        told = "; ".join(f"{pipe_id}: {error}" for pipe_id, error in self.failures.items())
-        super().__init__(f"{len(self.failures)} of {len(self.results)} pipes failed: {told}")
+        named = listed(list(failures), lambda pipe_id: f"{pipe_id}: {text_of(failures[pipe_id])}", "`failures`")
+        super().__init__(f"{len(self.failures)} of {len(self.results)} pipes failed: {named}")
 
 
 class RunFailed(KindlingError):
@@ -134,14 +190,6 @@ class RunFailed(KindlingError):
         allowed = {one.pipe_id for one in self.report.pipes if one.allowed}
         raised = self.report.exceptions
         return {pipe_id: raised[pipe_id] for pipe_id in sorted(raised, key=allowed.__contains__)}
-
-
-def text_of(error: BaseException | None) -> str:
-    """Return an error's text, whatever its class does when it is asked for it; its class where it has none."""
-    try:
-        return str(error) or type(error).__name__
-    except Exception as raised:  # noqa: BLE001 - somebody else's class
-        return f"a {type(error).__name__} whose text cannot be read ({type(raised).__name__})"
 
 
 class RunTimeout(KindlingError, TimeoutError):

@@ -89,6 +89,12 @@ def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
 
 
 @hookspec
+def kindling_services(app: App) -> Mapping[type, Callable[[], Any]]:
+    """Called while the App is composed. Return services that need no start, made when asked for: type -> maker."""
+    return {}
+
+
+@hookspec
 @sets_up
 def kindling_start(app: App) -> None:
     """Called when the App starts, in the order of the features. Open what the run needs."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kindling_core.composition import feature_with
 from kindling_core.errors import did_you_mean
+from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 
 if TYPE_CHECKING:
@@ -42,6 +42,6 @@ def _warn(
         if owner
         else f"No installed feature knows it.{did_you_mean(option, owned)}"
     )
-    logging.getLogger("kindling.app").warning(
+    Log("kindling.app").warning(
         "Pipe %r (%s): option %r has no effect. %s", pipe.pipe_id, pipe.location, option, advice
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, TracebackType
@@ -13,7 +11,8 @@ from typing import Any
 import pluggy
 
 from kindling_core import hooks
-from kindling_core.errors import KindlingError, PluginError
+from kindling_core.errors import KindlingError, PluginError, safe_str, text_of
+from kindling_core.logs import Log, say
 from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
 
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
@@ -98,7 +97,7 @@ class PluginHost:
             self.manager.register(plugin, name=source.name)
         except Exception as error:
             named = f"{source.title} of {source.origin}" if isinstance(source, Feature) else source.title
-            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {error}.") from error
+            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {text_of(error)}.") from error
         self.plugins[source.name] = source
         for caller in self.manager.get_hookcallers(plugin) or []:
             for implementation in caller.get_hookimpls():
@@ -157,7 +156,7 @@ class PluginHost:
             failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
             for other in failures:
                 if other is not failure:
-                    logging.getLogger("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
+                    Log("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
             raise failure
         finally:
             # A traceback that refers to the frame which holds it would live until the garbage is collected.
@@ -175,7 +174,8 @@ class PluginHost:
                 # A lazy frame's own error, raised while a plugin computes it, is the user's and not the plugin's.
                 raise
             raise PluginError(
-                f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: {type(error).__name__}: {error}"
+                f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: "
+                f"{type(error).__name__}: {text_of(error)}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:
@@ -268,19 +268,23 @@ def _in_order(
 def _trace_call(hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]) -> None:
     told = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
     names = ", ".join(implementation.plugin_name for implementation in reversed(implementations))
-    print(f"kindling: {hook_name}({told}) -> {names or 'nobody'}", file=sys.stderr)
+    say(f"kindling: {hook_name}({told}) -> {names or 'nobody'}")
 
 
 def _trace_result(
     outcome: pluggy.Result[Any], hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]
 ) -> None:
     if outcome.exception is not None:
-        print(f"kindling: {hook_name} raised {type(outcome.exception).__name__}", file=sys.stderr)
+        say(f"kindling: {hook_name} raised {type(outcome.exception).__name__}")
 
 
 def _brief(value: object) -> str:
     """Name a value without its contents: settings and frames may hold what must not be printed."""
     for attribute in ("pipe_id", "entity_id", "run_id"):
-        if hasattr(value, attribute):
-            return f"<{type(value).__name__} {getattr(value, attribute)}>"
-    return repr(value) if isinstance(value, (str, int, bool)) else f"<{type(value).__name__}>"
+        try:
+            found = getattr(value, attribute, None)
+        except Exception:  # noqa: BLE001 - a frame's class may look for a column of that name, and fail
+            break
+        if found is not None:
+            return f"<{type(value).__name__} {safe_str(found)}>"
+    return repr(value) if type(value) in (str, int, bool) else f"<{type(value).__name__}>"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 from rich.console import Console
@@ -15,6 +15,11 @@ from rich.table import Table
 
 from kindling_core.app import App
 from kindling_core.cli.output import printable
+from kindling_core.config import Config
+from kindling_core.config_layers import environment_layer, file_layer, override_layer
+from kindling_core.errors import KindlingError, safe_str
+from kindling_core.logs import SteadyStream
+from kindling_core.secrets import Redactor, secrets_of_environment
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,16 +32,23 @@ class CommandContext:
         overrides: ``section.key=value`` assignments.
         json: print data as JSON.
         console: for what the command was asked for (standard output).
-        messages: for progress and errors (standard error).
+        messages: for progress and errors (standard error); printing there never fails.
+        is_program: the process is this command and nothing else.
+        succeeded: the run of this command has succeeded, so that a signal changes the exit status no more.
+        interrupted: a signal came after that.
     """
 
-    def __init__(self, job: Path | None = None, overrides: Sequence[str] = ()) -> None:
+    def __init__(self, job: Path | None = None, overrides: Sequence[str] = (), *, is_program: bool = False) -> None:
         self.job = job or Path(os.environ.get("KINDLING_JOB", "kindling.toml"))
         self.overrides = list(overrides)
         self.json = False
         # A pipe or a file gets whole lines: nothing is wrapped at a terminal's width that is not there.
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(highlight=False, soft_wrap=not SteadyStream("stdout").isatty())
+        stream = SteadyStream("stderr")
+        self.messages = Console(file=cast(TextIO, stream), highlight=False, soft_wrap=not stream.isatty())
+        self.is_program = is_program
+        self.succeeded = False
+        self.interrupted = False
         self._app: App | None = None
 
     def app(self) -> App:
@@ -61,13 +73,19 @@ class CommandContext:
             self._app.close()
 
     def redact(self, text: str) -> str:
-        """Mask what the composed job knows as secret."""
-        return self._app.redact(text) if self._app is not None else text
+        """Mask the secrets of the job, or those that its settings show where it does not compose."""
+        if self._app is not None:
+            return self._app.redact(text)
+        # Where they cannot be read, that is what the text is about; the variables are known all the same.
+        with suppress(KindlingError):
+            layers = [file_layer(self.job), environment_layer(os.environ), override_layer(self.overrides)]
+            text = Config(layers).redact(text)
+        return Redactor(secrets_of_environment(os.environ))(text)
 
     def emit(self, data: Any, render: Callable[[Console], None]) -> None:
         """Print ``data`` as JSON if that was asked for, else call ``render``."""
         if self.json:
-            click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+            click.echo(json.dumps(data, indent=2, default=safe_str, ensure_ascii=False))
         else:
             render(self.console)
 
@@ -90,7 +108,7 @@ class CommandContext:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return printable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+    return printable(", ".join(map(safe_str, value)) if isinstance(value, (list, tuple)) else safe_str(value))
 
 
 def _escape(text: str) -> str:

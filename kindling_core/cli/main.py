@@ -6,18 +6,20 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
 from kindling_core._version import __version__
 from kindling_core.cli.context import CommandContext
-from kindling_core.cli.output import printable
+from kindling_core.cli.output import discard_output, printable
 from kindling_core.composition import own_plugins
 from kindling_core.config import Config
 from kindling_core.config_layers import environment_layer, file_layer
-from kindling_core.errors import KindlingError, PluginError, RunFailed
+from kindling_core.errors import KindlingError, PluginError, RunFailed, text_of
+from kindling_core.logs import SteadyStream, say
 from kindling_core.plugin_sources import CORE, Source, discover
+from kindling_core.secrets import Redactor, secrets_of_environment
 from kindling_core.sections import JobSection
 
 OK, FAILED, WRONG_USE = 0, 1, 2
@@ -42,6 +44,8 @@ class PluginGroup(click.Group):
 
 def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
+    # No job is composed while commands are looked for.
+    redact = Redactor(secrets_of_environment(os.environ))
     for source in sources:
         try:
             plugin = source.make()
@@ -49,12 +53,13 @@ def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
             found.update((command.name or "", command) for command in commands)
         except PluginError as error:
             # Named, but in nobody's way: the command that was asked for may not need this plugin.
-            click.echo(f"warning: {error}", err=True)
+            say(redact(f"warning: {text_of(error)}"))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            click.echo(
-                f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
-                f"{type(error).__name__}: {error}",
-                err=True,
+            say(
+                redact(
+                    f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
+                    f"{type(error).__name__}: {text_of(error)}"
+                )
             )
     return found
 
@@ -68,7 +73,7 @@ def _own_plugins() -> Sequence[Source]:
         config = Config([file_layer(path), environment_layer(os.environ)])
         return own_plugins(config, config.resolve("job", JobSection).plugins, path.parent.resolve())
     except KindlingError as error:
-        click.echo(f"warning: the commands of the job's own plugins are not known: {error}", err=True)
+        say(f"warning: the commands of the job's own plugins are not known: {text_of(error)}")
         return []
 
 
@@ -80,47 +85,61 @@ def cli(context: click.Context) -> None:
 
     Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
     """
-    context.obj = CommandContext()
+    context.obj = context.obj or CommandContext()
     context.call_on_close(context.obj.close)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
-    sys.exit(run_command_line(arguments))
+def main(arguments: Sequence[str] | None = None, *, is_program: bool = False) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        is_program: the process is this command and nothing else, and ends with it.
+    """
+    sys.exit(run_command_line(arguments, is_program=is_program))
 
 
-def run_command_line(arguments: Sequence[str] | None = None) -> int:
+def run_command_line(arguments: Sequence[str] | None = None, *, is_program: bool = False) -> int:
     """Run the command line and return its exit status."""
+    command = CommandContext(is_program=is_program)
     try:
-        with cli.make_context("kindling", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments), command)
+    except (KeyboardInterrupt, click.Abort):
+        if command.succeeded:
+            say("interrupted after the run had succeeded")
+            status = OK
+        else:
+            say("interrupted")
+            status = FAILED
+    discard_output()
+    # What was interrupted while it stopped may have ended with any error.
+    return OK if command.succeeded and command.interrupted else status
+
+
+def _run(arguments: list[str], command: CommandContext) -> int:
+    """Run the command line; an interrupt is left to the caller."""
+    try:
+        with cli.make_context("kindling", arguments, obj=command) as context:
             try:
                 cli.invoke(context)
-                sys.stdout.flush()
+                if sys.stdout is not None and not command.succeeded:
+                    sys.stdout.flush()
             except BrokenPipeError:
-                # Whoever read the output has enough of it (`| head`). What the interpreter flushes at its
-                # end has to go somewhere.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                # Whoever read the output has enough of it (`| head`).
                 return OK
-            except click.exceptions.Exit as leave:
-                return leave.exit_code
-            except click.ClickException as error:
-                error.show()
-                return WRONG_USE
+            except (KeyboardInterrupt, click.Abort, click.exceptions.Exit, click.ClickException):
+                raise
             except RunFailed as error:
-                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
+                say(printable(f"error: {command.redact(text_of(error))}"))
                 return FAILED
             except KindlingError as error:
-                click.echo(printable(f"error: {context.obj.redact(str(error))}"), err=True)
+                say(printable(f"error: {command.redact(text_of(error))}"))
                 return WRONG_USE
-            except (KeyboardInterrupt, click.Abort):
-                click.echo("interrupted", err=True)
-                return FAILED
             except Exception:  # noqa: BLE001 - the last place before the interpreter; secrets are masked here
-                click.echo(printable(context.obj.redact(traceback.format_exc())), err=True)
+                say(printable(command.redact(traceback.format_exc())))
                 return FAILED
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(cast(TextIO, SteadyStream()))
         return WRONG_USE
     return OK

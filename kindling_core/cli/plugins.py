@@ -24,7 +24,7 @@ def plugins(context: CommandContext) -> None:
         try:
             requires = list(getattr(feature.load(), "requires", ()))
         except PluginError as error:
-            problem = str(error)
+            problem = context.redact(str(error))
         rows.append(
             {
                 "feature": name,

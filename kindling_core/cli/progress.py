@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from kindling_core.app import App
 from kindling_core.cli.output import printable, row_count
+from kindling_core.logs import say
 
 
 @contextmanager
@@ -42,16 +42,16 @@ class _PlainProgress:
         return None
 
     def after_pipe(self, sender: object, *, pipe_id: str, duration_seconds: float, **fields: Any) -> None:
-        click.echo(f"ok      {pipe_id}  {duration_seconds:.2f} s{row_count(fields['rows_processed'])}", err=True)
+        say(f"ok      {pipe_id}  {duration_seconds:.2f} s{row_count(fields['rows_processed'])}")
 
     def pipe_retrying(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
-        click.echo(f"retry   {pipe_id}  {_again(fields)}: {_first_line(error)}", err=True)
+        say(f"retry   {pipe_id}  {_again(fields)}: {_first_line(error)}")
 
     def pipe_failed(self, sender: object, *, pipe_id: str, error: str, **fields: Any) -> None:
-        click.echo(f"failed  {pipe_id}  {_first_line(error)}", err=True)
+        say(f"failed  {pipe_id}  {_first_line(error)}")
 
     def pipe_skipped(self, sender: object, *, pipe_id: str, reason: str, **fields: Any) -> None:
-        click.echo(f"skipped {pipe_id}  {_first_line(reason)}", err=True)
+        say(f"skipped {pipe_id}  {_first_line(reason)}")
 
 
 class _LiveProgress:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
-from rich.console import Console
 
 from kindling_core.app import App
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.options import MODE, SELECTION, job_options, json_option, run_options
-from kindling_core.cli.output import write_file
+from kindling_core.cli.output import print_at_the_end, write_file
 from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
 from kindling_core.errors import RunFailed
+from kindling_core.logs import written
 from kindling_core.render import picture_of, render_html
 from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
+
+# What an interrupt does not keep from stopping on, once the run has succeeded, may take so many seconds more.
+LAST_SECONDS = 5.0
 
 
 @click.command()
@@ -72,16 +78,19 @@ def run_and_report(
         picture: where to draw the run.
     """
     failure: RunFailed | None = None
-    with _stopping_cleanly(context.messages) as cancelled, app:
+    with _stopping_cleanly(context) as cancelled, app:
         with progress(app, context.messages):
             try:
                 report = start(cancelled)
             except RunFailed as error:
                 failure, report = error, error.report
-        # From here on a first Ctrl-C ends the program: there is no run that could be stopped.
+        # In this order: no signal from here on may make a failure of a success.
+        context.succeeded = failure is None
+        # A further Ctrl-C ends the program: there is no run that could be stopped.
         cancelled.set()
         # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
-        context.emit(report.to_dict(), lambda console: print_report(console, report))
+        emit = partial(context.emit, report.to_dict(), partial(print_report, report=report))
+        print_at_the_end("the report", emit)
         if picture is not None:
             pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
             # Pipes that features have added to the plan are added to this one, too.
@@ -93,24 +102,36 @@ def run_and_report(
 
 
 @contextmanager
-def _stopping_cleanly(messages: Console) -> Iterator[CancelToken]:
+def _stopping_cleanly(context: CommandContext) -> Iterator[CancelToken]:
     """Give a token that Ctrl-C and SIGTERM set; the second of them raises KeyboardInterrupt, to give up at once.
+
+    Once a run has succeeded they end the stopping of features, and the process with it, but as a success.
 
     The handler takes no lock, since the interrupted thread may be holding it.
     """
     cancelled, bell = CancelToken(), Bell()
-    asked = False
+    asked = left = False
 
     def say() -> None:
         bell.wait()
         if asked:
-            messages.print(
+            context.messages.print(
                 "Stopping: running pipes are asked to stop, nothing new starts. Once more to give up at once."
             )
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if context.succeeded and context.is_program and (context.interrupted or left):
+            # What was interrupted before does not end by itself, or has ended.
+            written(sys.stdout, "")
+            os._exit(0)
         if cancelled.is_set():
+            context.interrupted = context.succeeded
+            if context.interrupted and context.is_program and hasattr(signal, "setitimer"):
+                # Whatever goes on with stopping has a moment for that. A thread cannot be started here: the lock which
+                # that takes may be held by what was interrupted.
+                signal.signal(signal.SIGALRM, stop)
+                signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
             raise KeyboardInterrupt
         asked = True
         cancelled.set()
@@ -122,6 +143,10 @@ def _stopping_cleanly(messages: Console) -> Iterator[CancelToken]:
     try:
         yield cancelled
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if context.succeeded and context.is_program:
+            # Up to the end of the process a signal must not make a failure of the success that was reported.
+            left = True
+        else:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
         bell.ring()

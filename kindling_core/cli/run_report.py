@@ -12,7 +12,8 @@ from rich.table import Table
 from kindling_core.app import App
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.output import printable
-from kindling_core.errors import RunFailed
+from kindling_core.errors import RunFailed, text_of
+from kindling_core.logs import say
 from kindling_core.run.report import RunReport
 
 
@@ -40,19 +41,19 @@ def print_failures(context: CommandContext, app: App, failure: RunFailed, with_t
     report, cause = failure.report, failure.__cause__
     if cause is not None and not any(cause is one for one in report.exceptions.values()):
         # What failed is the run itself, and no pipe tells why.
-        click.echo(printable(f"\n{app.redact(str(failure))}"), err=True)
+        say(printable(f"\n{app.redact(text_of(failure))}"))
     for pipe in report.pipes:
         if pipe.status != "failed":
             continue
-        click.echo(printable(f"\npipe {pipe.pipe_id}: {pipe.error_type}: {pipe.error}"), err=True)
+        say(printable(f"\npipe {pipe.pipe_id}: {pipe.error_type}: {pipe.error}"))
         error = report.exceptions.get(pipe.pipe_id)
         if error is None:
             continue
         if with_traceback:
             told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            click.echo(printable(app.redact(told)), err=True)
+            say(printable(app.redact(told)))
         elif place := _users_place(app, error):
-            click.echo(f"  at {place}", err=True)
+            say(app.redact(f"  at {place}"))
 
 
 def _users_place(app: App, error: BaseException) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout
+from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout, listed, shortened
+from kindling_core.logs import Log
 from kindling_core.run import payloads
 from kindling_core.run.clock import Bell, Clock, wait_until
 from kindling_core.run.crew import aside
@@ -17,7 +17,7 @@ from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo
 
-_log = logging.getLogger("kindling.runs")
+_log = Log("kindling.runs")
 # What was stopped with the run is no reason for its failure.
 _STOPPED = (KeyboardInterrupt, PipeCancelled)
 
@@ -117,31 +117,35 @@ class RunClosing:
         """Signal that a run failed, and return what to raise."""
         failed, all_failed = self._run.failed(but=_STOPPED), self._run.failed()
         first = next(iter([*failed, *all_failed]), None)
-        failures = [
-            f"{pipe_id!r}: {report.pipe(pipe_id).error_type}: {report.pipe(pipe_id).error}" for pipe_id in failed
-        ]
-        many = f"{len(failed)} pipes failed" if len(failed) > 1 else "1 pipe failed"
+        reports = {one.pipe_id: one for one in report.pipes}
+        many = f"{len(failed):,} pipes failed" if len(failed) > 1 else "1 pipe failed"
+
+        def named(pipe_ids: list[str]) -> str:
+            return listed(
+                pipe_ids, lambda one: f"{one!r}: {reports[one].error_type}: {reports[one].error}", "the report"
+            )
+
         if report.status == "cancelled":
             text, kind = "The run was cancelled.", "Cancelled"
             message = f"The run was cancelled after {report.count('succeeded')} of {len(report.pipes)} pipes."
             if failed:
-                message = f"{message[:-1]}; {many}: {'; '.join(failures)}"
+                message = f"{message[:-1]}; {many}: {named(failed)}"
         elif first is not None and (error is None or (failed and not isinstance(error, RunTimeout))):
             failure = report.pipe(first)
             text, kind = failure.error or "", failure.error_type or ""
             message = f"Pipe {first!r} failed: {kind}: {text}"
             if len(failed) > 1:
-                message += f" ({many}; also {'; '.join(failures[1:])})"
+                message += f" ({many}; also {named(failed[1:])})"
             error = report.exceptions.get(first, error)
         else:
             text, kind = self._text_of(error), type(error).__name__
             message = f"The run failed: {kind}: {text}"
             if failed:
-                message += f" ({many}: {'; '.join(failures)})"
+                message += f" ({many}: {named(failed)})"
         fields = {"failed_pipe": first, "failed_pipes": list(failed or all_failed), "error": text, "error_type": kind}
         common = {name: value for name, value in self._common(report).items() if name != "failed_count"}
         self._send(lambda: self._emit(payloads.RunFailed.SIGNAL, **fields, **common))
-        result = RunFailed(message, report)
+        result = RunFailed(shortened(message), report)
         result.__cause__ = error
         return result
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from traceback import clear_frames
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -14,9 +15,11 @@ from kindling_core.errors import (
     KindlingError,
     PipeDefinitionError,
     PlanError,
+    RunFailed,
     RunTimeout,
     did_you_mean,
 )
+from kindling_core.logs import Log
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
@@ -28,6 +31,7 @@ from kindling_core.run.cancellation import Cancellation
 from kindling_core.run.clock import Clock, SystemClock
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
+from kindling_core.run.frames import release_frames
 from kindling_core.run.generation_executor import GenerationExecutor
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
@@ -39,6 +43,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo, RunRequest
+from kindling_core.secrets import describe_error
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
 
@@ -150,8 +155,16 @@ class DataPipesExecuter(SignalEmitter):
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
         """
         request = request or RunRequest()
+        outside = sys.exc_info()[1]
         with self._cancellation.reaching(request.cancelled):
-            return self._run(request, pipes, use_graph, mode, pinned_versions or {})
+            try:
+                report = self._run(request, pipes, use_graph, mode, pinned_versions or {})
+            except RunFailed as failed:
+                clear_frames(failed.__traceback__)
+                release_frames([failed.__cause__, *failed.report.exceptions.values()], outside)
+                raise
+            release_frames(report.exceptions.values(), outside)
+            return report
 
     def _run(
         self,
@@ -197,7 +210,10 @@ class DataPipesExecuter(SignalEmitter):
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run ends exactly once, whatever ended it
             failure = error
-        return RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock).finish(failure)
+        try:
+            return RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock).finish(failure)
+        finally:
+            run.release()
 
     # Planning
 
@@ -364,11 +380,10 @@ class DataPipesExecuter(SignalEmitter):
             return None
         try:
             self._hooks.after_run(info, report)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - returned; whoever ends the run decides what it means
             expected = isinstance(error, KindlingError)
-            logging.getLogger("kindling.runs").error(
-                "A feature failed at the end of run %s: %s", info.run_id, error, exc_info=None if expected else error
-            )
+            text = self._hooks.error_text(error) if expected else describe_error(error, self._hooks.masked)
+            Log("kindling.runs").error("A feature failed at the end of run %s: %s", info.run_id, text)
             return error
         return None
 

@@ -48,10 +48,13 @@ class RunHooks:
     expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
     redact: Callable[[str], str] | None = None
 
+    def masked(self, text: str) -> str:
+        """Return a text without secrets."""
+        return self.redact(text) if self.redact is not None else text
+
     def error_text(self, error: BaseException | None) -> str:
         """Return an error's text without secrets."""
-        text = text_of(error)
-        return self.redact(text) if self.redact is not None else text
+        return text_of(error, self.redact)
 
 
 def hooks_of(

@@ -88,7 +88,7 @@ class HookIO(RunIO):
         frame = self._host.call("kindling_read", request=request)
         if frame is None:
             raise PluginError(_nobody("reads", entity, pipe, list(self._host.plugins)))
-        return ReadResult(frame, request.version)
+        return ReadResult(frame, request.version, request.start_version)
 
     def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
         transaction = self._run.transaction(pipe.pipe_id) if pipe.pipe_id in self._once else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from kindling_core.signals._payload import ReceiverFailed as ReceiverFailed
 from kindling_core.signals._payload import SignalPayload
@@ -112,6 +112,14 @@ class AfterPipe(PipePayload):
     versions_read: Annotated[dict[str, int], "entity id -> table version, as far as they are known"] = field(
         default_factory=dict
     )
+    ranges_read: Annotated[
+        dict[str, tuple[int, int]],
+        "entity id -> (start_version, version) of inputs of which only the changes in between were read",
+    ] = field(default_factory=dict)
+    note: Annotated[str | None, "a line of whoever wrote the output"] = None
+    details: Annotated[dict[str, Any], "plain values of the features, as JSON carries them, bounded in size"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass
@@ -133,6 +141,9 @@ class PipeFailed(FailedAttemptPayload):
 
     will_retry: Annotated[bool, "False; pipe_retrying is sent for attempts that another attempt follows"] = False
     allowed: Annotated[bool, "its failure does not fail the run"] = False
+    details: Annotated[dict[str, Any], "plain values of the error, as JSON carries them, bounded in size"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass

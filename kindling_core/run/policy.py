@@ -247,7 +247,10 @@ def is_transient(error: BaseException) -> bool:
     An error may say so itself by an attribute ``transient``. Connections and time limits pass; mistakes in code or
     data do not, nor do missing files; what is unknown is tried again, since somebody asked for that.
     """
-    own_answer = getattr(error, "transient", None)
+    try:
+        own_answer = getattr(error, "transient", None)
+    except Exception:  # noqa: BLE001 - somebody else's class; then it says nothing
+        own_answer = None
     if isinstance(own_answer, bool):
         return own_answer
     if not isinstance(error, Exception):

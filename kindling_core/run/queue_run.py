@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import os
 from collections.abc import Callable
 
+from kindling_core.forks import end_child_of
 from kindling_core.run.attempt import Attempt, Work
 from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.clock import Bell, Clock
@@ -45,6 +47,7 @@ class QueueRun:
         self._numbers: dict[str, int] = {}
         self._settling = 0
         self._left = False
+        self._process = os.getpid()
 
     # For the crew
 
@@ -74,6 +77,7 @@ class QueueRun:
         try:
             result = self._context.copy().run(self._work.perform, attempt)
         except BaseException as raised:  # noqa: BLE001 - a pipe that exits or is interrupted has failed, too
+            end_child_of(self._process, raised)
             error = raised
         with self._crew.lock:
             if attempt.abandoned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -32,10 +33,12 @@ class Run:
         self.operations: dict[str, str] = {}
         self.failing: dict[str, tuple[BaseException, int, float]] = {}
         self.versions_read: dict[str, dict[str, int]] = {}
+        self.ranges_read: dict[str, dict[str, tuple[int, int]]] = {}
         self.versions_written: dict[str, int] = {}
         self.exempt: set[str] = set()
         self.left_behind: set[str] = set()
         self.stopped_by: BaseException | None = None
+        self.process_id = os.getpid()
         self._clock = clock
         self._began = began
         self._started_at = clock.utc_now().isoformat()
@@ -93,6 +96,7 @@ class Run:
             output_entity_id=pipe.output_entity_id,
             version_written=written.version if written is not None else None,
             versions_read=self.versions_read.get(pipe_id, {}),
+            ranges_read=self.ranges_read.get(pipe_id, {}),
             abandoned=pipe_id in self.left_behind,
             **fields,
         )
@@ -117,6 +121,11 @@ class Run:
                 for pipe_id, error in self._exceptions.items()
                 if not isinstance(error, but) and pipe_id not in self.exempt
             ]
+
+    def release(self) -> None:
+        """Let go of values and errors: threads that were left behind, and frames of errors, may keep this object."""
+        self.io = RunIO()
+        self.failing = {}
 
     def report(self, status: str) -> RunReport:
         with self._lock:

@@ -23,6 +23,7 @@ class PipeReport:
         abandoned: it could not be stopped and was left behind.
         version_written: of its output table, where there are versions.
         versions_read: entity id -> table version, as far as they are known.
+        ranges_read: entity id -> (start_version, version) of the inputs of which only the changes in between were read.
         generation: its place in the plan; None in a run without a graph.
         note: one line that the feature which wrote the output has to say.
         details: plain values of that feature, such as the counts of its expectations.
@@ -48,6 +49,7 @@ class PipeReport:
     abandoned: bool = False
     version_written: int | None = None
     versions_read: dict[str, int] = field(default_factory=dict)
+    ranges_read: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass

@@ -155,10 +155,12 @@ class ReadResult:
 
     Attributes:
         version: of the table, where it is known.
+        start_version: only the changes after this version were read; None: the table as it stood.
     """
 
     value: Any
     version: int | None = None
+    start_version: int | None = None
 
 
 @dataclass(frozen=True)

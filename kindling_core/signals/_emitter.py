@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Mapping, Sized
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from kindling_core.errors import SignalError
+from kindling_core.logs import Log
 from kindling_core.signals._payload import SignalPayload
 from kindling_core.signals._provider import SignalProvider
 from kindling_core.signals._signal import Results, Signal, TypedSignal
@@ -76,4 +76,4 @@ class SignalEmitter:
         told = f"{type(self).__name__} emits {signal_name!r}, which its EMITS does not name."
         if getattr(provider, "strict", False):
             raise SignalError(told)
-        logging.getLogger("kindling.signals").warning("%s Add it there.", told)
+        Log("kindling.signals").warning("%s Add it there.", told)

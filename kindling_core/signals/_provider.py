@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -13,10 +12,12 @@ from typing import Any, ClassVar
 
 import blinker
 
-from kindling_core.errors import SignalError
-from kindling_core.signals._delivery import BackgroundLoop
+from kindling_core.errors import SignalError, text_of
+from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._delivery import FLUSH_SECONDS, Deadline, Delivery, close_queues
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
-from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal
+from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal, name_of
 
 
 class SignalProvider(ABC):
@@ -40,6 +41,7 @@ class BlinkerSignalProvider(SignalProvider):
 
     Args:
         strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
+        redact: masks secrets in the error texts of every signal (``ERROR_TEXTS``) and in what is logged.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -48,15 +50,17 @@ class BlinkerSignalProvider(SignalProvider):
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
     EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
-    def __init__(self, strict: bool = False) -> None:
+    def __init__(self, strict: bool = False, *, redact: Callable[[str], str] | None = None) -> None:
         self.strict = strict
+        self._redact = redact or Redactor()
         self.failures: Counter[tuple[str, str]] = Counter()
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
         self._patterns: list[tuple[str, Receiver, Callable[[TypedSignal], None]]] = []
         self._wrapped: list[tuple[Receiver, TypedSignal, Receiver]] = []
         self._lock = threading.RLock()
-        self._loop = BackgroundLoop()
+        self._delivery = Delivery()
+        self._log = Log("kindling.signals")
         self.create_signal(ReceiverFailed.SIGNAL, ReceiverFailed)
 
     def create_signal(self, name: str, payload_type: type[Any] | None = None, doc: str | None = None) -> TypedSignal:
@@ -69,7 +73,8 @@ class BlinkerSignalProvider(SignalProvider):
                     doc=doc,
                     strict=self.strict,
                     failed=self._receiver_failed,
-                    loop=self._loop,
+                    delivery=self._delivery,
+                    redact=self._redact,
                 )
                 self._signals[name] = signal
                 for pattern, _, connect in self._patterns:
@@ -108,7 +113,8 @@ class BlinkerSignalProvider(SignalProvider):
 
         Args:
             pattern: a shell pattern such as ``datapipes.*``.
-            sender, only, queued, maxsize: as in ``Signal.connect``; each signal has a queue of its own.
+            sender, only, queued, maxsize: as in ``Signal.connect``. A queued receiver has one thread for all of its
+                signals and is called in the order of their messages; ``maxsize`` is for each signal.
         """
         if receiver is None:
             return lambda decorated: self.on(
@@ -119,7 +125,7 @@ class BlinkerSignalProvider(SignalProvider):
         def connect(signal: TypedSignal) -> None:
             wrapped = _told_the_name(listener, signal.name)
             self._wrapped.append((listener, signal, wrapped))
-            signal.connect(wrapped, sender=sender, only=only, queued=queued, maxsize=maxsize)
+            signal._connect(wrapped, sender, only, False, maxsize if queued else None, owner=listener)
 
         with self._lock:
             self._patterns.append((pattern, listener, connect))
@@ -128,37 +134,42 @@ class BlinkerSignalProvider(SignalProvider):
                     connect(self._signals[name])
         return listener
 
-    def off(self, receiver: Receiver) -> None:
-        """End every connection that ``on`` made for this receiver."""
+    def off(self, receiver: Receiver, seconds: float = FLUSH_SECONDS) -> None:
+        """End every connection that ``on`` made for this receiver; it gets what is queued first.
+
+        Args:
+            seconds: for all of its signals together; a receiver that hangs is given up then.
+        """
         with self._lock:
             # Equality, not identity: each access to a bound method makes another object.
             self._patterns = [entry for entry in self._patterns if entry[1] != receiver]
             connected = [entry for entry in self._wrapped if entry[0] == receiver]
             self._wrapped = [entry for entry in self._wrapped if entry[0] != receiver]
-        for _, signal, wrapped in connected:
-            signal.disconnect(wrapped)
-
-    def close(self) -> None:
-        """Deliver what is queued, then end the threads; may be called twice."""
-        with self._lock:
-            signals = list(self._signals.values())
+        signals = [signal for _, signal, _ in connected]
+        queues = [queue for _, signal, wrapped in connected for queue in signal._end_receiver(wrapped)]
+        close_queues(queues, Deadline(seconds))
         for signal in signals:
-            signal.close()
-        self._loop.close()
+            signal._forget_queues()
+
+    def close(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Deliver what is queued, then end the threads; may be called twice.
+
+        Args:
+            seconds: for all receivers together; those that hang are given up then.
+        """
+        self._delivery.close(seconds)
 
     def _receiver_failed(self, signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
-        name = _name_of(receiver)
+        name = name_of(receiver)
         with self._lock:
             self.failures[(signal.name, name)] += 1
             first = self.failures[(signal.name, name)] == 1
         if first:
-            logging.getLogger("kindling.signals").error(
-                "Receiver %s of signal %s failed, the run goes on: %s: %s",
+            self._log.error(
+                "Receiver %s of signal %s failed, the run goes on: %s",
                 name,
                 signal.name,
-                type(error).__name__,
-                error,
-                exc_info=error,
+                describe_error(error, self._redact),
             )
         if signal.name != ReceiverFailed.SIGNAL:
             self.emit(
@@ -166,12 +177,12 @@ class BlinkerSignalProvider(SignalProvider):
                 sender=self,
                 signal=signal.name,
                 receiver=name,
-                error=str(error),
+                error=text_of(error),
                 error_type=type(error).__name__,
             )
         # Off the sender's thread there is nobody to raise to; raising would only end the delivery to others.
         if self.strict and on_sender:
-            raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {error}") from error
+            raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {text_of(error)}") from error
 
 
 def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
@@ -186,9 +197,5 @@ def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
     def told(sender: Any, **fields: Any) -> Any:
         return receiver(sender, **{**extra, **fields})
 
-    told.__qualname__ = _name_of(receiver)
+    told.__qualname__ = name_of(receiver)
     return told
-
-
-def _name_of(receiver: Receiver) -> str:
-    return str(getattr(receiver, "__qualname__", None) or type(receiver).__qualname__)

@@ -7,11 +7,11 @@ immutable tuple from which sending works: a set that another thread changes is n
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
@@ -20,7 +20,10 @@ from typing import Any
 
 import blinker
 
-from kindling_core.signals._delivery import FLUSH_SECONDS, BackgroundLoop, QueuedReceiver
+from kindling_core.errors import safe_str
+from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
 from kindling_core.signals._payload import PayloadShape
 
 Receiver = Callable[..., Any]
@@ -29,6 +32,8 @@ Results = list[tuple[Receiver, Any]]
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
+# Fields of any signal in which the text of an error may stand; receivers get them without secrets.
+ERROR_TEXTS = ("error", "exception", "reason", "message")
 
 
 class Signal(ABC):
@@ -92,7 +97,7 @@ class _Connection:
         self.signal = signal
         self.sender = sender
         self.only = dict(only) if only else None
-        self.queue: QueuedReceiver | None = None
+        self.queue: ReceiverQueue | None = None
         self.receiver: Receiver | None = None
         self._reference: weakref.ref[Any] | None = None
         if weak:
@@ -106,13 +111,13 @@ class _Connection:
             return self.receiver
         return self._reference() if self._reference is not None else None
 
-    def is_like(self, other: _Connection, queued: bool) -> bool:
-        """Whether the other would call the same receiver for the same sends, in a queue or not as this one."""
+    def is_like(self, other: _Connection) -> bool:
+        """Whether the other calls the same receiver for the same sends, in a queue or not as this one."""
         return (
             self.resolve() == other.resolve()
             and self.sender is other.sender
             and self.only == other.only
-            and (other.queue is not None) == queued
+            and (other.queue is None) == (self.queue is None)
         )
 
     def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
@@ -125,7 +130,9 @@ class _Connection:
 
     def _forgotten(self, reference: object) -> None:
         # Garbage collection may call this on any thread, at any point: nothing here may wait.
-        self.signal._drop(lambda connection: connection is self, flush=False)
+        for queue in self.signal._end(lambda connection: connection is self):
+            queue.discard()
+        self.signal._forget_queues()
 
     def __call__(self, sender: Any, **fields: Any) -> Any:
         """Reached when somebody sends on the blinker signal itself."""
@@ -148,7 +155,8 @@ class TypedSignal(Signal):
         doc: str | None = None,
         strict: bool = False,
         failed: Failed | None = None,
-        loop: BackgroundLoop | None = None,
+        delivery: Delivery | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
         self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
@@ -157,11 +165,15 @@ class TypedSignal(Signal):
         self._shape: PayloadShape | None = None
         self._strict = strict
         self._failed = failed or _log_failure
-        self._loop = loop or BackgroundLoop()
+        self._delivery = delivery or Delivery()
+        self._redact = redact or Redactor()
+        self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
         self._connections: tuple[_Connection, ...] = ()
         self._muted = 0
         self._dropped = 0
+        # Queues of ended connections, which may still drop what they hold.
+        self._left: list[ReceiverQueue] = []
         if payload_type is not None:
             self.set_payload_type(payload_type)
 
@@ -181,7 +193,8 @@ class TypedSignal(Signal):
             raise TypeError(
                 f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
             )
-        self._shape = PayloadShape(self.name, payload_type)
+        shape = self._shape = PayloadShape(self.name, payload_type)
+        self._error_texts = tuple(name for name in ERROR_TEXTS if name in shape)
         self.payload_type = payload_type
         self.doc = self.doc or inspect.getdoc(payload_type)
 
@@ -193,7 +206,8 @@ class TypedSignal(Signal):
     @property
     def dropped(self) -> int:
         """Calls that bounded queues of this signal could not take."""
-        return self._dropped + sum(connection.queue.dropped for connection in self._connections if connection.queue)
+        queues = [*self._left, *(one.queue for one in self._connections if one.queue is not None)]
+        return self._dropped + sum(queue.dropped for queue in queues)
 
     def connect(
         self,
@@ -208,39 +222,73 @@ class TypedSignal(Signal):
         return receiver
 
     def _connect(
-        self, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool, maxsize: int | None
+        self,
+        receiver: Receiver,
+        sender: Any,
+        only: Mapping[str, Any] | None,
+        weak: bool,
+        maxsize: int | None,
+        owner: Receiver | None = None,
     ) -> _Connection | None:
-        """Make a connection; None if the same is there already."""
+        """Make a connection; None if the same is there already.
+
+        Args:
+            owner: the receiver that this one stands for, whose thread a queue uses; the receiver itself by default.
+        """
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
         connection = _Connection(self, receiver, sender, only, weak)
+        if maxsize is not None:
+            connection.queue = ReceiverQueue(
+                connection.resolve if owner is None else lambda: owner,
+                lambda sender, fields: self._call_queued(connection, sender, fields),
+                lambda error: self._failed_elsewhere(connection.resolve(), error),
+                maxsize,
+            )
+        if self._has_like(connection):
+            return None
+        if connection.queue is not None:
+            # Before anybody can send to it, and not under the lock of this signal: it takes those of deliveries.
+            self._delivery.add(connection.queue, name_of(receiver))
         with self._lock:
-            if any(connection.is_like(other, maxsize is not None) for other in self._connections):
-                return None
-            if maxsize is not None:
-                connection.queue = QueuedReceiver(
-                    lambda sender, fields: self._call_queued(connection, sender, fields),
-                    lambda error: self._failed_elsewhere(connection.resolve(), error),
-                    maxsize,
-                    name=f"kindling-{self.name}",
-                )
-            self.blinker_signal.connect(connection, weak=False)
-            self._connections = (*self._connections, connection)
-        return connection
+            if not self._has_like(connection):
+                self.blinker_signal.connect(connection, weak=False)
+                self._connections = (*self._connections, connection)
+                return connection
+        if connection.queue is not None:
+            connection.queue.discard()
+        return None
+
+    def _has_like(self, connection: _Connection) -> bool:
+        return any(connection.is_like(other) for other in self._connections)
 
     def disconnect(self, receiver: Receiver) -> None:
         self._drop(lambda connection: connection.resolve() == receiver)
 
-    def _drop(self, unwanted: Callable[[_Connection], bool], flush: bool = True) -> None:
+    def _end_receiver(self, receiver: Receiver) -> list[ReceiverQueue]:
+        return self._end(lambda connection: connection.resolve() == receiver)
+
+    def _drop(self, unwanted: Callable[[_Connection], bool]) -> None:
+        """End connections, and deliver what waits for them first."""
+        close_queues(self._end(unwanted), Deadline())
+        self._forget_queues()
+
+    def _end(self, unwanted: Callable[[_Connection], bool]) -> list[ReceiverQueue]:
+        """End connections; returns their queues, which have still to be closed."""
         with self._lock:
             dropped = [connection for connection in self._connections if unwanted(connection)]
             self._connections = tuple(one for one in self._connections if one not in dropped)
             for connection in dropped:
                 self.blinker_signal.disconnect(connection)
-        for connection in dropped:
-            if connection.queue is not None:
-                connection.queue.close(FLUSH_SECONDS if flush else 0)
-                self._dropped += connection.queue.dropped
+            queues = [connection.queue for connection in dropped if connection.queue is not None]
+            self._left.extend(queues)
+        return queues
+
+    def _forget_queues(self) -> None:
+        """Keep of the queues of ended connections no more than what they dropped."""
+        with self._lock:
+            self._dropped += sum(queue.dropped for queue in self._left if queue.closed)
+            self._left = [queue for queue in self._left if not queue.closed]
 
     @contextmanager
     def connected_to(self, receiver: Receiver, sender: Any = None) -> Iterator[None]:
@@ -275,9 +323,12 @@ class TypedSignal(Signal):
             fields = self._with_payload(payload, fields)
         if shape is not None:
             fields = shape.of_fields(fields)
+        for name in self._error_texts:
+            if isinstance(text := fields.get(name), str):
+                fields[name] = self._redact(text)
         results: Results = []
         for connection in connections:
-            if (connection.sender is None and connection.only is None) or connection.wants(sender, fields):
+            if (connection.sender is None and connection.only is None) or self._wants(connection, sender, fields):
                 self._deliver(connection, sender, fields, results)
         if foreign:
             for receiver in self._blinker_receivers(sender):
@@ -293,6 +344,16 @@ class TypedSignal(Signal):
         if is_dataclass(payload) and not isinstance(payload, type):
             return {**{item.name: getattr(payload, item.name) for item in dataclass_fields(payload)}, **fields}
         return {"payload": payload, **fields}
+
+    def _wants(self, connection: _Connection, sender: Any, fields: Mapping[str, Any]) -> bool:
+        """Whether the filters of a connection match; values that cannot be compared are its receiver's failure."""
+        try:
+            return connection.wants(sender, fields)
+        except Exception as error:  # noqa: BLE001 - what is equal the classes of the values say
+            receiver = connection.resolve()
+            if receiver is not None:
+                self._failed(self, receiver, error, True)
+            return False
 
     def _deliver(self, connection: _Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         receiver = connection.receiver or connection.resolve()
@@ -312,7 +373,7 @@ class TypedSignal(Signal):
             self._failed(self, receiver, error, True)
             return None
         if type(value) is CoroutineType:
-            self._loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
+            self._delivery.loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
             value = None
         results.append((receiver, value))
         return value
@@ -324,9 +385,10 @@ class TypedSignal(Signal):
             return
         value = receiver(sender, **fields)
         if type(value) is CoroutineType:
-            future = self._loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
+            future = self._delivery.loop.run(value, lambda error: self._failed_elsewhere(receiver, error))
             if future is not None:
-                future.result()
+                # Whatever it raises was reported; a wait that ``close`` has ended is none of the receiver's failures.
+                wait([future])
 
     def _failed_elsewhere(self, receiver: Receiver | None, error: BaseException) -> None:
         if receiver is not None:
@@ -338,13 +400,21 @@ class TypedSignal(Signal):
 
     def close(self) -> None:
         """Deliver what is queued; the receivers stay connected, queued ones get nothing more."""
-        for connection in self._connections:
-            if connection.queue is not None:
-                connection.queue.close()
+        queues = [connection.queue for connection in self._connections if connection.queue is not None]
+        close_queues(queues, Deadline())
+
+
+def name_of(receiver: Receiver) -> str:
+    """Return a name for a receiver, whatever its class does when it is asked for attributes."""
+    try:
+        name = receiver.__qualname__
+    except Exception:  # noqa: BLE001 - somebody else's class
+        name = None
+    return safe_str(name or type(receiver).__qualname__)
 
 
 def _log_failure(signal: TypedSignal, receiver: Receiver, error: BaseException, on_sender: bool) -> None:
     """What a signal without a provider does with a receiver's error."""
-    logging.getLogger("kindling.signals").error(
-        "Receiver %r of signal %r failed: %s", receiver, signal.name, error, exc_info=error
+    Log("kindling.signals").error(
+        "Receiver %s of signal %s failed: %s", name_of(receiver), signal.name, describe_error(error, signal._redact)
     )

@@ -1,210 +1,30 @@
-"""What features keep between runs: the Protocol of the state store, and the values that go in and out of it.
+"""What features keep between runs: the Protocol of the state store.
 
-The feature ``state`` offers a store as ``app.service(StateStore)``. Whatever must be exact goes through hooks and
-compare-and-set; history is what a receiver of signals was told, and may be incomplete.
+The feature ``state`` offers a store as ``app.service(StateStore)``, also before the App has started. Whatever must be
+exact goes through hooks and compare-and-set; history is what a receiver of signals got, and may be incomplete. Nothing
+here assumes a database: records, leases and runs can be kept on any storage that has conditional writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from kindling_core.errors import KindlingError
-
-
-class StateError(KindlingError):
-    """The state store cannot be read or written."""
-
-
-class StateConflict(StateError):
-    """Somebody else has changed the record; read it again and decide anew."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A small value of a feature.
-
-    Attributes:
-        version: 1 for a new record, one more with each change.
-    """
-
-    key: str
-    value: Mapping[str, Any]
-    version: int
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a lease.
-
-    Attributes:
-        owner_id: unique; the run's id.
-        host: names the machine and the process namespace, so that a process id means something.
-        pid, started: the process and when it began; together they name it until the machine starts again.
-        told: for people, such as "job flights, run 2026..., process 17 on etl-1".
-    """
-
-    owner_id: str
-    host: str
-    pid: int
-    started: str
-    told: str
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A lease that is held.
-
-    Attributes:
-        expires_at: UTC, ISO 8601 with offset, by the clock of the store.
-    """
-
-    name: str
-    owner: Owner
-    expires_at: str
-
-
-@dataclass(frozen=True)
-class RunStart:
-    """What must be known to continue a run that was killed.
-
-    Attributes:
-        root_run_id: the run that was asked for first; a resumed run keeps it, its own id elsewhere.
-        resumes: the run that this one continues.
-        selection: as it was given; empty for the whole job.
-        pipe_ids: in plan order.
-        overrides: ``section.key=value`` assignments of the command line, without secrets.
-        fingerprints: pipe id -> what its declaration and code come to.
-        pinned_versions: entity id -> the version that every pipe of the run reads.
-        job_hash: of the job file; None where there is none.
-        started_at: UTC, ISO 8601 with offset.
-        depends_on: what else its rows come from, as ``dependencies`` has it: name -> text, secrets as digests.
-    """
-
-    run_id: str
-    root_run_id: str
-    job: str
-    mode: str
-    started_at: str
-    host: str
-    pid: int
-    resumes: str | None = None
-    selection: Sequence[str] = ()
-    pipe_ids: Sequence[str] = ()
-    overrides: Sequence[str] = ()
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    pinned_versions: Mapping[str, int] = field(default_factory=dict)
-    job_hash: str | None = None
-    depends_on: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """How a run ended, as history has it.
-
-    Attributes:
-        status: "succeeded", "failed" or "cancelled".
-    """
-
-    run_id: str
-    status: str
-    ended_at: str
-    duration_seconds: float
-    success_count: int
-    failed_count: int
-    skipped_count: int
-    error: str | None = None
-    error_type: str | None = None
-
-
-@dataclass(frozen=True)
-class AttemptRecord:
-    """One attempt at a pipe, or its being skipped.
-
-    Attributes:
-        attempt: from 1; 0 for a pipe that was skipped.
-        status: "running", "succeeded", "failed", "retried" (failed, and tried again) or "skipped".
-        started_at: UTC, ISO 8601 with offset; None for a pipe that was skipped.
-        rows: written; None where the engine cannot tell.
-        caused_by: the pipe whose failure had this one skipped.
-        versions_read: entity id -> table version, as far as they are known.
-    """
-
-    run_id: str
-    pipe_id: str
-    attempt: int
-    status: str
-    started_at: str | None = None
-    duration_seconds: float | None = None
-    rows: int | None = None
-    error: str | None = None
-    error_type: str | None = None
-    reason: str | None = None
-    caused_by: str | None = None
-    output_entity_id: str | None = None
-    version_written: int | None = None
-    versions_read: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Success:
-    """That a pipe of a run has succeeded, for those that continue the run.
-
-    Attributes:
-        run_id: the run in which it did.
-        version_written: of its output table; None where that has no versions.
-    """
-
-    run_id: str
-    version_written: int | None = None
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run with what is known of its end.
-
-    Attributes:
-        status: that of its end; "running" while it has none.
-        settled_by: the run that finished it or took its place; None while somebody may still have to continue it.
-    """
-
-    start: RunStart
-    end: RunEnd | None = None
-    settled_by: str | None = None
-
-    @property
-    def status(self) -> str:
-        return self.end.status if self.end is not None else "running"
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A run that did not come to its end, with what was done of it.
-
-    Attributes:
-        record: the run, or the newest of those that continued it.
-        succeeded: pipe id -> its success in this run or in one that continued it.
-        since: pipe id -> a later run, not of these, in which the pipe has succeeded.
-    """
-
-    record: RunRecord
-    succeeded: Mapping[str, Success] = field(default_factory=dict)
-    since: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def run_id(self) -> str:
-        return self.record.start.run_id
-
-    @property
-    def root_run_id(self) -> str:
-        return self.record.start.root_run_id
-
-    @property
-    def left(self) -> list[str]:
-        """The pipes that have succeeded neither in it nor since."""
-        done = self.succeeded.keys() | self.since.keys()
-        return [pipe_id for pipe_id in self.record.start.pipe_ids if pipe_id not in done]
+from kindling_core.state.held_lease import HeldLease
+from kindling_core.state.values import (
+    AttemptRecord,
+    CancelRequest,
+    Lease,
+    Owner,
+    Record,
+    RunEnd,
+    RunRecord,
+    RunStart,
+    Success,
+    Unfinished,
+)
 
 
 @runtime_checkable
@@ -236,13 +56,23 @@ class StateStore(Protocol):
     def scan(self, space: str, prefix: str = "") -> list[Record]:
         """Return the records whose keys begin with ``prefix``, in the order of their keys."""
 
+    def spaces(self) -> list[str]:
+        """Return the spaces that have records, in order."""
+
+    def drop_space(self, space: str) -> int:
+        """Remove a space with all its records, such as that of a plugin which is not used any more.
+
+        Returns:
+            How many records there were.
+        """
+
     # Leases
 
     def acquire(self, names: Collection[str], owner: Owner, ttl_seconds: float) -> list[Lease]:
         """Take all of these leases, or none.
 
         A lease that has expired, or whose process is known to be dead (same host), is anybody's. Taking a lease that
-        one holds already extends it.
+        the owner holds already extends it; every other taking gives it a higher fencing token, see ``Lease.token``.
 
         Returns:
             The leases of others that are in the way; empty when all were taken.
@@ -256,6 +86,22 @@ class StateStore(Protocol):
 
     def holders(self, names: Collection[str]) -> list[Lease]:
         """Return those of these leases that are held by somebody who is not known to be dead."""
+
+    def hold(self, name: str, ttl_seconds: float, *, told: str = "") -> AbstractContextManager[HeldLease]:
+        """Hold a lease while a block lasts: ``with store.hold("compact:silver.orders", 30) as lease:``.
+
+        The lease is taken when the block begins, renewed by a thread, and given back at its end. ``lease.token`` is its
+        fencing token; ``lease.check()`` raises where it is not held any more. ``hold_lease`` of ``kindling_core.state``
+        makes this of the other methods.
+
+        Args:
+            name: of the lease. Names of runs begin with "run:", "job:" and "pipe:"; choose another beginning.
+            ttl_seconds: how long it outlives a process that was not seen to end, in seconds.
+            told: who holds it, for people. Default: the process and its host.
+
+        Raises:
+            StateConflict: somebody else holds it; names the holder. At the end of the block: it was lost meanwhile.
+        """
 
     # Runs, exactly
 
@@ -277,6 +123,19 @@ class StateStore(Protocol):
             of_last: look at so many of the newest runs.
         """
 
+    def request_cancel(self, run_id: str, by: str) -> bool:
+        """Ask a run of any process to end; its own process sees that and cancels it.
+
+        Args:
+            by: who asks, for people. The first who asks is remembered.
+
+        Returns:
+            Whether it has no end yet; else nothing is written.
+        """
+
+    def cancel_request(self, run_id: str) -> CancelRequest | None:
+        """Return who has asked a run to end; None where nobody has. Quick enough to be called every second."""
+
     def settle(self, root_run_ids: Collection[str], by_run_id: str) -> None:
         """Write down that a run finished others or took their place, each with all that continued it."""
 
@@ -288,14 +147,52 @@ class StateStore(Protocol):
     def run(self, run_id: str) -> RunRecord | None:
         """Return a run."""
 
-    def runs(self, job: str | None = None, limit: int | None = 50) -> list[RunRecord]:
-        """Return runs, the newest first: the one that was written down last, whatever the clocks said."""
+    def runs(
+        self,
+        job: str | None = None,
+        limit: int | None = 50,
+        *,
+        status: Collection[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        pipe_id: str | None = None,
+        prefix: str = "",
+        after: str | None = None,
+    ) -> list[RunRecord]:
+        """Return runs, the newest first: the one that was written down last, whatever the clocks said.
+
+        Args:
+            job: of this job alone.
+            limit: at most so many; None is no limit. Only what is returned is decoded.
+            status: any of "running" (no end is known), "succeeded", "failed" and "cancelled"; empty for all.
+            since, until: started at or after, and before, this moment by the clock of the run; UTC without a zone.
+            pipe_id: with this pipe.
+            prefix: whose id begins with this.
+            after: a cursor: the run id that the page before ended with; what comes after it in this order.
+
+        Raises:
+            StateError: there is no run ``after``, such as where it was forgotten meanwhile.
+        """
 
     def attempts(self, run_id: str) -> list[AttemptRecord]:
         """Return the attempts of a run in the order in which they were recorded first."""
 
     def expected_seconds(self, job: str, pipe_ids: Collection[str], of_last: int = 5) -> dict[str, float]:
         """Return pipe id -> median duration of its last successful attempts in this job, for those that have any."""
+
+    def forget(self, run_ids: Collection[str], *, dry_run: bool = False) -> list[str]:
+        """Remove runs with their attempts, marks and edges, as far as nobody needs them any more.
+
+        What stays, whoever asks: a run that is running; one that is unfinished and not settled, with all that it
+        continued and that continued it; one whose success counts for an unfinished run; the newest run of each job, by
+        which a job knows that its state is not lost.
+
+        Args:
+            dry_run: remove nothing.
+
+        Returns:
+            The runs that were removed, or would be.
+        """
 
     def close(self) -> None:
         """Release connections; the store opens them again if it is used again."""

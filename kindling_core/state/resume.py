@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from kindling_core.app import App
 
 
+# Of runs whose ids begin alike, and of those among which a near match is looked for, so many are read.
+_MOST_ALIKE = 10
+_MOST_NEAR = 50
+
+
 def run_lease(run_id: str) -> str:
     """Return the name of the lease that a run holds for as long as its process lives."""
     return f"run:{run_id}"
@@ -35,13 +40,13 @@ def find_run(store: StateStore, job: str, run_id: str | None = None) -> RunRecor
     exact = store.run(run_id)
     if exact is not None:
         return exact
-    known = store.runs(limit=None)
-    like = [record for record in known if record.start.run_id.startswith(run_id)]
+    like = store.runs(prefix=run_id, limit=_MOST_ALIKE) if run_id else []
     if len(like) == 1:
         return like[0]
     if like:
-        raise PlanError(f"{len(like)} runs begin with {run_id!r}. Give more of the id, or all of it.")
-    ids = [record.start.run_id for record in known]
+        number = f"{len(like)} runs or more" if len(like) == _MOST_ALIKE else f"{len(like)} runs"
+        raise PlanError(f"{number} begin with {run_id!r}. Give more of the id, or all of it.")
+    ids = [record.start.run_id for record in store.runs(limit=_MOST_NEAR)]
     raise PlanError(f"No run {run_id!r} is known.{did_you_mean(run_id, ids)} `kindling runs` lists them.")
 
 
@@ -105,6 +110,11 @@ def _refuse_settled(record: RunRecord, unfinished: Unfinished | None, store: Sta
     run_id = record.start.run_id
     advice = "Use `kindling run`, or resume it with --force all the same."
     other = store.run(record.settled_by) if record.settled_by is not None else None
+    if record.settled_by is not None and other is None:
+        raise PlanError(
+            f"Run {run_id} is not resumed: run {record.settled_by} finished it or took its place, and that run was "
+            f"forgotten since. {advice}"
+        )
     if other is not None and other.start.root_run_id != record.start.root_run_id:
         raise PlanError(f"Run {run_id} is not resumed: run {record.settled_by} has taken its place. {advice}")
     if unfinished is None:

@@ -18,7 +18,7 @@ from kindling_core import App, hooks
 from kindling_core.cli.main import cli
 from kindling_core.core_plugin import CorePlugin
 from kindling_core.signals.catalogue import catalogue
-from kindling_entities import StorageProvider
+from kindling_entities import StorageProvider, storage
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -97,6 +97,10 @@ def test_python_blocks_parse_and_links_lead_somewhere(page: Path) -> None:
         kindling_core.Check,
         kindling_entities.Commit,
         kindling_entities.Transaction,
+        kindling_entities.StorageKind,
+        kindling_entities.EngineKind,
+        kindling_entities.TableInfo,
+        kindling_entities.Upkeep,
     ],
 )
 def test_what_hooks_and_providers_exchange_is_documented_field_by_field(kind: type[Any]) -> None:
@@ -113,6 +117,18 @@ def test_the_methods_of_a_storage_provider_are_documented_with_their_arguments()
         named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
         told = [_told(one) for one in plain] + (["*", *map(_told, named)] if named else [])
         assert f"`{name}({', '.join(told)})`" in text
+
+
+@pytest.mark.parametrize("kind", [storage.TransactionalStorage, storage.TableStorage, storage.RowStorage])
+def test_what_storage_may_do_besides_is_documented_with_its_arguments(kind: type[Any]) -> None:
+    text = (DOCS / "writing-a-plugin.md").read_text()
+    methods = [function for name, function in inspect.getmembers(kind, inspect.isfunction) if name[0] != "_"]
+    assert methods
+    for function in methods:
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        told = [_told(one) for one in parameters if one.kind is not one.KEYWORD_ONLY]
+        named = [_told(one) for one in parameters if one.kind is one.KEYWORD_ONLY]
+        assert f"`{function.__name__}({', '.join([*told, *(['*', *named] if named else [])])})`" in text
 
 
 def _told(parameter: inspect.Parameter) -> str:

@@ -49,7 +49,7 @@ def perform(
     elif operation == "changes":
         frame = store.read_entity(entity_id, start_version=options["start_version"])
     elif operation == "maintain":
-        store.maintain(entity_id, dry_run=False)
+        store.tables.maintain(entity_id, dry_run=False)
         return None
     elif operation == "rewrite":
         if options["of"] != entity_id:

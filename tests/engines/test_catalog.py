@@ -46,7 +46,7 @@ def test_the_embedded_engine_refuses_a_catalog_and_auto_does_without(tmp_path: P
     entities = Entities()
     entities.entity("a.b")
     with pytest.raises(ConfigError, match=r"knows no catalogs; set engine to 'spark' or 'auto'"):
-        App(["entities"], {"entities": {"catalog": "main"}}, environ={})
+        App(["entities"], {"entities": {"catalog": "main"}}, environ={}).mount(entities)
     with App(
         ["entities"], {"entities": {"engine": "auto", "catalog": "main", "root": str(tmp_path)}}, environ={}
     ) as app:
@@ -84,7 +84,7 @@ def test_tables_are_made_in_their_schema_and_written_in_every_mode(store: Entity
     assert store.engine.to_reader(store.read_entity("t.n", version=0)).read_all().num_rows == 2
     assert {row["_change_type"] for row in store.read_entity("t.n", start_version=1).collect()} >= {"insert"}
     assert store.get_entity_versions(["t.n"]) == {"t.n": 2}
-    info = store.describe("t.n")
+    info = store.tables.describe("t.n")
     assert info is not None
     assert info.schema.names == ["n", "kind"]
     assert not (tmp_path / "lake").exists()
@@ -110,7 +110,7 @@ def test_partitions_properties_and_schema_changes_of_named_tables(store: EntityS
     store.append_to_entity("t.p", pa.table({"n": [9], "kind": ["odd"], "more": [1]}))
     assert sorted(row["n"] for row in store.read_entity("t.p").collect()) == [2, 5, 7, 9]
     for name, key in (("t.p", "delta.enableChangeDataFeed"), ("t.whole", "delta.appendOnly")):
-        info = store.describe(name)
+        info = store.tables.describe(name)
         assert info is not None
         assert info.partition_columns == ("kind",)
         assert key in info.properties
@@ -136,10 +136,10 @@ def test_expectations_upkeep_and_drift_know_named_tables(store: EntityStore) -> 
     )
     frame = NUMBERS.append_column("more", pa.array([1, 2], pa.int32()))
     store.write_to_entity("t.n", frame)
-    assert not store.drift("t.n")
+    assert not store.tables.drift("t.n")
     store.append_to_entity("t.n", frame.slice(0, 1))
     assert [row[0] for row in rows(store, "t.n__quarantine")] == [1]
-    assert store.maintain("t.n", dry_run=False).version >= 0
+    assert store.tables.maintain("t.n", dry_run=False).version >= 0
     assert len(rows(store, "t.n")) == 2
 
 
@@ -156,7 +156,7 @@ def test_clustering_is_declared_kept_and_used(engine: Any, store: EntityStore, t
     table = store.location("t.c") if named else f"delta.`{store.location('t.c')}`"
     detail = engine.session.sql(f"describe detail {table}").collect()[0]
     assert detail["clusteringColumns"] == ["kind"]
-    assert store.maintain("t.c", dry_run=False).version >= 0
+    assert store.tables.maintain("t.c", dry_run=False).version >= 0
 
 
 @on_spark

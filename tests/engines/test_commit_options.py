@@ -229,7 +229,7 @@ def test_storage_without_a_log_refuses_by_name(store: EntityStore) -> None:
     store.manager.register_entity("t.files", provider="parquet")
     with pytest.raises(UnsupportedError, match="'parquet' cannot commit with metadata, transactions"):
         store.write("t.files", ROWS, None, None, CommitOptions({"a": "b"}, (Transaction("a", 1),)))
-    with pytest.raises(UnsupportedError, match="'parquet' has no 'commits'"):
+    with pytest.raises(UnsupportedError, match="'parquet' keeps no log of its commits"):
         store.commits("t.files")
 
 

@@ -321,7 +321,7 @@ def test_a_commit_between_the_reading_and_the_merge_is_not_lost(
     monkeypatch.setattr(engine, "merge", merge_late)
     store.merge_to_entity("dim.t", changes((1, "c", 30)), transaction=Transaction("p", 1))
     assert history(store) == [(1, "a", 10, 20), (1, "b", 20, 30), (1, "c", 30, None)]
-    info = store.describe("dim.t")
+    info = store.tables.describe("dim.t")
     assert info is not None
     # One commit each: the late one is not mended by a commit of its own.
     assert info.version == 2

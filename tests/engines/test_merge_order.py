@@ -12,6 +12,7 @@ import pytest
 from kindling_entities import Commit, DataEntityManager, EntityError, EntityStore, MergeKeyError, SchemaError
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import EntityDefinitionError, UnsupportedError
+from kindling_entities.kinds import StorageKind
 from kindling_entities.providers.memory import MemoryProvider
 
 SCHEMA = pa.schema({"k": pa.int64(), "v": pa.string(), "at": pa.int64(), "gone": pa.bool_()})
@@ -184,17 +185,15 @@ def test_maintenance_takes_the_remembered_deletes_along(engine: Any, tmp_path: P
     store = make_store(engine, tmp_path, sequence_by="at", delete_when="gone")
     for key in range(3):
         store.merge_to_entity("t.m", rows_of((key, None, 5, True), (key + 10, "a", 1)))
-    done = store.maintain("t.m", dry_run=False)
+    done = store.tables.maintain("t.m", dry_run=False)
     assert done.files_compacted == 6
     store.merge_to_entity("t.m", rows_of((0, "late", 3), (1, "new", 6)))
     assert stored(store) == [(1, "new", 6), (10, "a", 1), (11, "a", 1), (12, "a", 1)]
 
 
 def test_another_kind_of_storage_that_knows_no_order_is_refused(engine: Any, tmp_path: Path) -> None:
-    class Unordered(MemoryProvider):
-        ordered_merges = False
-
-    store = EntityStore(DataEntityManager(), engine, "lake", tmp_path, factories={"unordered": Unordered})
+    unordered = StorageKind("unordered", MemoryProvider)
+    store = EntityStore(DataEntityManager(kinds={"unordered": unordered}), engine, "lake", tmp_path)
     store.manager.register_entity("t.m", write_mode="merge", keys=["k"], provider="unordered", sequence_by="at")
     with pytest.raises(UnsupportedError, match="'unordered' knows no sequence_by"):
         store.merge_to_entity("t.m", rows_of((1, "a", 1)))

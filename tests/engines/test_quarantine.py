@@ -163,9 +163,9 @@ def test_a_quarantine_stays_readable_when_its_expectations_are_gone(store: Entit
     store = again(store, expect_or_quarantine("positive", "v > 0"))
     store.write("t.f", BAD, None)
     store = again(store)
-    assert store.left_quarantines() == ["t.f__quarantine"]
+    assert store.tables.left_quarantines() == ["t.f__quarantine"]
     assert rows(store, "t.f__quarantine", "id") == [2, 3]
-    assert store.tables() == ["t.f", "t.f__quarantine"]
+    assert store.tables.ids() == ["t.f", "t.f__quarantine"]
     assert Quarantine(store, "t.f").retry().released == 2
     assert rows(store, "t.f", "id") == [1, 2, 3]
 

@@ -159,7 +159,7 @@ def test_what_several_pipes_read_is_kept_until_the_last_has_ended(tmp_path: Path
     for name in ("one", "two", "three"):
 
         def read(frame: Any, base: Any) -> Any:
-            seen.append((plugin._cache.kept(runs[-1]), frame))
+            seen.append((plugin._reads._cache.kept(runs[-1]), frame))
             return frame.unionByName(base)
 
         pipes.pipe(f"t.{name}", inputs={"frame": "t.view", "base": "t.in"}, output=f"t.{name}")(read)
@@ -167,17 +167,17 @@ def test_what_several_pipes_read_is_kept_until_the_last_has_ended(tmp_path: Path
     with app_of(tmp_path, entities, pipes, cache=cache, max_workers=1) as app:
         plugin = app.host.manager.get_plugin("entities")
         app.service(EntityStore).write_to_entity("t.in", pa.table({"n": [1, 2]}))
-        begin = plugin._cache.begin
+        begin = plugin._reads._cache.begin
 
         def remember(plan: Any, run: Any) -> None:
             runs.append(run)
             begin(plan, run)
 
-        plugin._cache.begin = remember
+        plugin._reads._cache.begin = remember
         report = app.run()
         assert report.status == "succeeded"
         assert [names for names, _ in seen[:2]] == [kept, kept]
-        assert plugin._cache.kept(runs[-1]) == [], "the last reader has ended"
+        assert plugin._reads._cache.kept(runs[-1]) == [], "the last reader has ended"
         if kept:
             assert seen[0][1] is seen[1][1] is seen[2][1], "the last reader, too"
         for name in ("one", "two", "three"):
@@ -196,7 +196,7 @@ def test_what_a_view_reads_is_kept_until_the_views_own_readers_have_ended(tmp_pa
     pipes.pipe("t.one", inputs={"frame": "t.base"}, output="t.one")(lambda frame: frame)
 
     def read(frame: Any, first: Any) -> Any:
-        kept.append(plugin._cache.kept(runs[-1]))
+        kept.append(plugin._reads._cache.kept(runs[-1]))
         return frame
 
     # Both wait for the only other reader of the first view.
@@ -205,16 +205,16 @@ def test_what_a_view_reads_is_kept_until_the_views_own_readers_have_ended(tmp_pa
     with app_of(tmp_path, entities, pipes, max_workers=1) as app:
         plugin = app.host.manager.get_plugin("entities")
         app.service(EntityStore).write_to_entity("t.in", pa.table({"n": [1, 2]}))
-        begin = plugin._cache.begin
+        begin = plugin._reads._cache.begin
 
         def remember(plan: Any, run: Any) -> None:
             runs.append(run)
             begin(plan, run)
 
-        plugin._cache.begin = remember
+        plugin._reads._cache.begin = remember
         assert app.run().status == "succeeded"
         assert kept == [["t.base", "t.top"]] * 2
-        assert plugin._cache.kept(runs[-1]) == []
+        assert plugin._reads._cache.kept(runs[-1]) == []
         for name in ("one", "two", "three"):
             assert rows(app, name) == [1, 2]
 

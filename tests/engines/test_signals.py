@@ -146,7 +146,7 @@ def test_tables_expectations_and_upkeep(store: EntityStore, heard: list[Any]) ->
     assert not store.ensure_entity_table("t.e")
     store.append_to_entity("t.e", numbers(1, -1))
     store.append_to_entity("t.e", numbers(2))
-    store.maintain("t.e", dry_run=False)
+    store.tables.maintain("t.e", dry_run=False)
     evaluated = {"expectation": "positive", "action": "drop", "kind": "condition"}
     first, second = written("append", "append", 1, 0, 1), written("append", "append", 1, 1, 2)
     assert heard[:-1] == [

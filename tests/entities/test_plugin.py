@@ -10,7 +10,8 @@ import pytest
 
 from kindling_core import App, ConfigError, Pipes
 from kindling_core.hooks import hookimpl
-from kindling_entities import Entities, EntityDefinitionError, EntityStore
+from kindling_entities import Entities, EntityDefinitionError, EntityStore, StorageKind
+from kindling_entities.providers.memory import MemoryProvider
 
 
 def mounted(entities: Entities, **settings: Any) -> App:
@@ -115,3 +116,45 @@ def test_versions_are_pinned_after_every_feature_has_prepared_the_run(tmp_path: 
         versions = [dict(app.run().pipe("t.count").versions_read) for _ in range(2)]
     assert counts == [1, 2]
     assert versions == [{"t.source": 0}, {"t.source": 1}]
+
+
+def test_the_built_in_kinds_come_through_the_hooks_and_can_be_replaced(tmp_path: Path) -> None:
+    class Replaces:
+        @hookimpl
+        def kindling_entity_providers(self) -> Any:
+            return [StorageKind("json", MemoryProvider, durable=False, located=False)]
+
+    entities = Entities()
+    entities.entity("a.b", provider="json", write_mode="merge", keys=["n"])
+    app = App(["entities"], {"entities": {"root": str(tmp_path)}}, environ={})
+    offered = [kind.name for kinds in app.host.results("kindling_entity_providers") for kind in kinds]
+    assert offered == ["delta", "parquet", "csv", "json", "memory"]
+    offered = [kind.name for kinds in app.host.results("kindling_engines") for kind in kinds]
+    assert offered == ["embedded", "spark", "auto"]
+    app.host.manager.register(Replaces())
+    app.mount(entities)
+    with app:
+        store = app.service(EntityStore)
+        store.merge_to_entity("a.b", pa.table({"n": [1]}))
+        assert store.get_entity_version("a.b") == 0
+        assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("provider", ["parquet", "csv", "json"])
+def test_a_write_mode_that_a_provider_lacks_is_refused_with_what_it_has(provider: str) -> None:
+    entities = Entities()
+    entities.entity("a.b", provider=provider, write_mode="merge", keys=["n"])
+    told = (
+        rf"provider '{provider}' cannot merge. Use write_mode 'overwrite' or 'append', or provider 'delta' or 'memory'"
+    )
+    with pytest.raises(EntityDefinitionError, match=told):
+        mounted(entities)
+
+
+def test_a_source_needs_a_path_unless_its_kind_has_no_places() -> None:
+    entities = Entities()
+    entities.source("a.b", provider="memory")
+    mounted(entities)
+    entities.source("a.c", provider="csv")
+    with pytest.raises(EntityDefinitionError, match=r"test_plugin:\d+: entity 'a.c': a source needs path="):
+        mounted(entities)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from kindling_core.secrets import Redactor
 from kindling_core.signals import BlinkerSignalProvider
 from kindling_entities import (
     CorruptTableError,
@@ -196,3 +197,19 @@ def test_a_damaged_parquet_file_is_named(store: EntityStore) -> None:
     store.manager.register_entity("raw.torn", provider="parquet", path="torn.parquet", read_only=True)
     with pytest.raises(CorruptTableError, match=r"torn\.parquet cannot be read as parquet"):
         store.read_entity("raw.torn")
+
+
+def test_errors_of_entity_signals_show_no_secret(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    signals = BlinkerSignalProvider(redact=Redactor(["swordfish-99"]))
+    store = EntityStore(DataEntityManager(signals), engine, "lake", tmp_path)
+    store.manager.entity("silver.t", provider="memory")
+    heard: list[tuple[str, str]] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        raise ValueError("cannot log in with swordfish-99")
+        yield
+
+    signals.on("entity.*_failed", lambda sender, signal_name, error, **fields: heard.append((signal_name, error)))
+    with pytest.raises(ValueError, match="cannot log in"):
+        store.write_to_entity("silver.t", pa.RecordBatchReader.from_batches(TWO.schema, batches()))
+    assert heard == [("entity.write_failed", "cannot log in with ***")]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 
 TOOLS = Path(__file__).parents[2] / "tools"
 # initdb refuses to run as root.

@@ -17,7 +17,7 @@ from kindling_core import Pipes, RunFailed
 from kindling_core.errors import ConfigError
 from kindling_core.state import AttemptRecord, StateError, StateStore
 from kindling_core.state.resume import resume_run
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 from tests.state.test_runs import KINDLING, PATIENCE_SECONDS, Shop, job_of, steps
 
 

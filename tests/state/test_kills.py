@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 
 PATIENCE_SECONDS = 120
 MOST_RUNS = 6
@@ -74,7 +74,7 @@ RUNNER = """
 import os, signal, sys
 from kindling_core.cli.main import run_command_line
 from kindling_entities.store import EntityStore
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 
 if len(sys.argv) > 1:
     method, number, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]

@@ -18,8 +18,8 @@ from kindling_core import App, Pipes, PlanError, RunFailed
 from kindling_core.state import Owner, StateError, StateStore
 from kindling_core.state.resume import resume_run
 from kindling_state.errors import LeaseHeld
-from kindling_state.leases import Hold
-from kindling_state.store import SqlStateStore
+from kindling_state.run_leases import RunLeases
+from kindling_state.sql_store import SqlStateStore
 
 PATIENCE_SECONDS = 60
 KINDLING = Path(sys.executable).with_name("kindling")
@@ -216,7 +216,7 @@ def test_a_run_whose_lease_was_taken_may_not_go_on_and_says_so(tmp_path: Path) -
         run_id = store.runs()[0].start.run_id
         store.release(["job:job"], run_id)
         assert store.acquire(["job:job"], Owner("thief", "elsewhere", 1, "1", "a thief"), 600) == []
-        next(iter(plugin._holds.values())).renew()
+        next(iter(plugin._leases.values())).renew()
 
     pipes.pipe("b")(lambda: ran.append("b"))
     with job_of(tmp_path, pipes) as app:
@@ -232,7 +232,9 @@ def test_a_lease_that_was_not_renewed_in_time_stops_writes(tmp_path: Path) -> No
     now = [0.0]
     store = SqlStateStore(f"sqlite:///{tmp_path / 's.db'}")
     lost: list[bool] = []
-    hold = Hold(store, Owner("r", "h", 1, "1", "r"), ["job:x"], 30, lambda: lost.append(True), lambda: now[0])
+    hold = RunLeases(
+        store, Owner("r", "h", 1, "1", "r"), ["job:x"], 30, lambda: lost.append(True), clock=lambda: now[0]
+    )
     assert hold.take() == []
     now[0] = 29.0
     hold.check()

@@ -16,7 +16,7 @@ import pytest
 
 from kindling_core.state import AttemptRecord, Owner, RunEnd, RunStart, StateConflict, StateError, StateStore, Success
 from kindling_state.processes import this_process
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 
 HOST, PID, STARTED = this_process()
 
@@ -188,7 +188,7 @@ def test_of_many_processes_that_want_a_lease_at_once_one_gets_it(url: str) -> No
         import sys
         from kindling_core.state import Owner
         from kindling_state.processes import this_process
-        from kindling_state.store import SqlStateStore
+        from kindling_state.sql_store import SqlStateStore
         store = SqlStateStore(sys.argv[1])
         owner = Owner(sys.argv[2], *this_process(), "told")
         print("ready", flush=True)

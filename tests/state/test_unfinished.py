@@ -16,7 +16,7 @@ from kindling_core import App, Pipes, PlanError, RunFailed, UnfinishedRun
 from kindling_core.state import StateStore
 from kindling_core.state.resume import resume_run
 from kindling_entities import Entities, EntityStore
-from kindling_state.store import SqlStateStore
+from kindling_state.sql_store import SqlStateStore
 from tests.state.test_runs import Shop
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kindling_entities.declare.expectations import foreign_key as foreign_key
     from kindling_entities.declare.expectations import not_null as not_null
     from kindling_entities.declare.expectations import unique as unique
+    from kindling_entities.declare.maintenance_policy import MaintenancePolicy as MaintenancePolicy
     from kindling_entities.declare.schema import SchemaChange as SchemaChange
     from kindling_entities.errors import ConflictError as ConflictError
     from kindling_entities.errors import ConstraintError as ConstraintError
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from kindling_entities.errors import UnsupportedError as UnsupportedError
     from kindling_entities.errors import VersionsGone as VersionsGone
     from kindling_entities.hooks import hookimpl as hookimpl
+    from kindling_entities.kinds import EngineKind as EngineKind
+    from kindling_entities.kinds import StorageKind as StorageKind
     from kindling_entities.manager import DataEntityManager as DataEntityManager
     from kindling_entities.manager import DataEntityRegistry as DataEntityRegistry
     from kindling_entities.protocols import Commit as Commit
@@ -48,11 +51,17 @@ if TYPE_CHECKING:
     from kindling_entities.protocols import CommitOptions as CommitOptions
     from kindling_entities.protocols import Engine as Engine
     from kindling_entities.protocols import EntityProvider as EntityProvider
+    from kindling_entities.protocols import MergeRules as MergeRules
     from kindling_entities.protocols import StorageProvider as StorageProvider
     from kindling_entities.protocols import Table as Table
     from kindling_entities.protocols import TableInfo as TableInfo
     from kindling_entities.protocols import Transaction as Transaction
+    from kindling_entities.protocols import Upkeep as Upkeep
+    from kindling_entities.storage import RowStorage as RowStorage
+    from kindling_entities.storage import TableStorage as TableStorage
+    from kindling_entities.storage import TransactionalStorage as TransactionalStorage
     from kindling_entities.store import EntityStore as EntityStore
+    from kindling_entities.write.migration import Drift as Drift
 
 _HOMES = {
     "declare.entity": (
@@ -90,6 +99,11 @@ _HOMES = {
         "unique",
     ),
     "hooks": ("hookimpl",),
+    "kinds": (
+        "EngineKind",
+        "StorageKind",
+    ),
+    "declare.maintenance_policy": ("MaintenancePolicy",),
     "manager": (
         "DataEntityManager",
         "DataEntityRegistry",
@@ -101,12 +115,21 @@ _HOMES = {
         "CommitInfo",
         "Engine",
         "EntityProvider",
+        "MergeRules",
         "StorageProvider",
         "Table",
+        "TableInfo",
         "Transaction",
+        "Upkeep",
     ),
     "declare.schema": ("SchemaChange",),
+    "storage": (
+        "RowStorage",
+        "TableStorage",
+        "TransactionalStorage",
+    ),
     "store": ("EntityStore",),
+    "write.migration": ("Drift",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -62,14 +62,6 @@ class EntitiesConfig(Section):
     )
     spark: SparkConfig = Field(default_factory=lambda: SparkConfig(), description="the session of the spark engine")
 
-    @model_validator(mode="after")
-    def _catalog_of_spark(self) -> Self:
-        if self.catalog is not None and self.engine == "embedded":
-            raise ValueError(
-                "the embedded engine knows no catalogs; set engine to 'spark' or 'auto', or leave out catalog"
-            )
-        return self
-
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in data.items():

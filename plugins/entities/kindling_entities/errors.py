@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kindling_core.errors import KindlingError, did_you_mean
+from kindling_core.errors import KindlingError, did_you_mean, safe_str
 
 if TYPE_CHECKING:
     from kindling_entities.declare.expectations import ExpectationResult
@@ -166,4 +166,4 @@ def passes(error: BaseException) -> bool | None:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"AnalysisException", "ParseException", "IllegalArgumentException"}:
         return False
-    return _PASSING.search(str(error)) is not None or bool(kinds & {"Py4JNetworkError", "RetriesExceeded"})
+    return _PASSING.search(safe_str(error)) is not None or bool(kinds & {"Py4JNetworkError", "RetriesExceeded"})

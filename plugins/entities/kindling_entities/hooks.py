@@ -1,26 +1,24 @@
-"""Extension points of the entities plugin: further kinds of storage, further engines."""
+"""Extension points of the entities plugin: kinds of storage, and engines. Its own are registered here, too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kindling_core.hooks import hookimpl, hookspec
 
 if TYPE_CHECKING:
-    from kindling_core.app import App
-    from kindling_entities.protocols import Engine, StorageProvider
+    from kindling_entities.kinds import EngineKinds, StorageKinds
 
 __all__ = ["hookimpl", "hookspec", "kindling_engines", "kindling_entity_providers"]
 
 
 @hookspec
-def kindling_entity_providers() -> Mapping[str, Callable[[Engine], StorageProvider]]:
-    """Called once per App. Return your kinds of storage: provider name -> factory."""
-    return {}
+def kindling_entity_providers() -> StorageKinds:
+    """Called while the App is composed, and as it starts. Return your kinds of storage, or name -> factory."""
+    return ()
 
 
 @hookspec
-def kindling_engines() -> Mapping[str, Callable[[App], Engine]]:
-    """Called once per App. Return your engines: name in ``[entities] engine`` -> factory."""
-    return {}
+def kindling_engines() -> EngineKinds:
+    """Called while the App is composed, and as it starts. Return your engines, or name -> factory."""
+    return ()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 from kindling_entities.declare.entity import EntityDefinition, define, duplicate
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.errors import UnknownEntityError
 from kindling_entities.payloads import PAYLOADS
+from kindling_entities.providers.built_in import built_in
+
+if TYPE_CHECKING:
+    from kindling_entities.kinds import StorageKind
 
 
 class DataEntityRegistry(Protocol):
@@ -24,13 +29,23 @@ class DataEntityRegistry(Protocol):
 
 
 class DataEntityManager(SignalEmitter):
-    """The entities of one App. Sends every ``entity.*`` signal; its sender is this object."""
+    """The entities of one App. Sends every ``entity.*`` signal; its sender is this object.
+
+    Args:
+        kinds: the kinds of storage that entities may name; those of this plugin if None.
+
+    Attributes:
+        kinds: name -> kind.
+    """
 
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = PAYLOADS
     EMITS = [payload.SIGNAL for payload in PAYLOADS]
 
-    def __init__(self, signal_provider: SignalProvider | None = None) -> None:
+    def __init__(
+        self, signal_provider: SignalProvider | None = None, kinds: Mapping[str, StorageKind] | None = None
+    ) -> None:
         super().__init__()
+        self.kinds: Mapping[str, StorageKind] = built_in() if kinds is None else kinds
         self._definitions: dict[str, EntityDefinition] = {}
         self._quarantines: dict[str, str] = {}
         if signal_provider is not None:
@@ -68,7 +83,7 @@ class DataEntityManager(SignalEmitter):
                 raise definition.wrong(f"this is the id of the quarantine of {owner!r}. Rename it")
             raise duplicate(definition, other)
         self._definitions[definition.entity_id] = definition
-        quarantine = definition.quarantine
+        quarantine = None if definition.quarantine is None else self._kept(definition)
         taken = None if quarantine is None or other is not None else self._definitions.get(quarantine.entity_id)
         if taken is not None:
             del self._definitions[definition.entity_id]
@@ -92,7 +107,13 @@ class DataEntityManager(SignalEmitter):
             return None
         name = entity_id.removesuffix(QUARANTINE_SUFFIX)
         owner = self._definitions.get(name)
-        return None if owner is None or name in self._quarantines else owner.quarantine_table
+        return None if owner is None or name in self._quarantines else self._kept(owner)
+
+    def _kept(self, owner: EntityDefinition) -> EntityDefinition:
+        """The quarantine of an entity, in the storage that its kind has for it."""
+        kind = self.kinds.get(owner.provider)
+        # A kind that no feature offers is refused with the declaration itself.
+        return owner.quarantine_table if kind is None else replace(owner.quarantine_table, provider=kind.quarantine)
 
     def get_left_quarantine_ids(self) -> list[str]:
         """Return the ids under which ``left_quarantine`` finds something."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -314,6 +314,13 @@ class Engine(Protocol):
             VersionsGone: the version is kept no more.
         """
 
+    def read_parquet(self, paths: Sequence[str], schema: pa.Schema, footers: Sequence[Any] | None = None) -> Any:
+        """A lazy frame of Parquet files that have this schema; a path is no pattern.
+
+        Args:
+            footers: of the files (``pyarrow.parquet.FileMetaData``), where they were read before.
+        """
+
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
         """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``.
 
@@ -434,26 +441,20 @@ class Engine(Protocol):
         """The newest version of each table by entity id, or the error of that table alone."""
 
 
+@runtime_checkable
+class OverflowFinder(Protocol):
+    """An engine that finds arithmetic in frames which it does not check for overflow."""
+
+    def overflows(self, frame: Any) -> Sequence[Any]:
+        """Places in the frame's plan, each with ``operator``, ``where`` and ``place``; each place once."""
+
+
 class StorageProvider(Protocol):
     """One kind of storage: delta, parquet, csv, json, memory, or a third party's.
 
-    Made once per App by a factory ``(engine: Engine) -> StorageProvider``. Locations are absolute paths.
-
-    The factory may have an attribute ``options`` (the names of the options that a declaration may have), and
-    ``reads_eagerly``: True where ``read`` fetches or parses everything before it returns, whatever a pipe needs of it.
-    Pipes of one run then share the frame that the first of them got.
-
-    A provider with an attribute ``commit_options`` (names of fields of ``CommitOptions``) takes these in a keyword
-    argument ``options`` of ``write``, which is given where a caller wants any; of any other provider they are refused
-    by name. It may have ``describe(entity, location)``, which returns a ``TableInfo`` or None, and
-    ``read_appends(entity, location, start_version, end_version, columns)`` and ``commits(entity, location, since)``,
-    which return what those of ``Engine`` do.
-
-    A provider with a true attribute ``ordered_merges`` heeds ``sequence_by``, ``delete_when`` and ``missing_rows`` of
-    an entity; of any other a merge with them is refused.
+    Made once per App by ``StorageKind.make``. Locations are absolute paths or URIs. What a kind can do beyond this it
+    says by having the methods of a protocol in ``storage.py``, too.
     """
-
-    write_modes: frozenset[str]
 
     def read(
         self,

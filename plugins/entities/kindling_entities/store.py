@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kindling_core.errors import safe_str, text_of
+from kindling_entities.declare.checks import unknown_provider
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
 from kindling_entities.declare.places import root_of
@@ -21,7 +22,6 @@ from kindling_entities.errors import (
     ExpectationError,
     MergeKeyError,
     SchemaError,
-    UnknownEntityError,
     UnsupportedError,
 )
 from kindling_entities.manager import DataEntityManager
@@ -31,24 +31,23 @@ from kindling_entities.protocols import (
     CommitInfo,
     CommitOptions,
     Engine,
-    MergeRules,
     StorageProvider,
     TableInfo,
     Transaction,
-    Upkeep,
 )
-from kindling_entities.providers import built_in, unknown_provider
+from kindling_entities.providers.built_in import view_kind
 from kindling_entities.read.views import Views
-from kindling_entities.write.options import able, has_no_rows, put, refuse_options, written_before
+from kindling_entities.storage import DirtyStorage, GrowingStorage, LoggedStorage, TransactionalStorage, UntypedStorage
+from kindling_entities.tables import Tables
+from kindling_entities.write.options import has_no_rows, no_such_thing, put, refuse_options, written_before
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kindling_entities.declare.catalog import Catalog
     from kindling_entities.formats import Dirt
-    from kindling_entities.providers.delta import DeltaProvider
-    from kindling_entities.write.migration import Drift
+    from kindling_entities.kinds import StorageKind
 
-# Not a provider that an entity may declare: a pipe makes its output a view.
-_VIEW = "view"
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
 
@@ -57,13 +56,15 @@ class EntityStore:
     """The ``EntityProvider`` of one App: definition -> storage provider, with every ``entity.*`` signal.
 
     Args:
-        manager: the definitions; sends the signals.
+        manager: the definitions and the kinds of storage; sends the signals.
         engine: made by the App; started on first use.
         root: folder of the tables.
         base_dir: what a relative ``path`` of a declaration starts from.
-        factories: further kinds of storage by name.
-        catalog: names the Delta tables, in place of the root.
+        catalog: names the tables of the kinds that a catalog can name, in place of the root.
         views: entities that are computed when they are read.
+
+    Attributes:
+        tables: describes, maintains and changes what is stored.
     """
 
     def __init__(
@@ -72,7 +73,6 @@ class EntityStore:
         engine: Engine,
         root: str | Path,
         base_dir: str | Path = ".",
-        factories: Mapping[str, Callable[[Engine], StorageProvider]] | None = None,
         catalog: Catalog | None = None,
         views: Views | None = None,
     ) -> None:
@@ -82,47 +82,47 @@ class EntityStore:
         self.root: Path | str = root_of(root, self.base_dir)
         self.catalog = catalog
         self.views = views or Views()
-        self._factories = {**built_in(catalog), **(factories or {}), _VIEW: self._view_provider}
+        # An entity is a view because its pipe says so, whatever its declaration has for a provider.
+        self._view_kind = view_kind(self.views, lambda name, version: self.read_entity(name, version=version))
+        self.tables = Tables(manager, self._find, self._tell_changes)
         self._providers: dict[str, StorageProvider] = {}
         self._lock = threading.Lock()
 
     def elsewhere(self, engine: Engine, root: str | Path) -> EntityStore:
         """The same entities in another root, read with another engine; those of a catalog lie in the root, too."""
-        factories = {name: make for name, make in self._factories.items() if name not in {*built_in(None), _VIEW}}
-        return EntityStore(self.manager, engine, root, self.base_dir, factories, views=self.views)
+        return EntityStore(self.manager, engine, root, self.base_dir, views=self.views)
 
     def location(self, entity_id: str) -> str:
         """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
         entity, location, _ = self._find(entity_id)
-        if self.catalog is not None and entity_id not in self.views and self.catalog.names(entity):
+        if self.catalog is not None and self.kind(entity_id).catalogs and self.catalog.names(entity):
             return ".".join(self.catalog.table_name(entity_id))
         return location
 
     def _find(self, entity_id: str) -> tuple[EntityDefinition, str, StorageProvider]:
         entity = self.manager.get_entity_definition(entity_id)
-        return entity, entity.resolve(self.root, self.base_dir), self._provider(entity)
+        return entity, entity.resolve(self.root, self.base_dir), self._provider(entity_id)
 
-    def _view_provider(self, engine: Engine) -> StorageProvider:
-        from kindling_entities.providers.view import ViewProvider
+    def kind(self, entity_id: str) -> StorageKind:
+        """The kind of storage of an entity: that of its declared provider, or the one of views.
 
-        return ViewProvider(engine, self.views, lambda name, version: self.read_entity(name, version=version))
+        Raises:
+            UnknownEntityError, EntityDefinitionError: there is no such entity, or no such kind.
+        """
+        entity = self.manager.get_entity_definition(entity_id)
+        if entity_id in self.views:
+            return self._view_kind
+        if entity.provider not in self.manager.kinds:
+            raise unknown_provider(entity, self.manager.kinds)
+        return self.manager.kinds[entity.provider]
 
-    def kind(self, entity: EntityDefinition) -> str:
-        """The kind of storage: the declared provider, or "view"."""
-        return _VIEW if entity.entity_id in self.views else entity.provider
-
-    def is_delta(self, entity_id: str) -> bool:
-        """Whether an entity is a Delta table, which keeps its versions."""
-        return self.kind(self.manager.get_entity_definition(entity_id)) == "delta"
-
-    def _provider(self, entity: EntityDefinition) -> StorageProvider:
-        kind = self.kind(entity)
-        if kind not in self._factories:
-            raise unknown_provider(entity, self._factories)
+    def _provider(self, entity_id: str) -> StorageProvider:
+        kind = self.kind(entity_id)
         with self._lock:
-            if kind not in self._providers:
-                self._providers[kind] = self._factories[kind](self.engine)
-            return self._providers[kind]
+            if kind.name not in self._providers:
+                make = kind.make
+                self._providers[kind.name] = make(self.engine, self.catalog) if kind.catalogs else make(self.engine)
+            return self._providers[kind.name]
 
     def read_entity(
         self,
@@ -154,16 +154,15 @@ class EntityStore:
         if owner is not None and version is None and start_version is None and not provider.exists(entity, location):
             return self._nothing_kept(entity_id, owner, columns)
         try:
-            dirty = getattr(provider, "read_with_dirt", None)
-            if dirty is None or version is not None or start_version is not None:
+            if not isinstance(provider, DirtyStorage) or version is not None or start_version is not None:
                 return provider.read(entity, location, version=version, start_version=start_version, columns=columns)
-            frame, dirt = dirty(entity, location, columns=columns)
+            frame, dirt = provider.read_with_dirt(entity, location, columns=columns)
         except (SchemaError, DataError) as error:
-            if repr(entity_id) in str(error) or entity_id in self.views:
+            if repr(entity_id) in safe_str(error) or entity_id in self.views:
                 raise
-            raise type(error)(f"{entity_id!r} at {location}: {error}") from error
+            raise type(error)(f"{entity_id!r} at {location}: {safe_str(error)}") from error
         results = [] if dirt is None else dirt.results()
-        if results:
+        if dirt is not None and results:
             quarantine = entity.quarantine
             if quarantine is not None and dirt.kept:
                 self._keep_dirt(quarantine.entity_id, dirt)
@@ -171,6 +170,22 @@ class EntityStore:
             if told is not None:
                 told.extend(results)
         return frame
+
+    def infer(self, entity_id: str) -> pa.Schema:
+        """Return the types that an entity of untyped text could declare: every value prints back as it came.
+
+        Raises:
+            EntityNotFoundError: there is nothing to read.
+            UnsupportedError: the storage knows its types.
+        """
+        entity, location, provider = self._find(entity_id)
+        if not isinstance(provider, UntypedStorage):
+            raise UnsupportedError(
+                f"{entity_id!r} is kept as {entity.provider}, which tells its types: `kindling entities` shows them."
+            )
+        schema = provider.infer(entity, location)
+        # Reading words what is missing.
+        return self.engine.to_reader(self.read_entity(entity_id)).schema if schema is None else schema
 
     def _nothing_kept(self, name: str, owner: str, columns: Sequence[str] | None) -> Any:
         """Return the rows of a quarantine that has no table: none, where its columns are known."""
@@ -212,7 +227,9 @@ class EntityStore:
             UnsupportedError: the storage keeps no versions.
         """
         entity, location, provider = self._find(entity_id)
-        return able(entity, provider, "read_appends")(entity, location, start_version, end_version, columns)
+        if not isinstance(provider, GrowingStorage):
+            raise no_such_thing(entity, "appends by their versions")
+        return provider.read_appends(entity, location, start_version, end_version, columns)
 
     def commits(self, entity_id: str, since: int | None = None) -> Sequence[CommitInfo]:
         """Return what the log of an entity says of the commits after a version, oldest first.
@@ -222,8 +239,13 @@ class EntityStore:
             UnsupportedError: the storage keeps no log.
         """
         entity, location, provider = self._find(entity_id)
-        found: Sequence[CommitInfo] = able(entity, provider, "commits")(entity, location, since)
-        return found
+        if not isinstance(provider, LoggedStorage):
+            raise no_such_thing(entity, "log of its commits")
+        return provider.commits(entity, location, since)
+
+    def describe(self, entity_id: str) -> TableInfo | None:
+        """Return a table as it stands; None if there is none, or if its kind of storage describes none."""
+        return self.tables.describe(entity_id)
 
     def write_to_entity(
         self,
@@ -281,20 +303,6 @@ class EntityStore:
         """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
         return self._write(entity_id, frame, mode, transaction, checks=False)
 
-    def merge_by(self, entity_id: str, frame: Any, rules: MergeRules) -> Commit:
-        """Change the rows of a Delta table whose keys match, as rules say, in one commit."""
-        entity, location, provider = self._delta(entity_id)
-        commit = provider.merge_by(entity, location, frame, rules)
-        self._tell_changes({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, commit)
-        return commit
-
-    def delete(self, entity_id: str, condition: str) -> Commit:
-        """Remove the rows of a Delta table for which a condition is true, in one commit."""
-        entity, location, provider = self._delta(entity_id)
-        commit = provider.delete(entity, location, condition)
-        self._tell_changes({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, commit)
-        return commit
-
     def _write(
         self,
         entity_id: str,
@@ -311,8 +319,8 @@ class EntityStore:
         if not checks:
             entity = replace(entity, expectations=(), missing_rows="keep")
         mode = mode or entity.write_mode
-        self._refuse_wrong_use(entity, provider, mode)
-        refuse_options(entity, provider, options)
+        self._refuse_wrong_use(entity, self.kind(entity_id), mode)
+        refuse_options(entity, self.kind(entity_id), options)
         operation = _OPERATIONS[mode]
         common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
         told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
@@ -329,7 +337,7 @@ class EntityStore:
             else:
                 commit = put(provider, entity, location, frame, mode, transaction, options)
         except BaseException as error:
-            emit(f"entity.{operation}_failed", **common, **told, error=str(error), error_type=type(error).__name__)
+            emit(f"entity.{operation}_failed", **common, **told, error=text_of(error), error_type=type(error).__name__)
             raise
         duration = time.perf_counter() - started
         if mode == "merge":
@@ -407,7 +415,7 @@ class EntityStore:
         elif rows is not None:
             self._write(name, rows, "overwrite", transaction, options=options)
         elif self.check_entity_exists(name):
-            stored, info = self.read_entity(name), self.describe(name)
+            stored, info = self.read_entity(name), self.tables.describe(name)
             if info.rows if info is not None and info.rows is not None else stored.count():
                 self._write(name, stored.where("false"), "overwrite", transaction, options=options)
 
@@ -442,21 +450,20 @@ class EntityStore:
                 "entity.version_updated", **common, old_version=commit.old_version, new_version=commit.version
             )
 
-    @staticmethod
-    def _refuse_wrong_use(entity: EntityDefinition, provider: StorageProvider, mode: str) -> None:
+    def _refuse_wrong_use(self, entity: EntityDefinition, kind: StorageKind, mode: str) -> None:
         if entity.read_only:
             raise UnsupportedError(
                 f"Entity {entity.entity_id!r} is a source and is only read. "
                 "Write to another entity, or declare it with entities.entity(...)."
             )
-        if mode not in _OPERATIONS or mode not in provider.write_modes:
+        if mode not in _OPERATIONS or mode not in kind.write_modes:
             raise UnsupportedError(
-                f"Entity {entity.entity_id!r}: provider {entity.provider!r} cannot {mode!r}. "
-                f"Use {' or '.join(sorted(provider.write_modes))}, or provider='delta'."
+                f"Entity {entity.entity_id!r}: provider {kind.name!r} cannot {mode!r}. "
+                f"Use {' or '.join(sorted(kind.write_modes))}, or provider='delta'."
             )
-        if mode == "merge" and entity.ordered and not getattr(provider, "ordered_merges", False):
+        if mode == "merge" and entity.ordered and not kind.ordered_merges:
             raise UnsupportedError(
-                f"Entity {entity.entity_id!r}: provider {entity.provider!r} knows no sequence_by, delete_when or "
+                f"Entity {entity.entity_id!r}: provider {kind.name!r} knows no sequence_by, delete_when or "
                 "missing_rows. Use provider='delta'."
             )
         if mode == "merge" and not entity.keys:
@@ -473,7 +480,7 @@ class EntityStore:
                 raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
             created = provider.ensure(entity, location)
         except BaseException as error:
-            self.manager.emit("entity.ensure_failed", **common, error=str(error), error_type=type(error).__name__)
+            self.manager.emit("entity.ensure_failed", **common, error=text_of(error), error_type=type(error).__name__)
             raise
         duration = time.perf_counter() - started
         self.manager.emit(
@@ -481,26 +488,17 @@ class EntityStore:
         )
         return created
 
-    def left_quarantines(self) -> list[str]:
-        """Return the quarantines with a table whose entities have no expectation any more that fills them."""
-        left = self.manager.get_left_quarantine_ids()
-        return [name for name in left if self.is_delta(name) and self.check_entity_exists(name)]
-
     def check_entity_exists(self, entity_id: str) -> bool:
         """Tell whether the table or the files of an entity exist."""
         entity, location, provider = self._find(entity_id)
         return provider.exists(entity, location)
 
-    def has_files(self, entity_id: str) -> bool:
-        """Whether an entity lies in plain files, of which only those exist that are there now."""
-        return bool(getattr(self._find(entity_id)[2], "versions_tell_files", False))
-
     def newest_transaction(self, entity_id: str, ending: str) -> str | None:
         """Return the newest transaction id with this ending, "" if there is none, None where that cannot be told."""
         entity, location, provider = self._find(entity_id)
-        find = getattr(provider, "newest_transaction", None)
-        found: str | None = None if find is None else find(entity, location, ending)
-        return found
+        if not isinstance(provider, TransactionalStorage):
+            return None
+        return provider.newest_transaction(entity, location, ending)
 
     def get_entity_version(self, entity_id: str) -> int:
         """Return the newest version.
@@ -520,100 +518,14 @@ class EntityStore:
         for entity_id in entity_ids:
             try:
                 entity, location, _ = self._find(entity_id)
+                kind = self.kind(entity_id).name
             except Exception as error:  # noqa: BLE001 - one entity's error must not hide the others' versions
                 found[entity_id] = error
             else:
-                groups.setdefault(self.kind(entity), {})[entity_id] = (entity, location)
-        for kind, group in groups.items():
-            found.update(self._providers[kind].versions(group))
+                groups.setdefault(kind, {})[entity_id] = (entity, location)
+        for name, group in groups.items():
+            found.update(self._providers[name].versions(group))
         return {entity_id: found[entity_id] for entity_id in entity_ids}
-
-    def tables(self, patterns: Sequence[str] = ()) -> list[str]:
-        """Return the entities that are Delta tables of this job, all or those that match a pattern or ``tag:x``.
-
-        Raises:
-            UnknownEntityError: a pattern matches none.
-        """
-        mine = {
-            entity_id: entity
-            for entity_id in [*self.manager.get_entity_ids(), *self.left_quarantines()]
-            if self.kind(entity := self.manager.get_entity_definition(entity_id)) == "delta" and not entity.read_only
-        }
-        found: dict[str, None] = dict.fromkeys(mine) if not patterns else {}
-        for pattern in patterns:
-            name, _, value = pattern.removeprefix("tag:").partition("=")
-            matching = [
-                entity_id
-                for entity_id, entity in mine.items()
-                if (name in entity.tags and value in ("", entity.tags[name]))
-                or (not pattern.startswith("tag:") and fnmatchcase(entity_id, pattern))
-            ]
-            if not matching:
-                raise UnknownEntityError(pattern, mine)
-            found.update(dict.fromkeys(matching))
-        return list(found)
-
-    def describe(self, entity_id: str) -> TableInfo | None:
-        """Return a table as it stands; None if there is none, or for storage that cannot tell."""
-        entity, location, provider = self._find(entity_id)
-        find = getattr(provider, "describe", None)
-        found: TableInfo | None = None if find is None else find(entity, location)
-        return found
-
-    def damage(self, entity_id: str) -> list[str]:
-        """Return what is wrong with the files of a Delta table on this machine; empty for any other storage."""
-        from kindling_entities.engines._damage import damage
-        from kindling_entities.providers.delta import DeltaProvider
-
-        entity, location, provider = self._find(entity_id)
-        if not isinstance(provider, DeltaProvider):
-            return []
-        table = provider.table(entity, location)
-        return damage(table) if table.name is None and "://" not in table.location else []
-
-    def drift(self, entity_id: str) -> Drift:
-        """Return how a Delta table differs from its declaration."""
-        entity, location, provider = self._delta(entity_id)
-        return provider.drift(entity, location)
-
-    def migrate(self, entity_id: str, drift: Drift) -> int | None:
-        """Do the steps of a drift in one commit; returns the version afterwards, None if there were none."""
-        entity, location, provider = self._delta(entity_id)
-        version = provider.migrate(entity, location, drift)
-        if version is not None and not drift.create:
-            self.manager.emit(
-                "entity.schema_changed",
-                entity_id=entity_id,
-                added=list(drift.add),
-                removed=[],
-                changed=list(drift.widen),
-            )
-        return version
-
-    def maintain(self, entity_id: str, *, dry_run: bool = True) -> Upkeep:
-        """Compact, order and vacuum a Delta table by its declared policy, or tell what that would do."""
-        entity, location, provider = self._delta(entity_id)
-        started = time.perf_counter()
-        done = provider.maintain(entity, location, dry_run=dry_run)
-        if not dry_run:
-            self.manager.emit(
-                "entity.maintained",
-                entity_id=entity_id,
-                files_compacted=done.files_compacted,
-                files_written=done.files_written,
-                files_removed=len(done.files_removed),
-                duration_seconds=time.perf_counter() - started,
-                version=done.version,
-            )
-        return done
-
-    def _delta(self, entity_id: str) -> tuple[EntityDefinition, str, DeltaProvider]:
-        from kindling_entities.providers.delta import DeltaProvider
-
-        entity, location, provider = self._find(entity_id)
-        if not isinstance(provider, DeltaProvider) or entity.read_only:
-            raise UnsupportedError(f"Entity {entity_id!r} is no Delta table of this job, so it is left as it is.")
-        return entity, location, provider
 
 
 def _by_partition(entity: EntityDefinition, mode: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from kindling_core.errors import text_of
 from kindling_core.signals import SignalProvider
 from kindling_core.state import AttemptRecord, RunEnd, StateStore
 
@@ -79,6 +80,9 @@ class History:
             output_entity_id=fields["output_entity_id"],
             version_written=fields["version_written"],
             versions_read=dict(fields["versions_read"]),
+            ranges_read=dict(fields["ranges_read"]),
+            note=fields["note"],
+            details=fields["details"],
         )
 
     def pipe_retrying(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
@@ -86,7 +90,8 @@ class History:
         self._ended(run_id, pipe_id, "retried", fields, **told)
 
     def pipe_failed(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
-        self._ended(run_id, pipe_id, "failed", fields, error=fields["error"], error_type=fields["error_type"])
+        told = {"error": fields["error"], "error_type": fields["error_type"], "details": fields["details"]}
+        self._ended(run_id, pipe_id, "failed", fields, **told)
 
     def pipe_skipped(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
         self._count(run_id, "skipped")
@@ -195,7 +200,7 @@ class History:
         try:
             self._store.record(attempts, ends)
         except Exception as error:  # noqa: BLE001 - whatever a record holds, the thread has to go on
-            self._warn(str(error))
+            self._warn(text_of(error))
         else:
             return
         try:

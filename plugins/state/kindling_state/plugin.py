@@ -6,8 +6,9 @@ import hashlib
 import logging
 import threading
 import weakref
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import ConfigError
@@ -18,7 +19,7 @@ from kindling_core.state.dependencies import dependencies
 from kindling_state.config import StateConfig, url_of
 from kindling_state.errors import LeaseHeld, LeaseLost, StateRemoved
 from kindling_state.history import History
-from kindling_state.leases import Hold, lease_names, owner_of, refusal
+from kindling_state.run_leases import RunLeases, lease_names, owner_of, refusal
 from kindling_state.unfinished import Choice, appends, choose
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan.execution_plan import ExecutionPlan
     from kindling_core.run.report import RunReport
-    from kindling_state.store import SqlStateStore
+    from kindling_state.sql_store import SqlStateStore
 
 _log = logging.getLogger("kindling.state")
 
@@ -47,7 +48,7 @@ class StatePlugin:
         self._app: App | None = None
         self._store: SqlStateStore | None = None
         self._history: History | None = None
-        self._holds: dict[str, Hold] = {}
+        self._leases: dict[str, RunLeases] = {}
         self._choices: dict[str, Choice] = {}
         self._done: dict[str, dict[str, Success]] = {}
         self._appended: dict[str, dict[str, str]] = {}
@@ -59,10 +60,13 @@ class StatePlugin:
         return {"state": StateConfig}
 
     @hookimpl
+    def kindling_services(self, app: App) -> Mapping[type, Callable[[], object]]:
+        return {StateStore: lambda: self.store(app)}
+
+    @hookimpl
     def kindling_start(self, app: App) -> None:
         self._app = app
         store = self.store(app)
-        app.provide(StateStore, store)  # type: ignore[type-abstract]
         self._history = History(store, self._is_stopped)
         self._history.listen(app.signals)
 
@@ -75,7 +79,7 @@ class StatePlugin:
 
     def store(self, app: App) -> SqlStateStore:
         """Return the store of an App; opened on first use."""
-        from kindling_state.store import SqlStateStore
+        from kindling_state.sql_store import SqlStateStore
 
         with self._lock:
             if self._store is None:
@@ -120,11 +124,18 @@ class StatePlugin:
             return
         settings, process = app.config.section("state"), this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
-        hold = Hold(store, owner_of(run, app.name, process), names, settings.lease_seconds, run.cancelled.set)
-        if not self._holds:
+        leases = RunLeases(
+            store,
+            owner_of(run, app.name, process),
+            names,
+            settings.lease_seconds,
+            lost=run.cancelled.set,
+            look=partial(self._look, run),
+        )
+        if not self._leases:
             store.database.forget_if_replaced()
-        self._take(hold, run, settings.poll_seconds)
-        self._holds[run.run_id] = hold
+        self._take(leases, run, settings.poll_seconds)
+        self._leases[run.run_id] = leases
         self._runs[run.run_id] = run
         choice = Choice()
         if run.resumes is None:
@@ -138,7 +149,7 @@ class StatePlugin:
             # Asked for only now: whoever was in the way may have been the one to finish the run.
             self._done[run.run_id] = store.succeeded(run.root_run_id)
         self._choices[run.run_id] = choice
-        hold.keep()
+        leases.keep()
 
     @hookimpl
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
@@ -169,15 +180,17 @@ class StatePlugin:
                 pinned_versions=dict(plan.pinned_versions),
                 job_hash=_hash_of(app),
                 depends_on=dependencies(app, list(plan.pipes.values())),
+                inputs={pipe_id: list(pipe.input_entity_ids) for pipe_id, pipe in plan.pipes.items()},
+                outputs={pipe_id: pipe.output_entity_id for pipe_id, pipe in plan.pipes.items()},
             )
         )
         if choice.supersedes:
             store.settle(choice.supersedes, run.run_id)
 
-    def _take(self, hold: Hold, run: RunInfo, poll_seconds: float) -> None:
+    def _take(self, leases: RunLeases, run: RunInfo, poll_seconds: float) -> None:
         """Take the leases of a run, or wait for them."""
         told = False
-        while held := hold.take():
+        while held := leases.take():
             if not run.wait:
                 raise refusal(held)
             if not told:
@@ -190,22 +203,22 @@ class StatePlugin:
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
         self._done.pop(run.run_id, None)
         self._choices.pop(run.run_id, None)
-        hold = self._holds.pop(run.run_id, None)
-        if hold is None:
+        leases = self._leases.pop(run.run_id, None)
+        if leases is None:
             return
         try:
             # A run that lost its lease has failed, whatever its pipes did in the end.
             if report is not None:
-                hold.check()
+                leases.check()
                 if report.status == "succeeded" and self._store is not None:
                     self._store.settle([run.root_run_id], run.run_id)
         finally:
-            self._release(hold, run)
+            self._release(leases, run)
 
-    def _release(self, hold: Hold, run: RunInfo) -> None:
+    def _release(self, leases: RunLeases, run: RunInfo) -> None:
         try:
             # Whoever cancels is not kept waiting for a database that does not answer.
-            hold.release(RELEASE_SECONDS if self._is_stopped(run.run_id) else None)
+            leases.release(RELEASE_SECONDS if self._is_stopped(run.run_id) else None)
         except StateRemoved as error:
             raise StateRemoved(f"{error} {self._advice(run)}") from error
         finally:
@@ -266,10 +279,19 @@ class StatePlugin:
             f"the same rows once more. Run the rest with `kindling run {others}`."
         )
 
+    def _look(self, run: RunInfo) -> None:
+        """Cancel a run as Ctrl-C does, if somebody has asked for that."""
+        if self._store is None or run.cancelled.is_set():
+            return
+        asked = self._store.cancel_request(run.run_id)
+        if asked is not None:
+            _log.warning("Run %s is cancelled: %s asked for it.", run.run_id, asked.by)
+            run.cancelled.set()
+
     def _check(self, run: RunInfo) -> None:
-        hold = self._holds.get(run.run_id)
-        if hold is not None:
-            hold.check()
+        leases = self._leases.get(run.run_id)
+        if leases is not None:
+            leases.check()
 
     @hookimpl
     def kindling_classify_error(self, error: BaseException, pipe: PipeMetadata) -> bool | None:
@@ -283,7 +305,7 @@ class StatePlugin:
 
     @hookimpl
     def kindling_checks(self, app: App | None) -> Iterable[Check]:
-        from kindling_state.checks import check
+        from kindling_state.doctor import check
 
         return check(app, self.store(app)) if app is not None else []
 

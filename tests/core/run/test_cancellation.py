@@ -111,11 +111,11 @@ def test_a_handler_may_cancel_a_run_at_any_line_of_its_dispatcher() -> None:
 def test_the_handler_of_the_command_line_may_come_at_any_line_of_its_token() -> None:
     # A handler does its work once, so that each line gets a handler of its own.
     body = """
-        from rich.console import Console
+        from kindling_core.cli import CommandContext
         from kindling_core.cli.run import _stopping_cleanly
 
         for line in range(1, 40):
-            with _stopping_cleanly(Console(stderr=True)) as token:
+            with _stopping_cleanly(CommandContext()) as token:
                 handler = signal.getsignal(signal.SIGINT)
                 interrupting(lambda: token.is_set() or handler(signal.SIGINT, None), line)
                 token.wait(0.01)

@@ -13,7 +13,7 @@ import pytest
 
 from kindling_core import BlinkerSignalProvider, SignalPayload
 from kindling_core.errors import CycleError, GenerationFailed, KindlingError, RunFailed, UnknownPipeError
-from kindling_core.signals._delivery import QueuedReceiver
+from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypeCheckers
@@ -121,11 +121,12 @@ def test_a_receiver_that_hangs_does_not_hang_the_close_and_what_it_missed_is_cou
         inside.set()
         release.wait(60)
 
-    queue = QueuedReceiver(hangs, lambda error: None, 10, "hangs")
+    queue = ReceiverQueue(lambda: hangs, hangs, lambda error: None, 10)
+    Delivery().add(queue, "hangs")
     for _ in range(3):
         queue.put(None, {})
     assert inside.wait(10)
-    queue.close(timeout=0.01)
+    close_queues([queue], Deadline(0.01))
     release.set()
     assert queue.dropped == 2
 

@@ -108,4 +108,4 @@ def test_a_column_that_delta_rs_cannot_order_by_is_refused(tmp_path: Path) -> No
         store = app.service(EntityStore)
         store.write("test.t", pa.table({"a.b": [1]}), None)
         with pytest.raises(UnsupportedError, match=r"'test\.t'.*'a\.b'.*order"):
-            store.maintain("test.t", dry_run=False)
+            store.tables.maintain("test.t", dry_run=False)

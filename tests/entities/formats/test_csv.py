@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kindling_entities.declare.checks import check_declaration
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import CorruptTableError, EntityDefinitionError, SchemaError
 from kindling_entities.formats import Reading, TextOptions, _csv, _records, read_files
 from kindling_entities.formats._bytes import chunks
-from kindling_entities.providers import check_declaration
+from kindling_entities.providers.built_in import built_in
 
 
 def reading(where: Path, columns: dict[str, str] | None = None, **options: Any) -> Reading:
@@ -288,7 +289,7 @@ def test_bad_rows_and_values_are_counted_and_kept_with_their_place(tmp_path: Pat
 def test_options_that_cannot_be_used_are_refused_when_the_job_is_composed(options: dict[str, Any], said: str) -> None:
     entity = EntityDefinition("raw.t", provider="csv", path="t.csv", read_only=True, options=options)
     with pytest.raises(EntityDefinitionError) as error:
-        check_declaration(entity, {})
+        check_declaration(entity, built_in())
     assert said in str(error.value)
 
 

@@ -90,7 +90,7 @@ import os, signal, sys
 from kindling_core.signals import BlinkerSignalProvider
 from kindling_entities import DataEntityManager, EntityStore
 from kindling_entities.engines.embedded import EmbeddedEngine
-from kindling_entities.quarantine import Quarantine
+from kindling_entities.quarantine.release import Quarantine
 
 root, mode, number, accepted = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 signals = BlinkerSignalProvider()
@@ -115,7 +115,7 @@ import sys
 import pyarrow as pa
 from kindling_entities import DataEntityManager, EntityStore, expect_or_quarantine
 from kindling_entities.engines.embedded import EmbeddedEngine
-from kindling_entities.quarantine import Quarantine
+from kindling_entities.quarantine.release import Quarantine
 
 root, what = sys.argv[1:]
 engine = EmbeddedEngine()

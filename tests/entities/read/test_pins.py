@@ -64,8 +64,8 @@ def test_what_was_pinned_is_forgotten_with_the_run(tmp_path: Path) -> None:
         app.service(EntityStore).write_to_entity("t.in", pa.table({"n": [0]}))
         app.run(["first"])
         gc.collect()
-        [plugin] = [plugin for plugin in app.host.manager.get_plugins() if hasattr(plugin, "_pinned")]
-        assert plugin._pinned._values == {}
+        [plugin] = [plugin for plugin in app.host.manager.get_plugins() if hasattr(plugin, "_reads")]
+        assert plugin._reads._pinned._values == {}
 
 
 def test_a_run_that_waited_for_another_reads_what_that_one_left(tmp_path: Path) -> None:

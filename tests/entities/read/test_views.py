@@ -77,7 +77,7 @@ def test_a_view_has_neither_versions_nor_writes_nor_a_table(tmp_path: Path) -> N
         app.run()
         store = app.service(EntityStore)
         assert store.check_entity_exists("t.even")
-        assert store.tables() == ["t.numbers", "t.total"]
+        assert store.tables.ids() == ["t.numbers", "t.total"]
         for call in (
             lambda: store.read_entity("t.even", version=1),
             lambda: store.get_entity_version("t.even"),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from kindling_core.cli import CommandContext, job_options, json_option
-from kindling_entities.errors import UnsupportedError
 from kindling_entities.store import EntityStore
 
 
@@ -35,27 +32,9 @@ def columns(context: CommandContext, source: str) -> None:
 
 def _found(store: EntityStore, entity_id: str) -> dict[str, str]:
     from kindling_entities.declare.schema import type_name
-    from kindling_entities.formats import TextOptions, read_files
-    from kindling_entities.formats._paths import matching
 
-    entity = store.manager.get_entity_definition(entity_id)
-    if entity.provider not in ("csv", "json"):
-        raise UnsupportedError(
-            f"{entity_id!r} is kept as {entity.provider}, which tells its types: `kindling entities` shows them."
-        )
-    location = store.location(entity_id)
-    paths = matching(location)
-    if not paths:
-        # The store words what is missing.
-        store.read_entity(entity_id)
-    options: dict[str, Any] = {**entity.options}
-    if entity.provider == "csv":
-        options["infer_types"] = True
-    # Rows that are put aside do not decide a type, and this command only looks.
-    reading = read_files(
-        f"Entity {entity_id!r}", entity.provider, location, paths, entity.columns, TextOptions.of(options)
-    )
-    return {field.name: type_name(field.type) for field in reading.schema}
+    schema = store.infer(entity_id)
+    return {field.name: type_name(field.type) for field in schema}
 
 
 def _escaped(name: str) -> str:

@@ -9,7 +9,7 @@ import click
 from kindling_core.cli import CommandContext, job_options, json_option
 from kindling_entities.commands.opened_store import opened_store
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
-from kindling_entities.errors import CorruptTableError
+from kindling_entities.errors import CorruptTableError, StorageError
 from kindling_entities.store import EntityStore
 
 
@@ -20,10 +20,12 @@ from kindling_entities.store import EntityStore
 def entities(context: CommandContext) -> None:
     """List the entities of the job: declared against actual."""
     store = opened_store(context)
-    ids = [*store.manager.get_entity_ids(), *store.left_quarantines()]
+    ids = [*store.manager.get_entity_ids(), *store.tables.left_quarantines()]
     versions = store.get_entity_versions(ids)
-    tables = set(store.tables())
+    tables = set(store.tables.ids())
     data = [_row(store, entity_id, versions[entity_id], entity_id in tables) for entity_id in ids]
+    for row in data:
+        row["damage"] = [context.redact(found) for found in row["damage"]]
     rows = {row["entity_id"]: row["rows"] for row in data}
     for row in data:
         row["quarantined"] = rows.get(row["entity_id"] + QUARANTINE_SUFFIX)
@@ -39,19 +41,19 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
     from kindling_entities.write.migration import compare
 
     entity = store.manager.get_entity_definition(entity_id)
-    damaged = store.damage(entity_id)
+    damaged = store.tables.damage(entity_id)
     readable = isinstance(version, int) or not damaged
     exists = store.check_entity_exists(entity_id) if readable else True
     actual = None
     if exists and readable:
         try:
-            actual = store.describe(entity_id)
-        except CorruptTableError as error:
+            actual = store.tables.describe(entity_id)
+        except (CorruptTableError, StorageError) as error:
             damaged = damaged or [str(error)]
     drift = compare(entity, actual) if is_table and actual is not None else None
     return {
         "entity_id": entity_id,
-        "provider": store.kind(entity),
+        "provider": store.kind(entity_id).name,
         "mode": "read only" if entity.read_only else entity.write_mode,
         "keys": list(entity.keys),
         "exists": exists,

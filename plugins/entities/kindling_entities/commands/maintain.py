@@ -18,10 +18,10 @@ def maintain(context: CommandContext, selection: tuple[str, ...], dry_run: bool)
     """Compact, order and vacuum tables by their declared policy: ids, patterns or tag:x; all without any."""
     store = opened_store(context)
     data = []
-    for entity_id in store.tables(selection):
+    for entity_id in store.tables.ids(selection):
         if not store.check_entity_exists(entity_id):
             continue
-        done = store.maintain(entity_id, dry_run=dry_run)
+        done = store.tables.maintain(entity_id, dry_run=dry_run)
         data.append(
             {
                 "entity_id": entity_id,

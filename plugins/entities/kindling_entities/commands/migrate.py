@@ -20,10 +20,10 @@ def migrate(context: CommandContext, selection: tuple[str, ...], only_plan: bool
 
     store = opened_store(context)
     data = []
-    for entity_id in store.tables(selection):
-        drift = store.drift(entity_id)
+    for entity_id in store.tables.ids(selection):
+        drift = store.tables.drift(entity_id)
         if drift:
-            version = None if only_plan else store.migrate(entity_id, drift)
+            version = None if only_plan else store.tables.migrate(entity_id, drift)
             data.append({"entity_id": entity_id, **to_dict(drift), "version": version})
     rows = [[row["entity_id"], "; ".join(row["steps"]), "; ".join(row["conflicts"]), row["version"]] for row in data]
     context.emit(data, context.table(["entity_id", "would do" if only_plan else "done", "by hand", "version"], rows))

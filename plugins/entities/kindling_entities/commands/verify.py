@@ -22,7 +22,6 @@ from kindling_entities.store import EntityStore
 from kindling_entities.verify.comparison import Comparison
 
 ENGINES = ("embedded", "spark")
-_NOT_KEPT = {"view": "a view, computed whenever it is read", "memory": "kept in memory, gone with the run"}
 
 
 class EnginesDiffer(KindlingError):
@@ -105,9 +104,10 @@ def _outputs(plan: ExecutionPlan, store: EntityStore) -> tuple[list[str], dict[s
         if name is None:
             continue
         entity = store.manager.get_entity_definition(name)
-        kind = store.kind(entity)
-        if kind in _NOT_KEPT:
-            left_out[name] = _NOT_KEPT[kind]
+        kind = store.kind(name)
+        if not kind.durable:
+            kept = f"kept in {kind.name}, gone with the run"
+            left_out[name] = "a view, computed whenever it is read" if name in store.views else kept
             continue
         compared[name] = None
         if entity.quarantine is not None:
@@ -169,7 +169,7 @@ def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
             if name in made:
                 continue
             entity = store.manager.get_entity_definition(name)
-            if store.catalog is not None and store.catalog.names(entity):
+            if store.catalog is not None and store.kind(name).catalogs and store.catalog.names(entity):
                 raise UnsupportedError(
                     f"{name!r} is read from the catalog, which only Spark can. Select the pipe that writes it, too."
                 )

@@ -33,11 +33,14 @@ class Catalog:
         return self.name, self.schemas.get(layer, layer), rest.replace(".", "_")
 
     def names(self, entity: EntityDefinition) -> bool:
-        """Whether an entity is a table of the catalog: Delta, and not a source that lies elsewhere."""
-        return entity.provider == "delta" and not entity.read_only
+        """Whether an entity, of a kind that catalogs can name, is a table of this one: sources lie elsewhere."""
+        return not entity.read_only
 
     def check(self, entities: Iterable[EntityDefinition]) -> None:
         """Refuse two entities that would be one table.
+
+        Args:
+            entities: of kinds that catalogs can name.
 
         Raises:
             ConfigError: names both.

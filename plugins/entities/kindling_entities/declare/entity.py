@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, Expectation
@@ -15,6 +15,9 @@ from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.names import no_column, no_partition, same_but_for_case
 from kindling_entities.declare.reserved import QUARANTINE_KEY, taken
 from kindling_entities.errors import EntityDefinitionError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WRITE_MODES = ("overwrite", "append", "merge")
 OVERWRITE_SCOPES = ("table", "partitions")
@@ -127,8 +130,6 @@ class EntityDefinition:
             policy = MaintenancePolicy.of(self.maintenance)
         except (TypeError, ValueError) as error:
             raise self.wrong(str(error)) from None
-        if self.read_only and self.path is None and self.provider != "memory":
-            raise self.wrong("a source needs path=... to read from")
         if self.columns and not self.read_only:
             for name in (*self.keys, *self.partition_columns, *self.cluster_by, *policy.order_by):
                 if name not in self.columns:
@@ -159,8 +160,6 @@ class EntityDefinition:
                         raise self.wrong(
                             f"{name} belongs to a merge; declare write_mode='merge', or scd=2 for a history"
                         )
-        elif self.provider != "delta":
-            raise self.wrong(f"scd=2 needs provider 'delta', not {self.provider!r}")
         self._check_missing_rows()
         if not self.ordered and self.scd != 2:
             return
@@ -224,10 +223,12 @@ class EntityDefinition:
 
     @property
     def quarantine_table(self) -> EntityDefinition:
-        """The quarantine as it would be declared; its table may be left from expectations that are gone."""
+        """The quarantine as it would be declared; its table may be left from expectations that are gone.
+
+        Which kind of storage keeps it is said by the kind of this entity: see ``DataEntityManager``.
+        """
         return EntityDefinition(
             self.entity_id + QUARANTINE_SUFFIX,
-            provider="memory" if self.provider == "memory" else "delta",
             keys=(QUARANTINE_KEY,),
             # What a source reads is a place of others, and may be a pattern.
             path=None if self.path is None or self.read_only else self.path.rstrip("/") + QUARANTINE_SUFFIX,
@@ -237,6 +238,16 @@ class EntityDefinition:
             else f"Rows that expectations keep out of {self.entity_id}",
             location=self.location,
         )
+
+    def arrow_schema(self) -> pa.Schema:
+        """Return the declared columns as Arrow types, in declared order; empty where none are declared.
+
+        Raises:
+            SchemaError: a type is unknown.
+        """
+        from kindling_entities.declare.schema import to_arrow_schema
+
+        return to_arrow_schema(self.columns)
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
         value = getattr(self, name)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
+from kindling_core.errors import safe_str
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.schema import normal_schema
 from kindling_entities.engines._constraints import rules_of
@@ -88,15 +89,15 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
     try:
         yield
     except DataError as error:
-        if repr(table.entity_id) in str(error):
+        if repr(table.entity_id) in safe_str(error):
             raise
-        raise type(error)(f"{doing} {table.entity_id!r}: {error}") from error
+        raise type(error)(f"{doing} {table.entity_id!r}: {safe_str(error)}") from error
     except (EntityError, RaceLost):
         raise
     except TableNotFoundError as error:
         raise not_found(table) from error
     except Exception as error:
-        text = str(error)
+        text = safe_str(error)
         number = error.errno if isinstance(error, OSError) else None
         if number in _STORAGE_ERRNO or _STORAGE.search(text):
             raise storage_error(table, doing, error) from error

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from kindling_core.errors import safe_str
 from kindling_entities.errors import ConflictError
 from kindling_entities.protocols import Table
 
@@ -18,7 +19,7 @@ class RaceLost(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
+    return safe_str(error).strip().split("\n")[0].rstrip(".")
 
 
 class Retry:

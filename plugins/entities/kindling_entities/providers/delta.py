@@ -10,7 +10,8 @@ from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.catalog import Catalog
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.errors import EntityDefinitionError, UnsupportedError
+from kindling_entities.engines._damage import damage
+from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.protocols import (
     DEFAULT_COMMIT,
     Commit,
@@ -26,15 +27,11 @@ from kindling_entities.protocols import (
 from kindling_entities.providers._events import events_table, forget
 from kindling_entities.providers._fit import fitted
 from kindling_entities.providers._ordered import keep_history, merge_newer
-from kindling_entities.write.migration import Drift, apply, compare
+from kindling_entities.write.migration import Drift, apply
 
 
 class DeltaProvider:
     """Keeps entities in Delta tables of the App's engine."""
-
-    write_modes = frozenset({"overwrite", "append", "merge"})
-    ordered_merges = True
-    commit_options = frozenset({"metadata", "transactions", "skip_empty"})
 
     def __init__(self, engine: Engine, catalog: Catalog | None = None) -> None:
         self._engine = engine
@@ -132,11 +129,7 @@ class DeltaProvider:
 
     def delete(self, entity: EntityDefinition, location: str, condition: str) -> Commit:
         """Remove the rows for which a condition is true."""
-        delete = getattr(self._engine, "delete", None)
-        if delete is None:
-            raise UnsupportedError(f"{entity.entity_id!r}: the engine {self._engine.name!r} removes no rows.")
-        commit: Commit = delete(self.table(entity, location), condition)
-        return commit
+        return self._engine.delete(self.table(entity, location), condition)
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
         """Create an empty table of the declared columns unless there is one."""
@@ -154,18 +147,21 @@ class DeltaProvider:
         return self._engine.exists(self.table(entity, location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
-        """Whether the table has a transaction; False where the engine cannot tell."""
-        find = getattr(self._engine, "committed", None)
-        return find is not None and bool(find(self.table(entity, location), transaction))
+        """Whether the table has a transaction."""
+        return self._engine.committed(self.table(entity, location), transaction)
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
-        """The newest transaction id with this ending, "" if there is none, None where the engine cannot tell."""
-        find = getattr(self._engine, "newest_transaction", None)
-        return None if find is None else str(find(self.table(entity, location), ending))
+        """The newest transaction id with this ending, "" if there is none."""
+        return self._engine.newest_transaction(self.table(entity, location), ending)
 
-    def describe(self, entity: EntityDefinition, location: str) -> TableInfo | None:
+    def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none."""
-        return self._engine.describe(self.table(entity, location))
+        return self._engine.describe(self.table(entity, location), figures=figures)
+
+    def damage(self, entity: EntityDefinition, location: str) -> list[str]:
+        """What is wrong with the log and the data files, of a table by path on this machine."""
+        table = self.table(entity, location)
+        return damage(table) if table.name is None and "://" not in table.location else []
 
     def maintain(self, entity: EntityDefinition, location: str, *, dry_run: bool) -> Upkeep:
         """Maintain the table by its declared policy."""
@@ -184,10 +180,6 @@ class DeltaProvider:
             files_written=_sum(done.files_written, beside.files_written),
             files_removed=(*done.files_removed, *beside.files_removed),
         )
-
-    def drift(self, entity: EntityDefinition, location: str) -> Drift:
-        """How the table differs from its declaration."""
-        return compare(entity, self._engine.describe(self.table(entity, location), figures=False))
 
     def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
         """Do the steps of a drift; returns the version afterwards, None if nothing was to be done."""

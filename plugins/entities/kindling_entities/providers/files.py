@@ -7,7 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ from kindling_entities.errors import (
     StorageError,
     UnsupportedError,
 )
-from kindling_entities.formats import Dirt, TextOptions, read_files
+from kindling_entities.formats import Dirt, Reading, TextOptions, read_files
 from kindling_entities.formats._hive import sources
 from kindling_entities.formats._parquet import ParquetFile, unified
 from kindling_entities.formats._paths import matching
@@ -33,22 +33,34 @@ from kindling_entities.rules.schema_policy import apply_policy, evolved
 _SMALL_BYTES = 1024 * 1024
 
 
-class FileProvider:
+class _Files:
     """Keeps entities in plain files.
 
     An overwrite is one file, replaced in one step; an append adds a part file to a folder. A version is a
     number that differs whenever the files differ; it has no order.
+
+    Attributes:
+        format: the name of the format, and the ending of the files that are written.
     """
 
-    write_modes = frozenset({"overwrite", "append"})
-    # A run that is resumed must find the files that it has read, since nobody keeps those that were.
-    versions_tell_files = True
-    # A file has no place for what a caller says of a commit.
-    commit_options = frozenset({"skip_empty"})
+    format: ClassVar[str]
 
-    def __init__(self, engine: Engine, kind: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kind = kind
+
+    def _frame(self, entity: EntityDefinition, location: str, columns: Sequence[str] | None) -> tuple[Any, Dirt | None]:
+        """Read all files of a location; return the frame, and what did not parse."""
+        raise NotImplementedError
+
+    def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
+        """Write one file; return its rows."""
+        raise NotImplementedError
+
+    def _schema_change(
+        self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
+    ) -> schemas.SchemaChange | None:
+        """Apply the schema policy. Text has no types, so no schema that could change."""
+        return None
 
     def read(
         self,
@@ -62,46 +74,8 @@ class FileProvider:
         """Return a frame of all files of the location."""
         if version is not None or start_version is not None:
             raise UnsupportedError(f"Entity {entity.entity_id!r}: files keep no versions. Use provider='delta'.")
-        return self.read_with_dirt(entity, location, columns=columns)[0]
-
-    def read_with_dirt(
-        self, entity: EntityDefinition, location: str, *, columns: Sequence[str] | None = None
-    ) -> tuple[Any, Dirt | None]:
-        """Return a frame of all files of the location, and what in them does not parse; None of parquet files."""
-        paths = _files(entity, location)
-        dirt = None
-        if self._kind == "parquet":
-            frame = self._read_parquet(entity, location, paths, columns)
-        else:
-            options = TextOptions.of(entity.options)
-            reading = read_files(_what(entity), self._kind, location, paths, entity.columns, options)
-            reader, dirt = reading.reader(), reading.dirt
-            if entity.columns:
-                reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
-            # Small data travel in the plan of the frame, without a file.
-            frame = self._engine.from_arrow(reader.read_all() if _small(paths) else reader)
-        return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
-
-    def _read_parquet(
-        self, entity: EntityDefinition, location: str, paths: Sequence[str], columns: Sequence[str] | None
-    ) -> Any:
-        files = [ParquetFile(_what(entity), source) for source in sources(_what(entity), location, paths)]
-        whole = unified(_what(entity), files, schemas.to_arrow_schema(entity.columns))
-        wanted = fitted(entity, whole) if entity.columns else whole
-        plain = all(file.native and file.schema.equals(wanted) for file in files)
-        if plain and not any(name in files[0].source.partition for name in wanted.names):
-            read = getattr(self._engine, "read_parquet", None)
-            if read is None:
-                return self._engine.session.read.parquet(*paths)
-            return read(paths, wanted, [file.footer for file in files])
-        if columns is not None:
-            wanted = pa.schema([wanted.field(name) for name in columns if name in wanted.names])
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for file in files:
-                yield from file.batches(wanted)
-
-        return self._engine.from_arrow(pa.RecordBatchReader.from_batches(wanted, batches()))
+        frame = self._frame(entity, location, columns)[0]
+        return frame if columns is None else frame.select(*map(schemas.quote, columns))
 
     def write(
         self,
@@ -119,7 +93,7 @@ class FileProvider:
         old_version = old if isinstance(old, int) else None
         change = self._schema_change(entity, location, reader.schema, mode)
         single = os.path.splitext(location)[1] != ""
-        suffix = f".{self._kind}"
+        suffix = f".{self.format}"
         if mode == "append":
             name = f"part-{uuid.uuid4()}{suffix}"
             if transaction is not None:
@@ -143,21 +117,6 @@ class FileProvider:
         version = _version(matching(location))
         return Commit(version, old_version, rows_written=rows, created=old_version is None, schema_change=change)
 
-    def _schema_change(
-        self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
-    ) -> schemas.SchemaChange | None:
-        """Apply the schema policy. Only parquet files tell their types, so only they have a schema to change."""
-        paths = matching(location)
-        if self._kind != "parquet" or not paths:
-            return None
-        old = _parquet_schema(entity, location, paths)
-        table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
-        if mode == "append":
-            return evolved(table, old, new)[1].told
-        change = schemas.compare(old, new)
-        apply_policy(table, change)
-        return change or None
-
     def _put(self, entity: EntityDefinition, reader: pa.RecordBatchReader, target: str) -> int:
         folder = os.path.dirname(target)
         partial = os.path.join(folder, f".{os.path.basename(target)}.{uuid.uuid4().hex}")
@@ -165,7 +124,7 @@ class FileProvider:
             os.makedirs(folder, exist_ok=True)
             try:
                 with open(partial, "wb") as stream:
-                    rows = _encode(entity, self._kind, reader, stream)
+                    rows = self._encode(entity, reader, stream)
                     stream.flush()
                     os.fsync(stream.fileno())
                 os.replace(partial, target)
@@ -211,6 +170,112 @@ class FileProvider:
         return found
 
 
+class ParquetFiles(_Files):
+    """Parquet files, which know their types."""
+
+    format = "parquet"
+
+    def _frame(self, entity: EntityDefinition, location: str, columns: Sequence[str] | None) -> tuple[Any, Dirt | None]:
+        paths = _files(entity, location)
+        files = [ParquetFile(_what(entity), source) for source in sources(_what(entity), location, paths)]
+        whole = unified(_what(entity), files, schemas.to_arrow_schema(entity.columns))
+        wanted = fitted(entity, whole) if entity.columns else whole
+        plain = all(file.native and file.schema.equals(wanted) for file in files)
+        if plain and not any(name in files[0].source.partition for name in wanted.names):
+            return self._engine.read_parquet(paths, wanted, [file.footer for file in files]), None
+        if columns is not None:
+            wanted = pa.schema([wanted.field(name) for name in columns if name in wanted.names])
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for file in files:
+                yield from file.batches(wanted)
+
+        return self._engine.from_arrow(pa.RecordBatchReader.from_batches(wanted, batches())), None
+
+    def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
+        rows = 0
+        # Parquet's own types hold all that a table does; an Arrow schema beside them would carry an engine's notes on
+        # its columns, by which Sail refuses to read two files as one.
+        with pq.ParquetWriter(stream, reader.schema, store_schema=False) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
+
+    def _schema_change(
+        self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
+    ) -> schemas.SchemaChange | None:
+        """Apply the schema policy to the columns of the files that are there."""
+        paths = matching(location)
+        if not paths:
+            return None
+        old = _parquet_schema(entity, location, paths)
+        table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
+        if mode == "append":
+            return evolved(table, old, new)[1].told
+        change = schemas.compare(old, new)
+        apply_policy(table, change)
+        return change or None
+
+
+class _TextFiles(_Files):
+    """Files of text, of which a row or a value may not parse."""
+
+    def read_with_dirt(
+        self, entity: EntityDefinition, location: str, *, columns: Sequence[str] | None = None
+    ) -> tuple[Any, Dirt | None]:
+        """Return a frame of all files of the location, and what in them does not parse."""
+        frame, dirt = self._frame(entity, location, columns)
+        return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
+
+    def infer(self, entity: EntityDefinition, location: str) -> pa.Schema | None:
+        """The types under which every value prints back as it came; declared types stay."""
+        paths = matching(location)
+        if not paths:
+            return None
+        # Rows that are put aside do not decide a type.
+        return self._reading(entity, location, paths, self._inferring(entity.options)).schema
+
+    def _inferring(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options under which types are chosen."""
+        return options
+
+    def _reading(
+        self, entity: EntityDefinition, location: str, paths: Sequence[str], options: Mapping[str, Any]
+    ) -> Reading:
+        return read_files(_what(entity), self.format, location, paths, entity.columns, TextOptions.of(options))
+
+    def _frame(self, entity: EntityDefinition, location: str, columns: Sequence[str] | None) -> tuple[Any, Dirt | None]:
+        paths = _files(entity, location)
+        reading = self._reading(entity, location, paths, entity.options)
+        reader, dirt = reading.reader(), reading.dirt
+        if entity.columns:
+            reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
+        # Small data travel in the plan of the frame, without a file.
+        return self._engine.from_arrow(reader.read_all() if _small(paths) else reader), dirt
+
+
+class CsvFiles(_TextFiles):
+    """Csv files, all of whose values are text."""
+
+    format = "csv"
+
+    def _inferring(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**options, "infer_types": True}
+
+    def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
+        return write_csv(_what(entity), reader, stream, TextOptions.of(entity.options))
+
+
+class JsonFiles(_TextFiles):
+    """Files of json lines, or of json arrays."""
+
+    format = "json"
+
+    def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
+        return write_json(reader, stream)
+
+
 def _files(entity: EntityDefinition, location: str) -> list[str]:
     found = matching(location)
     if not found:
@@ -252,18 +317,3 @@ def _newest_transaction(location: str, who: str) -> int:
     pattern = re.compile(rf"part-txn-{who}-(\d+)\.")
     versions = [int(match[1]) for path in matching(location) if (match := pattern.match(os.path.basename(path)))]
     return max(versions, default=-1)
-
-
-def _encode(entity: EntityDefinition, kind: str, reader: pa.RecordBatchReader, stream: Any) -> int:
-    if kind == "json":
-        return write_json(reader, stream)
-    if kind == "csv":
-        return write_csv(_what(entity), reader, stream, TextOptions.of(entity.options))
-    rows = 0
-    # Parquet's own types hold all that a table does; an Arrow schema beside them would carry an engine's notes on its
-    # columns, by which Sail refuses to read two files as one.
-    with pq.ParquetWriter(stream, reader.schema, store_schema=False) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-            rows += batch.num_rows
-    return rows

@@ -37,10 +37,6 @@ from kindling_entities.write.incoming import condition
 class MemoryProvider:
     """Keeps entities in Arrow. A version counts the writes; only the newest can be read."""
 
-    write_modes = frozenset({"overwrite", "append", "merge"})
-    ordered_merges = True
-    commit_options = frozenset({"metadata", "transactions", "skip_empty"})
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tables: dict[str, tuple[pa.Table, int]] = {}
@@ -152,7 +148,7 @@ class MemoryProvider:
     def _has(self, name: str, transaction: Transaction) -> bool:
         return self._transactions.get((name, transaction.app_id), -1) >= transaction.version
 
-    def describe(self, entity: EntityDefinition, location: str) -> TableInfo | None:
+    def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The rows as they are now, None if nothing was written."""
         name = entity.entity_id
         with self._lock:
@@ -172,6 +168,10 @@ class MemoryProvider:
                 raise _missing(entity.entity_id)
             made = self._commits[entity.entity_id]
             return [one for one in made if since is None or one.version > since]
+
+    def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
+        """None: what an earlier process has written is gone, and its transactions with it."""
+        return None
 
     def versions(self, entities: Mapping[str, tuple[EntityDefinition, str]]) -> dict[str, int | Exception]:
         """Return how often each entity was written, counted from 0."""

@@ -18,8 +18,6 @@ class ViewProvider:
         read: returns an entity that is no view, at a version (None is the newest).
     """
 
-    write_modes = frozenset({"overwrite", "append", "merge"})
-
     def __init__(self, engine: Engine, views: Views, read: Callable[[str, int | None], Any]) -> None:
         self._engine = engine
         self._views = views

@@ -79,13 +79,15 @@ class Quarantine:
             name = entity_id
         self.entity: EntityDefinition = store.manager.get_entity_definition(name)
         self.name = name + QUARANTINE_SUFFIX
-        if self.entity.provider == "memory":
-            raise UnsupportedError(
-                f"{name!r} is kept in memory, and so is its quarantine: both are gone with the App that filled them. "
-                "Use provider='delta' to look into it later, or read it in a pipe of the same run."
-            )
         if self.name not in store.manager:
             raise UnsupportedError(f"{name!r} has no quarantine.")
+        kind = store.kind(self.name)
+        if not kind.durable:
+            raise UnsupportedError(
+                f"The quarantine of {name!r} is kept in {kind.name}, and gone with the App that filled it. Use a "
+                "provider that keeps rows, such as 'delta', to look into it later, or read it in a pipe of the same "
+                "run."
+            )
         frame = store.read_entity(self.name)
         lacks = [column for column in _OWN if column not in frame.columns]
         if lacks:
@@ -100,7 +102,7 @@ class Quarantine:
 
     def count(self) -> int:
         """How many rows there are."""
-        info = self._store.describe(self.name)
+        info = self._store.tables.describe(self.name)
         if info is not None and info.rows is not None:
             return info.rows
         return int(self._store.read_entity(self.name).count())
@@ -237,7 +239,7 @@ class Quarantine:
             )
         if entity.write_mode != "overwrite":
             return entity.write_mode
-        if entity.provider in ("parquet", "csv", "json"):
+        if not self._store.kind(entity.entity_id).adds_to_overwritten:
             raise UnsupportedError(
                 f"{entity.entity_id!r} is overwritten as one file, to which no rows can be added. Run its pipe again: "
                 "the rows that meet the expectations now are written, and the quarantine is replaced."
@@ -248,7 +250,7 @@ class Quarantine:
     def _releasable(self, rows: Any) -> list[str]:
         """The columns to write: without those that the table lacks and no row has a value for."""
         names = [name for name in rows.columns if name not in (*_OWN, ACCEPTED)]
-        info = self._store.describe(self.entity.entity_id)
+        info = self._store.tables.describe(self.entity.entity_id)
         if info is None:
             return names
         lacking = [name for name in names if name not in info.schema.names and name not in self.entity.columns]
@@ -297,7 +299,7 @@ class Quarantine:
 
     def _change(self, rows: Any, rules: MergeRules) -> Commit:
         distinct = rows.dropDuplicates([QUARANTINE_KEY]).selectExpr("*", f"false as {_NEVER}")
-        return self._store.merge_by(self.name, distinct, rules)
+        return self._store.tables.merge_by(self.name, distinct, rules)
 
     def _unmark(self, rows: Any) -> None:
         """Give rows their reasons back."""
@@ -339,7 +341,7 @@ class Quarantine:
                     # A failed write has left the entity as it was.
                     self._unmark(self._rows(mark))
                     raise
-        self._store.delete(self.name, _marked(mark))
+        self._store.tables.delete(self.name, _marked(mark))
         return count, version
 
     def _rows(self, mark: str) -> Any:
@@ -356,8 +358,9 @@ class Quarantine:
 def quarantines(store: EntityStore) -> list[str]:
     """Return the quarantines of a job that exist as tables, also those whose expectations are gone."""
     manager = store.manager
-    declared = [name for name in manager.get_entity_ids() if name.endswith(QUARANTINE_SUFFIX) and store.is_delta(name)]
-    return [*filter(store.check_entity_exists, declared), *store.left_quarantines()]
+    declared = [name for name in manager.get_entity_ids() if name.endswith(QUARANTINE_SUFFIX)]
+    kept = [name for name in declared if store.kind(name).durable]
+    return [*filter(store.check_entity_exists, kept), *store.tables.left_quarantines()]
 
 
 def _marked(mark: str) -> str:

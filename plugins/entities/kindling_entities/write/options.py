@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import ExpectationResult
 from kindling_entities.errors import UnsupportedError
+from kindling_entities.kinds import StorageKind
 from kindling_entities.protocols import Commit, CommitOptions, StorageProvider, Table, Transaction
+from kindling_entities.storage import TransactionalStorage
 
 
-def refuse_options(entity: EntityDefinition, provider: StorageProvider, options: CommitOptions) -> None:
+def refuse_options(entity: EntityDefinition, kind: StorageKind, options: CommitOptions) -> None:
     """Refuse what a kind of storage cannot do.
 
     Raises:
         UnsupportedError: names it.
     """
     wanted = {one.name for one in fields(options) if getattr(options, one.name)}
-    lacking = sorted(wanted - getattr(provider, "commit_options", frozenset()))
+    lacking = sorted(wanted - kind.commit_options)
     if lacking:
         raise UnsupportedError(
-            f"Entity {entity.entity_id!r}: provider {entity.provider!r} cannot commit with {', '.join(lacking)}. "
+            f"Entity {entity.entity_id!r}: provider {kind.name!r} cannot commit with {', '.join(lacking)}. "
             "Nothing was written. Leave it out, or use provider='delta'."
         )
 
@@ -52,12 +55,11 @@ def written_before(
     Raises:
         TransactionsDisagree: some of them are in the table and some are not.
     """
-    find = getattr(provider, "committed", None)
-    if not transactions or find is None:
+    if not transactions or not isinstance(provider, TransactionalStorage):
         return None
     from kindling_entities.engines._transactions import happened
 
-    if not happened(Table(entity.entity_id, location), transactions, lambda one: bool(find(entity, location, one))):
+    if not happened(Table(entity.entity_id, location), transactions, partial(provider.committed, entity, location)):
         return None
     newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
     version = newest if isinstance(newest, int) else None
@@ -69,15 +71,8 @@ def has_no_rows(results: Sequence[ExpectationResult]) -> bool:
     return all(not one.rows_passed and not one.rows_failed for one in results)
 
 
-def able(entity: EntityDefinition, provider: StorageProvider, method: str) -> Callable[..., Any]:
-    """The method of a provider that not every kind of storage has.
-
-    Raises:
-        UnsupportedError: this one has not.
-    """
-    found: Callable[..., Any] | None = getattr(provider, method, None)
-    if found is None:
-        raise UnsupportedError(
-            f"Entity {entity.entity_id!r}: provider {entity.provider!r} has no {method!r}. Use provider='delta'."
-        )
-    return found
+def no_such_thing(entity: EntityDefinition, what: str) -> UnsupportedError:
+    """The error of what this entity's kind of storage does not keep."""
+    return UnsupportedError(
+        f"Entity {entity.entity_id!r}: provider {entity.provider!r} keeps no {what}. Use provider='delta'."
+    )

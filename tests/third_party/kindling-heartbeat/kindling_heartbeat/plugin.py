@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import click
 
 from kindling_core import Check, Section, SignalEmitter, SignalPayload, WriteRequest, WriteResult, hookimpl
-from kindling_heartbeat.storage import ArrowFiles
+from kindling_entities import EntityDefinition, StorageKind
+from kindling_heartbeat.storage import ArrowTables, files_of
 
 
 @dataclass
@@ -81,8 +82,20 @@ class HeartbeatPlugin:
         return result
 
     @hookimpl
-    def kindling_entity_providers(self) -> Mapping[str, Callable[[Any], ArrowFiles]]:
-        return {"arrow": ArrowFiles}
+    def kindling_entity_providers(self) -> Iterable[StorageKind]:
+        arrow = StorageKind(
+            "arrow",
+            ArrowTables,
+            options=frozenset(),
+            write_modes=frozenset({"overwrite", "append"}),
+            versioned=True,
+            transactional=True,
+            reads_eagerly=True,
+            partitions=False,
+            in_files=True,
+            checks=look_at_tables,
+        )
+        return [arrow]
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
@@ -91,6 +104,12 @@ class HeartbeatPlugin:
     @hookimpl
     def kindling_checks(self, app: Any) -> Iterable[Check]:
         return [Check("ok", "heartbeat", "the heart can beat")]
+
+
+def look_at_tables(places: Mapping[str, tuple[EntityDefinition, str]]) -> Iterable[Check]:
+    """What `kindling doctor` says of the tables of this kind; no engine runs."""
+    written = [entity_id for entity_id, (_, location) in places.items() if files_of(location)]
+    return [Check("ok", "arrow tables", f"{len(written)} of {len(places)} are written")]
 
 
 @click.command()

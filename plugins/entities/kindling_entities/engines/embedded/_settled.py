@@ -7,6 +7,7 @@ import os
 
 from deltalake import DeltaTable
 
+from kindling_core.secrets import Redactor
 from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._log import newest_version, open_table
 from kindling_entities.errors import CorruptTableError
@@ -42,7 +43,8 @@ def settled(table: Table, marker: str, before: int | None, error: BaseException)
             ) from error
         os.unlink(commit_file(table.location, version))
         return None
-    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, error)
+    told = Redactor()(str(error))
+    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, told)
     return opened
 
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+from kindling_core.errors import safe_str
 from kindling_entities.engines._log import append_only, not_found, storage_error
 from kindling_entities.engines._lost_files import lost_file
 from kindling_entities.engines._retry import RaceLost, first_line
@@ -86,7 +87,7 @@ def mapped_errors(table: Table, doing: str, *, wanted: tuple[int, int] | None = 
     except (EntityError, RaceLost):
         raise
     except Exception as error:
-        text = f"{_condition(error)} {error}"
+        text = f"{_condition(error)} {safe_str(error)}"
         value = _partitions.refused(table, text)
         if value is not None:
             raise value from error

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kindling_entities.engines._java import java_path
 from kindling_entities.engines._naive import naive_is_utc
 from kindling_entities.engines.spark import _jars
-from kindling_entities.engines.spark._java import java_path
 from kindling_entities.errors import EngineError
 
 _DELTA = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kindling_core.errors import safe_str
 from kindling_entities.declare.schema import quote
 from kindling_entities.engines._frames import counted
 
@@ -43,7 +44,7 @@ class ObservedSift:
     def refused(self, error: BaseException) -> bool:
         """Whether the job ended with this error because of a flag."""
         cause = error.__cause__ or error.__context__
-        if _REFUSED not in str(error) and _REFUSED not in str(cause):
+        if _REFUSED not in safe_str(error) and _REFUSED not in safe_str(cause):
             return False
         self._observation = None
         return True

@@ -168,7 +168,7 @@ class SparkEngine:
             clone.client.release_session()
             clone.client.close()
 
-    def read_parquet(self, paths: Sequence[str], schema: pa.Schema, footers: object = None) -> Any:
+    def read_parquet(self, paths: Sequence[str], schema: pa.Schema, footers: Sequence[Any] | None = None) -> Any:
         """A lazy frame of Parquet files that have this schema; a path is no pattern. Footers are read by Spark."""
         return self.session.read.parquet(*(re.sub(r"([\\\[\]{}*?])", r"\\\1", path) for path in paths))
 

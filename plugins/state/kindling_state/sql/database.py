@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -16,9 +17,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from kindling_core.secrets import Redactor, secrets_in
 from kindling_core.state import StateError
 from kindling_state.errors import StateRemoved
-from kindling_state.migrations import STEPS, known_version, migrate
+from kindling_state.sql.migrations import STEPS, known_version, migrate
 
 BUSY_SECONDS = 30
 _RETRY_SECONDS = 0.01
@@ -33,6 +35,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _parsed(url)
+        passwords = [self.url.password, self.url.query.get("password"), self.url.query.get("sslpassword")]
+        self._redact = Redactor([*secrets_in(url), *map(str, filter(None, passwords))])
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._migrated = False
@@ -162,6 +166,10 @@ class Database:
             return create_engine(self.url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments)
         engine = create_engine(self.url, hide_parameters=True, **self._how_to_connect())
 
+        @event.listens_for(engine, "do_connect")
+        def connecting(*arguments: Any) -> None:
+            self._make_private()
+
         # pysqlite begins transactions by itself, late, and as readers; see "Pysqlite: Serializable isolation" in
         # SQLAlchemy's documentation of its SQLite dialect.
         @event.listens_for(engine, "connect")
@@ -178,6 +186,18 @@ class Database:
 
         return engine
 
+    def _make_private(self) -> None:
+        """Make the file of the state for its owner alone, unless it is there; SQLite gives its -wal and -shm the same.
+
+        History holds error texts and settings. A file that is there keeps what its owner chose. It is never opened
+        here: closing it would take SQLite's locks on it away from the whole process (fcntl(2), "Record locking").
+        """
+        if not self.url.database or "uri" in self.url.query:
+            return
+        # Where it cannot be made SQLite says why.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.url.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
     def _how_to_connect(self) -> dict[str, Any]:
         database = self.url.database or ""
         if not os.path.exists(database) or not os.statvfs(database).f_flag & os.ST_RDONLY:
@@ -192,7 +212,7 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause = getattr(error, "orig", None) or error
-            told = str(cause).strip().partition("\n")[0]
+            told = self._redact(str(cause)).strip().partition("\n")[0]
             raise StateError(f"The state at {self.place} failed while {doing}: {told}. {_advice(told)}") from error
         except UnicodeError as error:
             raise StateError(

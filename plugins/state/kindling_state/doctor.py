@@ -12,7 +12,7 @@ from kindling_state.config import url_of
 
 if TYPE_CHECKING:
     from kindling_core.app import App
-    from kindling_state.store import SqlStateStore
+    from kindling_state.sql_store import SqlStateStore
 
 
 def check(app: App, store: SqlStateStore) -> Iterable[Check]:

@@ -1,4 +1,4 @@
-"""The tables of the store as they stand after every migration."""
+"""The tables of the store as they stand after every migration. A new column needs a new step in ``migrations``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA = MetaData()
@@ -42,8 +43,12 @@ RUNS = Table(
     Column("job_hash", String(64)),
     Column("depends_on", JSON, nullable=False, server_default="{}"),
     # The order in which runs were written down; clocks may be set back.
-    Column("place", BigInteger, nullable=False, server_default="0"),
+    Column("place", BigInteger, nullable=False, server_default=text("0")),
     Column("settled_by", String(64)),
+    Column("inputs", JSON, nullable=False, server_default="{}"),
+    Column("outputs", JSON, nullable=False, server_default="{}"),
+    Column("cancel_by", Text),
+    Column("cancel_at", String(40)),
     Column("status", String(16)),
     Column("ended_at", String(40)),
     Column("duration_seconds", Float),
@@ -74,6 +79,9 @@ ATTEMPTS = Table(
     Column("output_entity_id", Text),
     Column("version_written", BigInteger),
     Column("versions_read", JSON, nullable=False),
+    Column("note", Text),
+    Column("details", JSON, nullable=False, server_default="{}"),
+    Column("ranges_read", JSON, nullable=False, server_default="{}"),
     UniqueConstraint("run_id", "pipe_id", "attempt"),
 )
 
@@ -96,6 +104,7 @@ LEASES = Table(
     Column("started", Text, nullable=False),
     Column("told", Text, nullable=False),
     Column("expires", Float, nullable=False),
+    Column("token", BigInteger, nullable=False, server_default=text("0")),
 )
 
 RECORDS = Table(
@@ -105,4 +114,11 @@ RECORDS = Table(
     Column("key", Text, primary_key=True),
     Column("value", JSON, nullable=False),
     Column("version", BigInteger, nullable=False),
+)
+
+COUNTERS = Table(
+    "kindling_counters",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )

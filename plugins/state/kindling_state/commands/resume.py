@@ -1,0 +1,51 @@
+"""``kindling resume``: continue a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kindling_core.cli import CommandContext, job_options, json_option, run_and_report, run_options
+from kindling_core.errors import PlanError
+from kindling_core.run.cancellation import CancelToken
+from kindling_core.run.report import RunReport
+from kindling_core.secrets import MASK
+from kindling_core.state.resume import find_run, resumable
+from kindling_state.commands.described import store_of
+
+
+@click.command()
+@click.argument("run_id", required=False)
+@click.option("--force", is_flag=True, help="Also if what the run depends on has changed since it started.")
+@run_options
+@json_option
+@job_options
+@click.pass_obj
+def resume(
+    context: CommandContext, run_id: str | None, force: bool, wait: bool, picture: Path | None, with_traceback: bool
+) -> None:
+    """Continue a run that failed or was killed: only what has not succeeded runs.
+
+    RUN_ID: the newest run of the job unless given; the beginning of an id is enough. The run keeps its selection, its
+    --set settings, and the versions of what it reads and does not write.
+    """
+    # The job is composed as it was before it is compared with what it was.
+    start = find_run(store_of(context), context.app().name, run_id).start
+    given = {override.partition("=")[0] for override in context.overrides}
+    missing = [one for one in start.overrides if one.partition("=")[0] not in given]
+    secret = [one.partition("=")[0] for one in missing if one.endswith(f"={MASK}")]
+    if secret:
+        raise PlanError(
+            f"Run {start.run_id} was started with --set {' and --set '.join(secret)}, and secrets are not kept. "
+            f"Give it again: kindling resume {start.run_id} --set {secret[0]}=..."
+        )
+    if missing:
+        context.compose_again([*missing, *context.overrides])
+    app = context.app()
+    start = resumable(app, store_of(context), run_id, force=force)
+
+    def go_on(cancelled: CancelToken) -> RunReport:
+        return app.run(wait=wait, resume=start, cancelled=cancelled)
+
+    run_and_report(context, app, go_on, picture, with_traceback, start.mode)

@@ -1,0 +1,1 @@
+"""The parts of ``SqlStateStore``, and the database that they share."""

@@ -1,0 +1,117 @@
+"""No error text shows a secret: in signals, reports, logs and errors of the composition."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kindling_core import App, KindlingError, Pipes, RunFailed, hookimpl
+from kindling_core.cli.main import run_command_line
+from kindling_core.errors import PipeError
+from kindling_core.signals import BlinkerSignalProvider
+
+LOUD = "swordfish-99"
+ENVIRON = {"DB_PASSWORD": LOUD}
+
+
+def app_of(pipes: Pipes | None = None, plugins: Sequence[object] = ()) -> App:
+    app = App(config={"job": {"name": "${DB_PASSWORD}"}}, environ=ENVIRON, plugins=plugins)
+    if pipes is not None:
+        app.mount(pipes)
+    return app
+
+
+@pytest.mark.parametrize("field", ["error", "exception", "reason", "message"])
+def test_an_error_text_of_any_signal_reaches_receivers_without_secrets(field: str) -> None:
+    heard: list[Any] = []
+    with app_of() as app:
+        app.signals.create_signal("mail.x_failed").connect(lambda sender, **fields: heard.append(fields))
+        app.signals.emit("mail.x_failed", **{field: f"no login with {LOUD}"}, pipe_id=LOUD)
+    assert heard == [{field: "no login with ***", "pipe_id": LOUD}]
+
+
+def test_a_provider_by_itself_masks_what_shows_by_its_form() -> None:
+    heard: list[Any] = []
+    signals = BlinkerSignalProvider()
+    signals.on("a.b", lambda sender, error: heard.append(error))
+    signals.emit("a.b", error=f"db://me:{LOUD}@h: refused")
+    assert heard == ["db://me:***@h: refused"]
+
+
+def test_the_error_of_a_receiver_is_told_and_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    def broken(sender: object, **fields: Any) -> None:
+        raise ValueError(f"no login with {LOUD}")
+
+    with app_of() as app:
+        app.signals.on("signals.receiver_failed", lambda sender, error, **fields: heard.append(error))
+        app.signals.on("mail.sent", broken)
+        app.signals.emit("mail.sent")
+    assert heard == ["no login with ***"]
+    assert "ValueError: no login with ***" in caplog.text
+    assert LOUD not in caplog.text
+
+
+class Leaky:
+    """A feature each of whose hooks fails around a pipe with a secret in its error."""
+
+    @hookimpl
+    def kindling_after_pipe(self) -> None:
+        raise ValueError(f"after with {LOUD}")
+
+    @hookimpl
+    def kindling_after_run(self) -> None:
+        raise ValueError(f"end with {LOUD}")
+
+    @hookimpl
+    def kindling_classify_error(self) -> bool | None:
+        raise ValueError(f"classified with {LOUD}")
+
+
+def test_what_features_raise_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    def leak() -> None:
+        error = PipeError(f"failed with {LOUD}")
+        error.details = {"query": [f"login {LOUD}"]}
+        raise error
+
+    pipes = Pipes()
+    pipes.pipe("a.b", retry=2)(leak)
+    leaking = app_of(pipes, plugins=[Leaky()])
+    with leaking as app, caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as failed:
+        app.run()
+    assert "classified with ***" in caplog.text
+    assert "after with ***" in caplog.text
+    assert "end with ***" in caplog.text
+    assert LOUD not in caplog.text
+    assert LOUD not in str(failed.value.report.to_dict())
+    assert failed.value.report.pipe("a.b").details == {"query": ["login ***"]}
+
+
+def test_an_error_of_the_composition_shows_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "leaky_module_1.py").write_text(f"raise ValueError('no login with {LOUD}')")
+    job = tmp_path / "kindling.toml"
+    job.write_text('[job]\nname = "${DB_PASSWORD}"\nmodules = ["leaky_module_1"]\n')
+    with pytest.raises(KindlingError) as failed:
+        App.from_job(job, environ=ENVIRON)
+    assert "no login with ***" in str(failed.value)
+
+
+def test_the_command_line_masks_where_no_job_composes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DB_PASSWORD", LOUD)
+    (tmp_path / "leaky_module_2.py").write_text(
+        "import os\nraise SystemError('no login with ' + os.environ['DB_PASSWORD'])"
+    )
+    (tmp_path / "kindling.toml").write_text('[job]\nmodules = ["leaky_module_2"]\n')
+    for command in ("run", "doctor", "config"):
+        run_command_line([command])
+    told = capsys.readouterr()
+    assert "no login with ***" in told.err
+    assert LOUD not in told.err + told.out
