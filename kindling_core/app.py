@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, KindlingError
+from kindling_core.errors import ConfigError, KindlingError, RunFailed
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
@@ -31,9 +31,13 @@ from kindling_core.plan.selection import select
 from kindling_core.plugin_sources import OwnPlugin
 from kindling_core.plugins import PluginHost
 from kindling_core.run.cancellation import Cancellation, CancelToken, Settable, following
+from kindling_core.run.fence import Fence
+from kindling_core.run.io import WriteOptions
+from kindling_core.run.pipe_execution import PipeInputs
 from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunRequest
-from kindling_core.running import executer_of
+from kindling_core.run.requests import RunInfo, RunRequest, WriteResult
+from kindling_core.run.streams import OpenRun
+from kindling_core.running import executer_of, execution_of
 from kindling_core.secrets import MASK, is_secret_name
 from kindling_core.sections import JobSection
 from kindling_core.services import Services, missing
@@ -120,6 +124,7 @@ class App:
         self._environ = environ
         self._mounted = Mounted()
         self._cancellation = Cancellation()
+        self._open_runs: set[OpenRun] = set()
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
@@ -281,11 +286,29 @@ class App:
 
     def _stop_features(self, started: bool) -> None:
         try:
+            self._end_open_runs()
             if started:
                 self.host.call("kindling_stop", app=self)
         finally:
             self._services.close()
             self.signals.close()
+
+    def _end_open_runs(self) -> None:
+        """Stop the streams that still run, and wait for the end of their runs."""
+        open_runs = tuple(self._open_runs)
+        for open_run in open_runs:
+            open_run.stop()
+        seconds = self.config.section("execution").grace_seconds
+        for open_run in open_runs:
+            try:
+                open_run.wait(seconds)
+            except TimeoutError:
+                # What does not stop is left behind.
+                open_run.cancel()
+                with suppress(RunFailed):
+                    open_run.wait()
+            except RunFailed as error:
+                Log("kindling.app").error("%s", error)
 
     # Planning and running
 
@@ -330,8 +353,14 @@ class App:
             SelectionError, PlanError: nothing ran.
             UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
+
+        Returns:
+            The report. If the run has started streams, its status is "running", and ``report.open_run`` stops them and
+            waits for the end of the run; ``close`` stops them, too.
         """
-        with following(cancelled) as token, self.cancelling(token):
+        with ExitStack() as reach:
+            token = reach.enter_context(following(cancelled))
+            reach.enter_context(self.cancelling(token))
             if resume is None:
                 pipe_ids = self.select(selection)
             else:
@@ -347,12 +376,66 @@ class App:
                 options=dict(options or {}),
             )
             self.start()
-            return executer_of(self, self.signals).run_datapipes(
+            report = executer_of(self, self.signals).run_datapipes(
                 pipe_ids,
                 mode=ExecutionMode(resume.mode if resume is not None else mode),
                 request=request,
                 pinned_versions=resume.pinned_versions if resume is not None else None,
             )
+            if report.open_run is not None:
+                # It can be cancelled for as long as its streams run.
+                self._keep(report.open_run, reach.pop_all())
+        return report
+
+    def _keep(self, open_run: OpenRun, reach: ExitStack) -> None:
+        self._open_runs.add(open_run)
+
+        def forget() -> None:
+            self._open_runs.discard(open_run)
+            reach.close()
+
+        open_run.when_ended(forget)
+
+    def run_pipe(
+        self,
+        pipe: PipeMetadata | str,
+        run: RunInfo,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        versions: Mapping[str, int | tuple[int, int]] | None = None,
+        fence: Fence | None = None,
+        transaction: tuple[str, int] | None = None,
+        transactions: Sequence[tuple[str, int]] = (),
+        skip_empty: bool = False,
+        commit_metadata: Mapping[str, str] | None = None,
+    ) -> WriteResult:
+        """Execute a pipe once within a run: for a micro-batch of its stream, a catch-up, a backfill.
+
+        Inputs are read and the output is written through the hooks, as in a run; there are no attempts, no time limit
+        and no ``datapipes.*`` signals. Safe on any thread.
+
+        Args:
+            run: that it belongs to, as hooks get it.
+            inputs: entity id, as the pipe names it -> the frame that it gets; nothing is read for it.
+            versions: entity id, as the pipe names it -> the version that is read, or the range (start, end] of versions
+                whose changes are read.
+            fence: stands before the commit; closed by whoever gives the work up.
+            transaction, transactions: identify the write, so that its repetition does nothing; see ``WriteRequest``.
+            skip_empty: where there are no rows, nothing is committed.
+            commit_metadata: kept in the commit itself.
+
+        Raises:
+            PipeAbandoned: the fence was closed before the commit.
+            Exception: whatever the pipe, a read or the write raises.
+        """
+        self.start()
+        pipe = self.pipes.get_pipe_definition(pipe) if isinstance(pipe, str) else pipe
+        return execution_of(self, run).execute(
+            pipe,
+            fence or Fence(),
+            PipeInputs(inputs or {}, versions or {}),
+            WriteOptions(transaction, tuple(transactions), skip_empty, dict(commit_metadata or {})),
+        )
 
     def cancelling(self, token: Settable) -> AbstractContextManager[None]:
         """Have ``cancel`` set a token while the block lasts, such as that of a run which has still to be prepared."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kindling_core.run.fence import Fence
     from kindling_core.run.report import PipeReport, RunReport
     from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
+    from kindling_core.run.streams import StreamHandle
     from kindling_core.signals import SignalEmitter
 
 hookspec = pluggy.HookspecMarker("kindling")
@@ -202,8 +203,30 @@ def kindling_write(request: WriteRequest) -> WriteResult | None:
 
 
 @hookspec(firstresult=True)
-def kindling_start_stream(pipe: PipeMetadata, run: RunInfo, fence: Fence) -> WriteResult | None:
-    """Called for a streaming pipe. Start its query, return once it runs; stop it if the fence closed. First result."""
+def kindling_start_stream(pipe: PipeMetadata, run: RunInfo, fence: Fence) -> StreamHandle | None:
+    """Called for a streaming pipe. Start its query; return its handle once it runs. First result."""
+
+
+@hookspec
+def kindling_pipe_arguments() -> Mapping[str, str]:
+    """Called while the App is composed. Return the arguments that you give to functions: name -> one-line meaning."""
+    return {}
+
+
+@hookspec(firstresult=True)
+def kindling_pipe_argument(name: str, pipe: PipeMetadata, run: RunInfo) -> Any | None:
+    """Called for a keyword-only parameter that no input fills. Return its value if it is yours. First result."""
+
+
+@hookspec(firstresult=True)
+def kindling_execute_pipe(pipe: PipeMetadata, run: RunInfo, arguments: Mapping[str, Any]) -> Any | None:
+    """Goes around the call of a pipe's function. Implement it with ``@hookimpl(wrapper=True)``; ``yield`` calls it."""
+
+
+@hookspec
+def kindling_run_options() -> Iterable[click.Option]:
+    """Called by the command line. Return options of ``kindling run``; their values are in ``run.options``."""
+    return []
 
 
 @hookspec

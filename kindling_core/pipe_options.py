@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kindling_core.composition import feature_with
-from kindling_core.errors import did_you_mean
+from kindling_core.errors import PipeDefinitionError, did_you_mean
 from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 
@@ -18,16 +18,40 @@ def check_pipes(app: App, pipes: Iterable[PipeMetadata], environ: Mapping[str, s
     """Have the plugins check pipes; warn of options that nobody in this job owns.
 
     Raises:
-        PipeDefinitionError: a plugin refuses a pipe.
+        PipeDefinitionError: a plugin refuses a pipe, or none gives an argument that its function needs.
     """
     owned: dict[str, str] = {}
     for contributed in app.host.results("kindling_pipe_options"):
         owned.update(contributed)
+    arguments: dict[str, str] = {}
+    for contributed in app.host.results("kindling_pipe_arguments"):
+        arguments.update(contributed)
     for pipe in pipes:
         for option in pipe.options:
             if option not in owned:
                 _warn(app, pipe, option, owned, environ)
+        for name in pipe.arguments:
+            if name not in arguments:
+                raise PipeDefinitionError(_nobody_gives(app, pipe, name, arguments, environ))
         app.host.call("kindling_check_pipe", app=app, pipe=pipe)
+
+
+def _nobody_gives(
+    app: App, pipe: PipeMetadata, name: str, known: Mapping[str, str], environ: Mapping[str, str] | None
+) -> str:
+    def gives(plugin: object) -> bool:
+        return name in plugin.kindling_pipe_arguments()  # type: ignore[attr-defined]
+
+    owner = feature_with(gives, "kindling_pipe_arguments", app.host.plugins, environ)
+    advice = (
+        f"The feature {owner!r} gives it; add it to the job's features."
+        if owner
+        else f"Add the input, or give the parameter a default.{did_you_mean(name, [*pipe.parameters, *known])}"
+    )
+    return (
+        f"Pipe {pipe.pipe_id!r} ({pipe.location}): no input fills the parameter {name!r}, "
+        f"and no active feature gives it. {advice}"
+    )
 
 
 def _warn(

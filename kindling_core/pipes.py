@@ -57,6 +57,8 @@ class PipeMetadata:
         options: further keywords of the decorator, each owned by some feature.
         parameters: parameter of the function -> input as written; made of the inputs unless given.
         location: "module:line" of the function, where known.
+        arguments: keyword-only parameters of the function that no input fills and that have no default: features give
+            their values, see the hook ``kindling_pipe_arguments``.
     """
 
     pipe_id: str
@@ -69,12 +71,15 @@ class PipeMetadata:
     options: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     location: str | None = None
+    arguments: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.parameters and self.input_entity_ids:
             object.__setattr__(self, "parameters", self._bind_by_name())
         if self.location is None:
             object.__setattr__(self, "location", _location(self.execute))
+        if not self.arguments:
+            object.__setattr__(self, "arguments", _open_arguments(self.execute, self.parameters))
 
     # The fields hold dicts, so the hash that a frozen dataclass would make could not be taken.
     def __hash__(self) -> int:
@@ -174,6 +179,8 @@ def _check_signature(pipe: PipeMetadata, place: str) -> None:
                 )
     for name, parameter in signature.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if name in pipe.arguments:
             continue
         if parameter.default is parameter.empty and (name not in by_keyword or name not in pipe.parameters):
             raise PipeDefinitionError(
@@ -306,6 +313,18 @@ class DataPipesRegistry(_PipeCollection):
     def get_pipe_ids(self) -> list[str]:
         """Return every id in the order of registration."""
         return list(self._pipes)
+
+
+def _open_arguments(function: Callable[..., Any], parameters: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        signature = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some builtins have no signature to look at
+        return ()
+    return tuple(
+        name
+        for name, parameter in signature.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty and name not in parameters
+    )
 
 
 def _unwrapped(function: Callable[..., Any]) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from types import CodeType, FunctionType, TracebackType
 from typing import Any
 
@@ -16,6 +17,8 @@ from kindling_core.logs import Log, say
 from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
 
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
+# What is raised within these may be the user's own error.
+_AROUND_USERS_CODE = ("kindling_read", "kindling_write")
 
 
 @dataclass
@@ -131,6 +134,27 @@ class PluginHost:
         manager = self._in_order if hook in self._sets_up else self.manager
         return self._call(hook, getattr(manager.hook, hook), arguments)
 
+    def call_around(self, hook: str, innermost: Callable[..., Any], **arguments: Any) -> Any:
+        """Call a function as the innermost implementation of a hook, with the wrappers of the plugins around it."""
+        caller = getattr(self.manager.hook, hook)
+        raised: list[BaseException] = []
+
+        @wraps(innermost)
+        def inner(*values: Any) -> Any:
+            try:
+                return innermost(*values)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            return self._call(hook, lambda **given: caller.call_extra([inner], given), arguments)
+        except PluginError as error:
+            if any(error.__cause__ is mine for mine in raised):
+                # Whatever it went through, it is not the plugin's.
+                raise raised[-1] from raised[-1].__cause__
+            raise
+
     def _caller_of(self, hook: str, plugin: str) -> Any:
         others = [other for name, other in self.manager.list_name_plugin() if name != plugin]
         return self.manager.subset_hook_caller(hook, others)
@@ -170,7 +194,7 @@ class PluginHost:
             raise
         except Exception as error:
             owner = self._owner_of(error)
-            if owner is None or (hook in ("kindling_read", "kindling_write") and not self._raised_by(owner, error)):
+            if owner is None or (hook in _AROUND_USERS_CODE and not self._raised_by(owner, error)):
                 # A lazy frame's own error, raised while a plugin computes it, is the user's and not the plugin's.
                 raise
             raise PluginError(

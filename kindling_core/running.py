@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.hooks import hooks_of
 from kindling_core.run.io import HookIO, RunIO
+from kindling_core.run.pipe_execution import PipeExecution
 from kindling_core.run.policy import policies_of
 from kindling_core.run.requests import RunInfo
 from kindling_core.sections import ExecutionSection
@@ -37,3 +39,9 @@ def executer_of(app: App, signals: SignalProvider | None = None) -> DataPipesExe
         describe_entity=app.describe_entity if app.host.implements("kindling_describe_entity") else None,
         known_entities=lambda: [one for ids in app.host.results("kindling_entity_ids") for one in ids],
     )
+
+
+def execution_of(app: App, run: RunInfo) -> PipeExecution:
+    """Return what executes single pipes within a run."""
+    hooks = hooks_of(app.host, app.expected_seconds, app.redact, app.check_pipes)
+    return PipeExecution(run, HookIO(app.host, run, None, "never", ()), hooks, os.getpid())

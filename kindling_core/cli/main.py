@@ -13,14 +13,11 @@ import click
 from kindling_core._version import __version__
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.output import discard_output, printable
-from kindling_core.composition import own_plugins
-from kindling_core.config import Config
-from kindling_core.config_layers import environment_layer, file_layer
+from kindling_core.cli.own_plugins import own_sources
 from kindling_core.errors import KindlingError, PluginError, RunFailed, text_of
 from kindling_core.logs import SteadyStream, say
 from kindling_core.plugin_sources import CORE, Source, discover
 from kindling_core.secrets import Redactor, secrets_of_environment
-from kindling_core.sections import JobSection
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 
@@ -33,7 +30,7 @@ class PluginGroup(click.Group):
         core: Any = CORE.make()
         yield {command.name: command for command in core.kindling_commands()}
         yield _commands_of(discover().values())
-        yield _commands_of(_own_plugins())
+        yield _commands_of(own_sources())
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({name for commands in self._commands() for name in commands})
@@ -62,19 +59,6 @@ def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
                 )
             )
     return found
-
-
-def _own_plugins() -> Sequence[Source]:
-    """Return the job's own plugins; ``--job`` comes after a command's name, so only the usual job file can be asked."""
-    path = CommandContext().job
-    if not path.exists():
-        return []
-    try:
-        config = Config([file_layer(path), environment_layer(os.environ)])
-        return own_plugins(config, config.resolve("job", JobSection).plugins, path.parent.resolve())
-    except KindlingError as error:
-        say(f"warning: the commands of the job's own plugins are not known: {text_of(error)}")
-        return []
 
 
 @click.group(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})

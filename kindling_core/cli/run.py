@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -18,6 +19,7 @@ from kindling_core.app import App
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.options import MODE, SELECTION, job_options, json_option, run_options
 from kindling_core.cli.output import print_at_the_end, write_file
+from kindling_core.cli.plugin_options import CommandWithPluginOptions
 from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
 from kindling_core.errors import RunFailed
@@ -26,12 +28,13 @@ from kindling_core.render import picture_of, render_html
 from kindling_core.run.cancellation import CancelToken
 from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
+from kindling_core.run.streams import OpenRun
 
 # What an interrupt does not keep from stopping on, once the run has succeeded, may take so many seconds more.
 LAST_SECONDS = 5.0
 
 
-@click.command()
+@click.command(cls=CommandWithPluginOptions)
 @SELECTION
 @MODE
 @click.option("--afresh", is_flag=True, help="Start anew although an earlier run of the job was not finished.")
@@ -41,12 +44,14 @@ LAST_SECONDS = 5.0
 @click.pass_obj
 def run(
     context: CommandContext,
+    /,
     selection: tuple[str, ...],
     mode: str,
     afresh: bool,
     wait: bool,
     picture: Path | None,
     with_traceback: bool,
+    **plugin_options: Any,
 ) -> None:
     """Run the job, or the pipes that SELECTION names.
 
@@ -57,14 +62,19 @@ def run(
     if wait and not app.host.implements("kindling_before_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
+    command = click.get_current_context().command
+    assert isinstance(command, CommandWithPluginOptions)
+    options = command.of_plugins(app, plugin_options)
+
     def start(cancelled: CancelToken) -> RunReport:
-        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled)
+        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=options)
 
     run_and_report(context, app, start, picture, with_traceback, mode)
 
 
 def run_and_report(
     context: CommandContext,
+    /,
     app: App,
     start: Callable[[CancelToken], RunReport],
     picture: Path | None,
@@ -82,6 +92,9 @@ def run_and_report(
         with progress(app, context.messages):
             try:
                 report = start(cancelled)
+                if report.open_run is not None:
+                    _say_what_runs(context, report.open_run)
+                    report = report.open_run.wait()
             except RunFailed as error:
                 failure, report = error, error.report
         # In this order: no signal from here on may make a failure of a success.
@@ -99,6 +112,12 @@ def run_and_report(
         if failure is not None:
             print_failures(context, app, failure, with_traceback)
             raise click.exceptions.Exit(1)
+
+
+def _say_what_runs(context: CommandContext, open_run: OpenRun) -> None:
+    handles = open_run.streams.handles
+    streams = "1 stream runs" if len(handles) == 1 else f"{len(handles)} streams run"
+    context.messages.print(f"{streams}: {', '.join(handles)}. Ctrl-C stops {'it' if len(handles) == 1 else 'them'}.")
 
 
 @contextmanager

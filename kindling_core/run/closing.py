@@ -84,7 +84,7 @@ class RunClosing:
         if isinstance(error, RunTimeout):
             return "failed", self._text_of(error)
         incomplete = bool(run.open_pipes() or set(run.failed()) - set(failed))
-        if isinstance(error, KeyboardInterrupt) or (run.stopped_by is not None and incomplete):
+        if isinstance(error, KeyboardInterrupt) or run.streams_cancelled or (run.stopped_by is not None and incomplete):
             return "cancelled", "cancelled"
         if failed:
             return "failed", f"pipe {failed[0]!r} failed"

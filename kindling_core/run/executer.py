@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -38,11 +39,12 @@ from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import Read, RunIO, Write
 from kindling_core.run.options import DEFAULT_MAX_WORKERS, RunOptions
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
-from kindling_core.run.policy import PipePolicy, policies_of
+from kindling_core.run.policy import OnFailure, PipePolicy, policies_of
 from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo, RunRequest
+from kindling_core.run.streams import OpenRun
 from kindling_core.secrets import describe_error
 from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 
@@ -210,10 +212,51 @@ class DataPipesExecuter(SignalEmitter):
             failure = run.stopped_by if isinstance(run.stopped_by, RunTimeout) else None
         except BaseException as error:  # noqa: BLE001 - a run ends exactly once, whatever ended it
             failure = error
-        try:
-            return RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock).finish(failure)
-        finally:
-            run.release()
+        closing = RunClosing(run, work, self.emit, self._hooks.error_text, self._release, self._clock)
+        if not run.streams:
+            return _closed(run, closing, failure)
+        return self._keep_open(run, closing, failure, policies)
+
+    def _keep_open(
+        self, run: Run, closing: RunClosing, failure: BaseException | None, policies: Mapping[str, PipePolicy]
+    ) -> RunReport:
+        """Return the report of a run whose streams still run; the run ends when they have ended.
+
+        Args:
+            failure: what has ended the run before; then its streams are stopped, and their end is waited for.
+        """
+        fail_fast = self._options.on_failure is OnFailure.FAIL_FAST
+        ends = failure is not None or run.stopped_by is not None or (fail_fast and bool(run.failed()))
+
+        def end(errors: Mapping[str, BaseException], cancelled: bool) -> RunReport:
+            for pipe_id, error in errors.items():
+                run.end_stream(pipe_id, error, self._hooks.error_text(error), policies[pipe_id].allow_failure)
+            run.streams_cancelled = cancelled and not ends
+            try:
+                return _closed(run, closing, failure)
+            except RunFailed as failed:
+                release_frames([failed.__cause__, *failed.report.exceptions.values()], None)
+                raise
+
+        open_run = OpenRun(
+            run.info.run_id,
+            run.streams,
+            cancelled=run.info.cancelled,
+            grace_seconds=self._options.grace_seconds,
+            fail_fast=fail_fast,
+            clock=self._clock,
+            end=end,
+        )
+        reach = ExitStack()
+        reach.enter_context(self._cancellation.reaching(run.info.cancelled))
+        open_run.when_ended(reach.close)
+        report = run.report("running")
+        report.open_run = open_run
+        open_run.start()
+        if not ends:
+            return report
+        open_run.cancel()
+        return open_run.wait()
 
     # Planning
 
@@ -386,6 +429,13 @@ class DataPipesExecuter(SignalEmitter):
             Log("kindling.runs").error("A feature failed at the end of run %s: %s", info.run_id, text)
             return error
         return None
+
+
+def _closed(run: Run, closing: RunClosing, failure: BaseException | None) -> RunReport:
+    try:
+        return closing.finish(failure)
+    finally:
+        run.release()
 
 
 def _mode(mode: ExecutionMode | str) -> ExecutionMode:

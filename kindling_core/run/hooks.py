@@ -13,6 +13,7 @@ from kindling_core.plugins import PluginHost
 from kindling_core.run.fence import Fence
 from kindling_core.run.report import PipeReport, RunReport
 from kindling_core.run.requests import RunInfo, WriteResult
+from kindling_core.run.streams import StreamHandle
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class RunHooks:
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
         pipe_succeeded: called with what a pipe wrote, before any signal of it; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
-        start_stream: starts the query of a streaming pipe and returns once it runs; the fence tells whether the pipe
-            was given up meanwhile.
+        start_stream: starts the query of a streaming pipe and returns its handle once it runs; the fence tells whether
+            the pipe was given up meanwhile.
+        execute: calls the function of a pipe with its arguments, with what features do around that.
+        argument: returns what a feature gives for a keyword-only parameter of a pipe's function.
         interrupt: stops what the engine does for a pipe.
         classify: whether an error is worth another attempt; None leaves that to the core.
         expected_seconds: returns pipe id -> the seconds that it took before.
@@ -42,7 +45,9 @@ class RunHooks:
     before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None
     pipe_succeeded: Callable[[PipeMetadata, RunInfo, WriteResult], object] | None = None
     after_pipe: Callable[[PipeMetadata, RunInfo, PipeReport], object] | None = None
-    start_stream: Callable[[PipeMetadata, RunInfo, Fence], int | None] | None = None
+    start_stream: Callable[[PipeMetadata, RunInfo, Fence], StreamHandle | None] | None = None
+    execute: Callable[[PipeMetadata, RunInfo, Mapping[str, Any]], Any] | None = None
+    argument: Callable[[str, PipeMetadata, RunInfo], Any] | None = None
     interrupt: Callable[[PipeMetadata, RunInfo], object] | None = None
     classify: Callable[[BaseException, PipeMetadata], bool | None] | None = None
     expected_seconds: Callable[[list[str]], Mapping[str, float]] | None = None
@@ -88,9 +93,8 @@ def hooks_of(
         for hook in beginning:
             hook(plan, run)
 
-    def start_stream(pipe: PipeMetadata, run: RunInfo, fence: Fence) -> int | None:
-        result: WriteResult | None = host.call("kindling_start_stream", pipe=pipe, run=run, fence=fence)
-        return result.rows if result else None
+    def execute(pipe: PipeMetadata, run: RunInfo, arguments: Mapping[str, Any]) -> Any:
+        return host.call_around("kindling_execute_pipe", _execute, pipe=pipe, run=run, arguments=arguments)
 
     return RunHooks(
         on_plan=on_plan if host.implements("kindling_plan") else None,
@@ -99,9 +103,15 @@ def hooks_of(
         before_pipe=call("kindling_before_pipe", "pipe", "run"),
         pipe_succeeded=call("kindling_pipe_succeeded", "pipe", "run", "result"),
         after_pipe=call("kindling_after_pipe", "pipe", "run", "report"),
-        start_stream=start_stream if host.implements("kindling_start_stream") else None,
+        start_stream=call("kindling_start_stream", "pipe", "run", "fence"),
+        execute=execute if host.implements("kindling_execute_pipe") else None,
+        argument=call("kindling_pipe_argument", "name", "pipe", "run"),
         interrupt=call("kindling_interrupt_pipe", "pipe", "run"),
         classify=call("kindling_classify_error", "error", "pipe"),
         expected_seconds=expected_seconds if host.implements("kindling_expected_seconds") else None,
         redact=redact,
     )
+
+
+def _execute(pipe: PipeMetadata, run: RunInfo, arguments: Mapping[str, Any]) -> Any:
+    return pipe.execute(**arguments)

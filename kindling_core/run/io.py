@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from kindling_core.errors import PipeError, PluginError, did_you_mean
 from kindling_core.pipes import PipeMetadata, split_version
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plugins import PluginHost
-from kindling_core.run.attempt import Attempt
+from kindling_core.run.fence import Fence
 from kindling_core.run.requests import ReadRequest, ReadResult, RunInfo, WriteRequest, WriteResult
 
 Read: TypeAlias = Callable[[str, PipeMetadata], Any]
 
 
 Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]"
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How the output of a pipe is written; see ``WriteRequest``."""
+
+    transaction: tuple[str, int] | None = None
+    transactions: Sequence[tuple[str, int]] = ()
+    skip_empty: bool = False
+    commit_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunIO:
@@ -30,13 +41,21 @@ class RunIO:
         self._read = read or memory.read
         self._write = write or memory.write
 
-    def read(self, entity_id: str, pipe: PipeMetadata) -> ReadResult:
-        """Return an input; the id keeps its version suffix."""
+    def read(self, entity_id: str, pipe: PipeMetadata, version: int | tuple[int, int] | None = None) -> ReadResult:
+        """Return an input; the id keeps its version suffix.
+
+        Args:
+            version: the version to read, or the range (start, end] whose changes are read.
+        """
+        if version is not None:
+            raise PipeError(f"Pipe {pipe.pipe_id!r}: {entity_id!r} has no versions here, as no feature keeps tables.")
         return ReadResult(self._read(entity_id, pipe))
 
-    def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult | Any:
+    def write(
+        self, entity_id: str, value: Any, pipe: PipeMetadata, fence: Fence, options: WriteOptions | None = None
+    ) -> WriteResult | Any:
         """Write an output; what is no WriteResult and no count is taken for a count that is not known."""
-        with attempt.fence.committing():
+        with fence.committing():
             return self._write(entity_id, value, pipe)
 
 
@@ -63,25 +82,30 @@ class HookIO(RunIO):
     """Reads and writes of one run, by the hooks of an App.
 
     Args:
+        plan: None for a read of a single pipe, which shares nothing.
         cache: "auto", "always" or "never", of what several pipes read.
         once: the pipes whose write must happen once however often it is tried.
     """
 
-    def __init__(self, host: PluginHost, run: RunInfo, plan: ExecutionPlan, cache: str, once: Collection[str]) -> None:
+    def __init__(
+        self, host: PluginHost, run: RunInfo, plan: ExecutionPlan | None, cache: str, once: Collection[str]
+    ) -> None:
         super().__init__()
         self._host = host
         self._run = run
-        self._cached = {} if cache == "never" else plan.cache_recommendations
+        self._cached = {} if plan is None or cache == "never" else plan.cache_recommendations
         self._always = cache == "always"
         self._once = once
 
-    def read(self, entity_id: str, pipe: PipeMetadata) -> ReadResult:
-        entity, version = split_version(entity_id)
+    def read(self, entity_id: str, pipe: PipeMetadata, version: int | tuple[int, int] | None = None) -> ReadResult:
+        entity, pinned = split_version(entity_id)
+        start, end = version if isinstance(version, tuple) else (None, version)
         request = ReadRequest(
             entity,
             pipe,
             self._run,
-            version=version,
+            version=pinned if end is None else end,
+            start_version=start,
             cache=self._cached.get(entity_id),
             cache_always=self._always,
         )
@@ -90,9 +114,22 @@ class HookIO(RunIO):
             raise PluginError(_nobody("reads", entity, pipe, list(self._host.plugins)))
         return ReadResult(frame, request.version, request.start_version)
 
-    def write(self, entity_id: str, value: Any, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
-        transaction = self._run.transaction(pipe.pipe_id) if pipe.pipe_id in self._once else None
-        request = WriteRequest(entity_id, value, pipe, self._run, transaction=transaction, fence=attempt.fence)
+    def write(
+        self, entity_id: str, value: Any, pipe: PipeMetadata, fence: Fence, options: WriteOptions | None = None
+    ) -> WriteResult:
+        if options is None:
+            options = WriteOptions(self._run.transaction(pipe.pipe_id) if pipe.pipe_id in self._once else None)
+        request = WriteRequest(
+            entity_id,
+            value,
+            pipe,
+            self._run,
+            transaction=options.transaction,
+            transactions=options.transactions,
+            skip_empty=options.skip_empty,
+            commit_metadata=options.commit_metadata,
+            fence=fence,
+        )
         result: WriteResult | None = self._host.call("kindling_write", request=request)
         if result is None:
             raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.plugins)))

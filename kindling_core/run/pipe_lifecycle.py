@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any
 
 from kindling_core.errors import (
@@ -16,7 +15,6 @@ from kindling_core.errors import (
     safe_str,
     shortened,
 )
-from kindling_core.forks import end_child_of
 from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plain_values import plain_values
@@ -25,6 +23,7 @@ from kindling_core.run.attempt import Attempt
 from kindling_core.run.generations import GenerationTracker
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.operation_ids import OperationIds
+from kindling_core.run.pipe_execution import PipeExecution, VersionsRead
 from kindling_core.run.policy import (
     REACHED,
     Failure,
@@ -74,7 +73,7 @@ class PipeLifecycle:
         self._emit = emit
         self._hooks = hooks
         self._generations = generations
-        self._warned = warned
+        self._execution = PipeExecution(run.info, run.io, hooks, run.process_id, warned)
         self._chance = chance
         self._new_id = OperationIds().new
         # Nothing starts any more, a retry neither.
@@ -94,7 +93,9 @@ class PipeLifecycle:
         # What hangs in a receiver, a hook or a read may be left behind there, and begins nothing once it goes on.
         attempt.fence.check()
         run.start(pipe_id)
-        before = self._hooks.before_pipe
+        is_stream = pipe.mode == "streaming"
+        # What a stream reads and writes it reads and writes later, so that its start is no work of the pipe.
+        before = self._hooks.before_pipe if not is_stream else None
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
             return shortened(self._hooks.masked(safe_str(reason)))
@@ -104,7 +105,7 @@ class PipeLifecycle:
         written = self._do(pipe, attempt)
         # What is past its time limit has failed, also where there was nothing to commit.
         attempt.fence.check()
-        if self._hooks.pipe_succeeded is not None:
+        if self._hooks.pipe_succeeded is not None and not is_stream:
             with attempt.fence.committing():
                 self._hooks.pipe_succeeded(pipe, run.info, written)
         if written.version is not None and pipe.output_entity_id is not None:
@@ -173,44 +174,34 @@ class PipeLifecycle:
     # One attempt
 
     def _do(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
+        if pipe.mode == "streaming":
+            return self._start_stream(pipe, attempt)
         run = self._run
-        if pipe.mode == "streaming" and self._hooks.start_stream is not None:
-            return WriteResult(self._hooks.start_stream(pipe, run.info, attempt.fence))
-        inputs = {}
-        for parameter, entity_id in pipe.parameters.items():
-            got = run.io.read(entity_id, pipe)
-            inputs[parameter] = got.value
-            version = run.versions_written.get(entity_id) if got.version is None else got.version
-            if version is not None:
-                run.versions_read.setdefault(pipe.pipe_id, {})[entity_id] = version
-                if got.start_version is not None:
-                    run.ranges_read.setdefault(pipe.pipe_id, {})[entity_id] = (got.start_version, version)
-        attempt.fence.check()
-        value = pipe.execute(**inputs)
-        # A child that the pipe forked must not write the output again.
-        end_child_of(run.process_id)
-        attempt.fence.check()
-        if pipe.output_entity_id is None:
-            if value is not None and pipe.pipe_id not in self._warned:
-                self._warned.add(pipe.pipe_id)
-                _log.warning(
-                    "Pipe %r (%s) returned a %s but declares no output, so it is dropped. Declare output=..., "
-                    "or return nothing.",
-                    pipe.pipe_id,
-                    pipe.location,
-                    type(value).__name__,
-                )
-            return WriteResult(0)
-        if value is None:
+        read = VersionsRead()
+        try:
+            return self._execution.execute(pipe, attempt.fence, read=read, written_before=run.versions_written)
+        finally:
+            # Also of an attempt that failed: its report says what it had read.
+            if read.versions:
+                run.versions_read[pipe.pipe_id] = read.versions
+            if read.ranges:
+                run.ranges_read[pipe.pipe_id] = read.ranges
+
+    def _start_stream(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
+        """Have a feature start the query of a streaming pipe; the run keeps its handle."""
+        start = self._hooks.start_stream
+        handle = start(pipe, self._run.info, attempt.fence) if start is not None else None
+        if handle is None:
             raise PipeError(
-                f"Pipe {pipe.pipe_id!r} ({pipe.location}) returned nothing for its output "
-                f"{pipe.output_entity_id!r}. Return it, or declare no output if the pipe writes by itself."
+                f"No active feature started the stream of pipe {pipe.pipe_id!r} ({pipe.location}). Add a feature that "
+                f"runs such pipes, such as 'streaming', to the job's features."
             )
-        written = run.io.write(pipe.output_entity_id, value, pipe, attempt)
-        if isinstance(written, WriteResult):
-            return written
-        # A user's own write function may return anything, such as its frame; only a count is a count.
-        return WriteResult(int(written) if isinstance(written, Integral) else None)
+        if attempt.fence.closed:
+            # The attempt was given up meanwhile, so nobody would stop its query.
+            handle.stop()
+        attempt.fence.check()
+        self._run.streams.add(pipe.pipe_id, handle)
+        return WriteResult(0, durable=False)
 
     def _failed(self, attempt: Attempt, error: BaseException | None) -> Verdict:
         run, pipe = self._run, self._run.plan.pipes[attempt.pipe_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 from kindling_core.plan.execution_plan import ExecutionPlan
@@ -11,6 +12,7 @@ from kindling_core.run.clock import Clock
 from kindling_core.run.io import RunIO
 from kindling_core.run.report import PipeReport, RunReport
 from kindling_core.run.requests import RunInfo, WriteResult
+from kindling_core.run.streams import RunStreams
 
 
 class Run:
@@ -38,6 +40,9 @@ class Run:
         self.exempt: set[str] = set()
         self.left_behind: set[str] = set()
         self.stopped_by: BaseException | None = None
+        self.streams = RunStreams()
+        # Its streams were stopped, because the run was cancelled.
+        self.streams_cancelled = False
         self.process_id = os.getpid()
         self._clock = clock
         self._began = began
@@ -107,6 +112,20 @@ class Run:
             if exception is not None:
                 self._exceptions[pipe_id] = exception
         return report
+
+    def end_stream(self, pipe_id: str, error: BaseException, error_text: str, allowed: bool) -> None:
+        """Record that the stream of a pipe has failed after its start had succeeded."""
+        with self._lock:
+            self._endings[pipe_id] = replace(
+                self._endings[pipe_id],
+                status="failed",
+                error=error_text,
+                error_type=type(error).__name__,
+                allowed=allowed,
+            )
+            if allowed:
+                self.exempt.add(pipe_id)
+            self._exceptions[pipe_id] = error
 
     def open_pipes(self) -> list[str]:
         """Return the pipes that have no ending yet, in run order."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kindling_core.run.streams import OpenRun
 
 
 @dataclass(slots=True)
@@ -57,10 +60,11 @@ class RunReport:
     """How a run ended; printable.
 
     Attributes:
-        status: "succeeded", "failed" or "cancelled".
+        status: "succeeded", "failed" or "cancelled"; "running" while its streams run, see ``open_run``.
         started_at: UTC, ISO 8601, with offset.
         pipes: in plan order.
         exceptions: pipe id -> what it raised; those that cannot be pickled are left behind by pickling.
+        open_run: the run itself while its streams run: to look at them, to stop them, and to wait for its end.
     """
 
     run_id: str
@@ -70,6 +74,7 @@ class RunReport:
     duration_seconds: float = 0.0
     pipes: list[PipeReport] = field(default_factory=list)
     exceptions: dict[str, BaseException] = field(default_factory=dict, repr=False, compare=False)
+    open_run: OpenRun | None = field(default=None, repr=False, compare=False)
 
     def pipe(self, pipe_id: str) -> PipeReport:
         """Return the report of one pipe; KeyError if it was not in the run."""
@@ -97,7 +102,7 @@ class RunReport:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
+        state = dict(self.__dict__, open_run=None)
         state["exceptions"] = {key: error for key, error in self.exceptions.items() if _survives_pickling(error)}
         return state
 

@@ -20,7 +20,6 @@ from kindling_entities.errors import passes
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import EntityProvider
 from kindling_entities.providers import built_in as providers
-from kindling_entities.read.per_run import PerRun
 from kindling_entities.read.views import OPTION, Views, refuse_stored
 from kindling_entities.run.reads import RunReads
 from kindling_entities.run.writes import RunWrites
@@ -50,7 +49,6 @@ class EntitiesPlugin:
         self._manager = DataEntityManager()
         self._views = Views()
         self._declarations = Declarations(self._manager, self._views)
-        self._streams: PerRun[bool] = PerRun()
         self._store: EntityStore | None = None
         self._reads: RunReads | None = None
         self._writes: RunWrites | None = None
@@ -164,12 +162,12 @@ class EntitiesPlugin:
     @hookimpl
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
         if self._reads is not None:
-            self._streams.keep(run, "", any(pipe.mode == "streaming" for pipe in plan.pipes.values()))
             self._reads.pin(plan, run)
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
-        if self._store is not None:
+        if self._store is not None and self._reads is not None:
+            self._reads.pipe_starts(run, pipe)
             self._store.engine.activate()
             self._store.engine.label(_label(pipe, run))
         return None
@@ -188,13 +186,14 @@ class EntitiesPlugin:
         if self._store is None or self._reads is None:
             return
         self._reads.run_ended(run)
-        # The queries of streaming pipes read on when the run that started them has ended.
-        if not self._streams.get(run, ""):
-            self._store.engine.release(_label_of(run))
+        self._views.returned.forget(run)
+        self._store.engine.release(_label_of(run))
 
     @hookimpl
     def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
-        if self._store is not None:
+        if self._store is not None and self._reads is not None:
+            # First: asking an engine that hangs may hang, too.
+            self._reads.interrupt(run, pipe)
             self._store.engine.interrupt(_label(pipe, run))
 
     @hookimpl

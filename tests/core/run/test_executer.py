@@ -23,6 +23,7 @@ from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO
 from kindling_core.run.requests import RunInfo, RunRequest
 from kindling_core.signals import BlinkerSignalProvider
+from tests.core.run.test_streams import Stream
 
 PATIENCE_SECONDS = 30
 ENDINGS = {"datapipes.after_pipe", "datapipes.pipe_failed", "datapipes.pipe_skipped"}
@@ -330,12 +331,18 @@ def test_planning_alone_sends_nothing():
 
 
 def test_a_streaming_pipe_is_started_and_not_called():
+    stream = Stream()
+
     def start(one, run, fence):
         assert isinstance(run, RunInfo)
         fence.check()
+        return stream
 
     executer, events, ids = setup(pipe("s", ["x"], "y", fail, "streaming"), start_stream=start)
-    assert executer.run_datapipes(ids, mode="streaming").pipe("s").rows is None
+    report = executer.run_datapipes(ids, mode="streaming")
+    assert report.pipe("s").rows == 0
+    stream.end()
+    report.open_run.wait(PATIENCE_SECONDS)
     assert names(events)[-2:] == ["after_pipe", "after_run"]
 
 

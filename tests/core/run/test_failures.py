@@ -19,6 +19,7 @@ from kindling_core.run.io import RunIO
 from kindling_core.run.options import RunOptions
 from kindling_core.run.policy import OnFailure, PipePolicy, RetryPolicy
 from kindling_core.signals import BlinkerSignalProvider
+from tests.core.run.test_streams import Stream
 
 PATIENCE_SECONDS = 30
 GRACE_SECONDS = RunOptions.grace_seconds
@@ -206,7 +207,13 @@ def test_a_generation_waits_for_the_one_before_it_and_the_ready_queue_does_not()
 @pytest.mark.parametrize("schedule", ["ready", "generation"])
 def test_streams_start_consumers_first_and_after_the_batch_pipes(mode, schedule):
     order = []
-    hooks = RunHooks(start_stream=lambda one, run, fence: order.append(one.pipe_id))
+    stream = Stream()
+
+    def start(one, run, fence):
+        order.append(one.pipe_id)
+        return stream
+
+    hooks = RunHooks(start_stream=start)
     job = Job(
         pipe("raw", [], mode="streaming"),
         pipe("clean", of("raw"), mode="streaming"),
@@ -215,8 +222,10 @@ def test_streams_start_consumers_first_and_after_the_batch_pipes(mode, schedule)
         hooks=hooks,
         schedule=schedule,
     )
-    job.run(mode=mode)
+    report = job.run(mode=mode)
     assert job.error is None
+    stream.end()
+    report.open_run.wait(PATIENCE_SECONDS)
     streams = [one for one in order if one != "table"]
     assert streams == ["served", "clean", "raw"]
     if mode == "hybrid":

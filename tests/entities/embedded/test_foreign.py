@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from kindling_core.errors import PipeAbandoned
 from kindling_entities import UnsupportedError
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.engines.embedded import EmbeddedEngine
@@ -167,4 +168,7 @@ def test_what_is_read_for_a_run_goes_with_its_label(engine: EmbeddedEngine, tmp_
     engine.release("run-2")
     with pytest.raises(Exception, match=r"(?i)not found|no such|invalid table location"):
         second.collect()
+    with pytest.raises(PipeAbandoned, match="run-2/b"):
+        engine.read(table)
+    engine.label("run-3/c")
     assert engine.read(table).count() == 1

@@ -19,6 +19,7 @@ from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import CorruptTableError, EntityDefinitionError, SchemaError
 from kindling_entities.formats import Reading, TextOptions, _csv, _records, read_files
 from kindling_entities.formats._bytes import chunks
+from kindling_entities.formats._quotes import end_of_records
 from kindling_entities.providers.built_in import built_in
 
 
@@ -86,6 +87,42 @@ def test_a_record_without_end_is_refused_within_bounds(tmp_path: Path, monkeypat
     path = write(tmp_path / "t.csv", 'a,b\n1,"' + "x\n" * 5000)
     with pytest.raises(CorruptTableError, match="line 2: a quoted field begins here and does not end"):
         rows(path)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text('a,"\r\n', max_size=16), st.booleans(), st.integers(0, 2))
+def test_quotes_seen_at_once_end_records_where_the_grammar_does(text: str, final: bool, start: int) -> None:
+    data = b",\n"[2 - start :] + text.encode()
+    found = end_of_records(data, start, b'"', b",", final)
+    if found is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_records, "end_of_records", lambda *given: None)
+        grammar = _records.Grammar(TextOptions())
+        assert grammar.end(data[:found], start, True) == found
+        # What is left may hold whole records, for the next look.
+        assert found == len(data) if final else data[found - 1 : found] == b"\n"
+
+
+def test_a_block_without_quotes_is_parsed_in_parts_as_it_is_in_one(tmp_path: Path) -> None:
+    lines = [f"{number},{'x' * (number % 50)}" for number in range(100_000)]
+    path = write(tmp_path / "t.csv", "\r\n".join(["a,b", *lines]))
+    found = reading(path).reader().read_all()
+    assert found["a"].to_pylist() == [str(number) for number in range(100_000)]
+    assert found["b"].to_pylist() == ["x" * (number % 50) or None for number in range(100_000)]
+    # A row that is longer than a part, and rows that are refused with their lines.
+    lines[70_000] = f"long,{'y' * (3 << 20)}"
+    assert reading(write(path, "\r\n".join(["a,b", *lines]))).reader().read_all()["b"][70_000].as_py() == "y" * (
+        3 << 20
+    )
+    lines[40_000], lines[90_000] = "one", "one,two,three"
+    bad = reading(write(path, "\r\n".join(["a,b", *lines])), on_bad_row="quarantine")
+    assert bad.reader().read_all().num_rows == 99_998
+    table = bad.dirt.table()
+    assert sorted(zip(table["line"].to_pylist(), table["raw"].to_pylist(), strict=True)) == [
+        (40_002, "one"),
+        (90_002, "one,two,three"),
+    ]
 
 
 def test_a_quote_within_a_field_is_text(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
 from kindling_entities.declare.reserved import QUARANTINED_AT, VALID_FROM, VALID_TO
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.store import EntityStore
+from kindling_entities.temporary import OwnFolder, own_folder, sweep
 from kindling_entities.verify.comparison import Comparison
 
 ENGINES = ("embedded", "spark")
@@ -51,8 +51,9 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
     app = context.app()
     app.start()
     store = app.service(EntityStore)
-    with tempfile.TemporaryDirectory(prefix="kindling-verify-") as temporary:
-        folder = (keep or Path(temporary)).resolve()
+    sweep()
+    with own_folder("verify") as temporary:
+        folder = (keep or Path(temporary.path)).resolve()
         plan = app.plan(selection)
         outputs, left_out = _outputs(plan, store)
         _refuse_outside(outputs, store)
@@ -61,7 +62,7 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
             root = folder / name
             _link_inputs(plan, store, root)
             context.messages.print(f"Running on {name} ...")
-            _run(context, name, root, selection)
+            _run(context, name, root, selection, temporary)
         engine = EmbeddedEngine()
         try:
             sides = [store.elsewhere(engine, folder / name) for name in ENGINES]
@@ -193,14 +194,16 @@ def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
     return names
 
 
-def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str]) -> None:
+def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str], temporary: OwnFolder) -> None:
     # A process an engine: pyspark allows one kind of session in each.
     command = [sys.executable, "-m", "kindling_core", "run", "--job", str(context.job)]
     # As a job of its own: where runs are remembered, those of the real one are nothing that this continues or repeats.
     mine = (f"job.name={context.app().name} (verify)", f"entities.engine={engine}", f"entities.root={root}")
     for assignment in (*context.overrides, *mine, "entities.catalog="):
         command += ["--set", assignment]
-    done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False)
+    # The folder stays as long as any process uses it, also where this one is killed.
+    keeping = temporary.lock_files
+    done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False, pass_fds=keeping)
     if done.returncode != 0:
         reasons = [line for line in done.stderr.splitlines() if line.startswith(("error:", "pipe "))]
         told = reasons[-1] if reasons else done.stderr.strip()[-500:]

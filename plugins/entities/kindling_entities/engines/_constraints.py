@@ -149,7 +149,7 @@ def _broken(table: Table, rule: str, how: str) -> ConstraintError:
 
 
 def explained(
-    table: Table, rules: Rules, error: BaseException, rows: Callable[[], pa.RecordBatchReader], folder: str | None
+    table: Table, rules: Rules, error: BaseException, rows: Callable[[], pa.RecordBatchReader], folder: str
 ) -> ConstraintError | None:
     """Name the rule that rows break by which delta-rs refused a write; None of any other error.
 
@@ -159,7 +159,7 @@ def explained(
     """
     if _BROKEN not in str(error) or not (rules.checks or rules.required):
         return None
-    with tempfile.TemporaryDirectory(prefix="kindling-broken-", dir=folder) as copy:
+    with tempfile.TemporaryDirectory(prefix="broken-", dir=folder) as copy:
         for rule, condition in rules.checks.items() if len(rules.checks) > 1 or rules.required else ():
             found = _counted(copy, condition, rows)
             if found:

@@ -5,14 +5,15 @@ Sail reads a link with a plain name, whatever it leads to. What delta-rs cannot 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import shutil
 import tempfile
 import threading
 
 from kindling_entities.errors import StorageError, UnsupportedError
 from kindling_entities.protocols import Table
+from kindling_entities.temporary import OwnFolder, sweep
 
 _UNREACHABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|]|%[0-9A-Fa-f]{2}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=,:@~-]*")
@@ -82,7 +83,7 @@ class Places:
 
     def __init__(self, parent: str | None) -> None:
         self._parent = parent
-        self._folder: str | None = None
+        self._folder: OwnFolder | None = None
         self._links: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -94,12 +95,17 @@ class Places:
             link = self._links.get(path)
             if link is None:
                 if self._folder is None:
-                    self._folder = tempfile.mkdtemp(prefix="kindling-links-", dir=plain_temporary(self._parent))
+                    self._folder = OwnFolder("links", plain_temporary(self._parent))
                 # A parquet file is known by its ending.
-                link = os.path.join(self._folder, f"{len(self._links)}{_ending(path)}")
+                link = os.path.join(self._folder.path, f"{len(self._links)}{_ending(path)}")
                 os.symlink(os.path.abspath(path), link)
                 self._links[path] = link
             return link
+
+    def sweep(self) -> None:
+        """Remove the links that killed processes have left."""
+        with contextlib.suppress(StorageError):
+            sweep(plain_temporary(self._parent))
 
     def remove(self) -> None:
         """Remove the links; harmless when there are none."""
@@ -107,7 +113,7 @@ class Places:
             folder, self._folder = self._folder, None
             self._links.clear()
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.close()
 
 
 def _ending(path: str) -> str:

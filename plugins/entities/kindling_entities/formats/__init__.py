@@ -7,7 +7,7 @@
 | module | question |
 |---|---|
 | ``_bytes`` | how does a packed or encoded file become UTF-8? |
-| ``_records`` | where does a csv record end? |
+| ``_records``, ``_quotes`` | where does a csv record end? |
 | ``_csv``, ``_tables`` | what do the csv files of a source hold, as texts and as a table? |
 | ``_json``, ``_json_values`` | the same of json |
 | ``_parquet`` | which types do parquet files have, and what are they in a table? |

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ from kindling_entities.formats._bytes import chunks, count_lines, refuse_other_e
 from kindling_entities.formats._dirt import BadRow, Dirt
 from kindling_entities.formats._options import TextOptions
 from kindling_entities.formats._records import Block, Broken, Grammar
+
+# What Arrow parses on one thread.
+_PART_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,14 @@ class TextBatch:
 
     def __init__(self, batch: pa.RecordBatch, block: Block, grammar: Grammar, bad: Sequence[str]) -> None:
         self.batch = batch
-        # Arrow takes hexadecimal texts for numbers.
-        self.hexadecimal = b"0x" in block.data or b"0X" in block.data
         self._block = block
         self._grammar = grammar
         self._bad = bad
+
+    @cached_property
+    def hexadecimal(self) -> bool:
+        """Whether a text may be hexadecimal, which Arrow takes for a number; looks through all of them."""
+        return b"0x" in self._block.data or b"0X" in self._block.data
 
     def rows(self) -> Iterator[tuple[int, str, bool]]:
         """Yield line, text and whether it is in the batch, of each row of the block."""
@@ -125,8 +132,7 @@ class CsvFile:
             delimiter=self._options.delimiter,
             quote_char=self._options.quote or False,
             escape_char=self._options.escape or False,
-            newlines_in_values=True,
-            **more,
+            **{"newlines_in_values": True, **more},
         )
 
     def _pieces(self, size: int | None = None, skip_header: bool = True) -> Iterator[Block | Broken]:
@@ -191,18 +197,9 @@ class CsvFile:
             return "skip"
 
         try:
-            table = pa.csv.read_csv(
-                pa.BufferReader(block.data),
-                pa.csv.ReadOptions(column_names=self.columns, block_size=len(block.data) + 1),
-                # In a file of one column an empty line is a row whose field is empty.
-                self._parse_options(ignore_empty_lines=len(self.columns) > 1, invalid_row_handler=refuse),
-                pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(self.columns, pa.string()),
-                    null_values=["", *self._options.null_values],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
+            table = self._parsed_in_parts(block)
+            if table is None:
+                table = self._table(block, refuse, block_size=len(block.data) + 1, newlines_in_values=True)
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             refuse_other_encoding(self._what, self.source.path, block.data, block.line)
             raise CorruptTableError(
@@ -217,6 +214,53 @@ class CsvFile:
                 fields = f"{row.actual_columns} field{'' if row.actual_columns == 1 else 's'}"
                 self._refuse(line, text, f"{fields} in place of {row.expected_columns}")
         return made
+
+    def _parsed_in_parts(self, block: Block) -> pa.Table | None:
+        """Parse a block without quotes, whose parts Arrow can parse at the same time; None if that cannot be done.
+
+        A file of one column cannot: Arrow may part a carriage return from its newline, and the empty line between
+        them would be a row.
+        """
+        if len(self.columns) < 2 or len(block.data) < _PART_BYTES or not self._grammar.is_plain(block.data):
+            return None
+        bad: list[pa.csv.InvalidRow] = []
+
+        def refuse(row: pa.csv.InvalidRow) -> str:
+            bad.append(row)
+            return "skip"
+
+        try:
+            table = self._table(block, refuse, block_size=_PART_BYTES, newlines_in_values=False)
+        except pa.ArrowInvalid:
+            # A line is longer than a part, or whatever the parse of the whole will say.
+            return None
+        # They come in no order here, and have to be told with their lines.
+        return None if bad else table
+
+    def _table(
+        self,
+        block: Block,
+        refuse: Callable[[pa.csv.InvalidRow], str],
+        *,
+        block_size: int,
+        newlines_in_values: bool,
+    ) -> pa.Table:
+        return pa.csv.read_csv(
+            pa.BufferReader(block.data),
+            pa.csv.ReadOptions(column_names=self.columns, block_size=block_size),
+            self._parse_options(
+                # In a file of one column an empty line is a row whose field is empty.
+                ignore_empty_lines=len(self.columns) > 1,
+                invalid_row_handler=refuse,
+                newlines_in_values=newlines_in_values,
+            ),
+            pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(self.columns, pa.string()),
+                null_values=["", *self._options.null_values],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
 
     def _refuse(self, line: int, text: str, reason: str) -> None:
         if self._options.on_bad_row == "fail":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from kindling_entities.formats._bytes import count_lines
 from kindling_entities.formats._options import TextOptions
+from kindling_entities.formats._quotes import end_of_records
 
 # A record that is longer has lost a quote. It is also what a block may hold in memory.
 LONGEST_RECORD_BYTES = 64 * 1024 * 1024
@@ -48,7 +49,8 @@ class Grammar:
     def __init__(self, options: TextOptions) -> None:
         self.quote = options.quote.encode() if options.quote else None
         self.escape = options.escape.encode() if options.escape else None
-        delimiter = re.escape(options.delimiter.encode())
+        self.delimiter = options.delimiter.encode()
+        delimiter = re.escape(self.delimiter)
         often = b"*+" if _POSSESSIVE else b"*"
         once = b"++" if _POSSESSIVE else b"+"
         text = b"[^\r\n" + (re.escape(self.quote) if self.quote else b"")
@@ -88,6 +90,10 @@ class Grammar:
             if found < 0:
                 found = data.rfind(b"\r", start, len(data) - 1)
             return max(found + 1, start)
+        if self.escape is None and self.quote is not None:
+            quick = end_of_records(data, start, self.quote, self.delimiter, final)
+            if quick is not None:
+                return quick
         if self._records is not None:
             match = self._records.match(data, start)
             end = match.end() if match else start
@@ -125,6 +131,10 @@ class Grammar:
         if len(data) - start < LONGEST_RECORD_BYTES:
             return None
         return len(data), f"it is longer than {LONGEST_RECORD_BYTES >> 20} MiB"
+
+    def is_plain(self, data: bytes) -> bool:
+        """Whether every line of some whole records is a record."""
+        return self.escape is None and (self.quote is None or self.quote not in data)
 
     def records(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield begin and end, without its newline, of each record of a block."""

@@ -120,9 +120,8 @@ class CsvFiles:
         columns, bad = [], {}
         for one in self.schema:
             if one.name in file.columns:
-                values, refused = parsed(
-                    texts.batch.column(one.name), one.type, self._options.null_values, texts.hexadecimal
-                )
+                hexadecimal = pa.types.is_integer(one.type) and texts.hexadecimal
+                values, refused = parsed(texts.batch.column(one.name), one.type, self._options.null_values, hexadecimal)
                 if refused:
                     bad[one.name] = refused
             elif one.name in file.source.partition:

@@ -1,4 +1,4 @@
-"""What the plugin remembers of a run, for as long as anybody knows the run."""
+"""What the plugin remembers of a run, for as long as somebody may ask for it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,38 @@ Value = TypeVar("Value")
 
 
 class PerRun(Generic[Value]):
-    """Values by run and name; safe on any thread, since the pipes of a run share it."""
+    """Values by run and name; safe on any thread, since the pipes of a run share it.
+
+    They go with the run's ``RunInfo``, which a kept error or a listener may hold for long. What is large, or holds
+    something open, is forgotten when the run ends.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[str, Value]] = {}
+        # None once the values of a run are forgotten.
+        self._values: dict[str, dict[str, Value] | None] = {}
         self._lock = threading.Lock()
 
-    def keep(self, run: RunInfo, name: str, value: Value) -> None:
-        """Remember a value until the run is forgotten."""
+    def keep(self, run: RunInfo, name: str, value: Value) -> bool:
+        """Remember a value; return False if the run was forgotten before, and nothing is remembered."""
         with self._lock:
-            if run.run_id not in self._values:
-                self._values[run.run_id] = {}
-                weakref.finalize(run, self._values.pop, run.run_id, None)
-            self._values[run.run_id][name] = value
+            values = self._of(run)
+            if values is None:
+                return False
+            values[name] = value
+            return True
 
     def get(self, run: RunInfo, name: str) -> Value | None:
         """Return what was kept under a name in this run, None if nothing was."""
-        return self._values.get(run.run_id, {}).get(name)
+        return (self._values.get(run.run_id) or {}).get(name)
+
+    def forget(self, run: RunInfo) -> None:
+        """Drop the values of a run, and those that come later."""
+        with self._lock:
+            self._of(run)
+            self._values[run.run_id] = None
+
+    def _of(self, run: RunInfo) -> dict[str, Value] | None:
+        if run.run_id not in self._values:
+            self._values[run.run_id] = {}
+            weakref.finalize(run, self._values.pop, run.run_id, None)
+        return self._values[run.run_id]

@@ -46,7 +46,9 @@ class RunReads:
         # Looked into at each read: others may add to it until all have pinned.
         self._pinned.keep(run, "", plan.pinned_versions)
         made = {pipe.output_entity_id for pipe in plan.pipes.values() if pipe.output_entity_id is not None}
-        read = {split_version(name) for pipe in plan.pipes.values() for name in pipe.input_entity_ids}
+        # A stream reads on while the run is open, and so nothing of it is fixed.
+        batch = [pipe for pipe in plan.pipes.values() if pipe.mode != "streaming"]
+        read = {split_version(name) for pipe in batch for name in pipe.input_entity_ids}
         filled = self._quarantines_filled(made, {name for name, _ in read})
         pinned = [
             name
@@ -143,7 +145,16 @@ class RunReads:
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)
-        return self._cache.read(request.run, request.entity_id, (version, request.start_version, columns), read, keep)
+        key = (version, request.start_version, columns)
+        return self._cache.read(request.run, request.pipe.pipe_id, request.entity_id, key, read, keep)
+
+    def pipe_starts(self, run: RunInfo, pipe: PipeMetadata) -> None:
+        """An attempt at a pipe begins, which may wait for what another pipe reads."""
+        self._cache.starting(run, pipe)
+
+    def interrupt(self, run: RunInfo, pipe: PipeMetadata) -> None:
+        """Let a pipe that has to stop wait no longer, and others no longer for it."""
+        self._cache.interrupt(run, pipe)
 
     def pipe_ended(self, run: RunInfo, pipe: PipeMetadata) -> None:
         """Release what this pipe was the last to read."""

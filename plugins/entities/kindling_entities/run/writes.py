@@ -45,7 +45,8 @@ class RunWrites:
             frame = store.engine.to_frame(request.value)
             # Resolves the columns now, so that a slip fails the view's own pipe and not the first that reads it.
             frame.columns  # noqa: B018
-            store.views.returned.keep(run, request.entity_id, frame)
+            with request.fence.committing():
+                store.views.returned.keep(run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
         further = tuple(Transaction(*one) for one in request.transactions)

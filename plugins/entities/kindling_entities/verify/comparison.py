@@ -8,7 +8,6 @@ from __future__ import annotations
 import bisect
 import contextlib
 import hashlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from kindling_entities.declare.nested import holds
 from kindling_entities.declare.schema import normal_schema, parse_type, type_name
+from kindling_entities.temporary import own_folder
 from kindling_entities.verify.value_equality import identities, rank, same
 
 _SHOWN = 5
@@ -89,7 +89,7 @@ def compare(
     ]
     finding = _Finding(by, [name for name in shared if name not in by], bool(keyed), names)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kindling-compare-")))
+        folder = Path(stack.enter_context(own_folder("compare")).path)
         left, right = (
             _Parts(reader, shared, by, sample if by else 1.0, folder / str(number), held_bytes)
             for number, reader in enumerate(readers)

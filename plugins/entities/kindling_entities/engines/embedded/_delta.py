@@ -48,18 +48,22 @@ from kindling_entities.rules.schema_policy import apply_policy, evolved
 
 
 class DeltaWriter:
-    """Writes tables; every method either commits once or leaves the table as it was."""
+    """Writes tables; every method either commits once or leaves the table as it was.
+
+    Args:
+        folder: returns a folder for temporary files, which it may make.
+    """
 
     def __init__(
         self,
         spool_bytes: int,
-        temp_dir: str | None,
+        folder: Callable[[], str],
         retry: Retry,
         far: FarTimestamps,
     ) -> None:
         self._far = far
         self._spool_bytes = spool_bytes
-        self._temp_dir = temp_dir
+        self._folder = folder
         self._retry = retry
 
     def append(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
@@ -189,7 +193,7 @@ class DeltaWriter:
                     after = settled(table, marker, before, error)
                     if after is None:
                         rows = partial(source.reader, pa.schema(given))
-                        broken = _constraints.explained(table, constraints, error, rows, self._temp_dir)
+                        broken = _constraints.explained(table, constraints, error, rows, self._folder())
                         if broken is not None:
                             raise broken from error
                         raise
@@ -297,7 +301,7 @@ class DeltaWriter:
                     raise watched.error from None
             after = settled(table, marker, before, error) if isinstance(error, Exception) else None
             if after is None:
-                broken = _constraints.explained(table, rules, error, lambda: again(source, target), self._temp_dir)
+                broken = _constraints.explained(table, rules, error, lambda: again(source, target), self._folder())
                 if broken is not None:
                     raise broken from error
                 raise
@@ -339,7 +343,7 @@ class DeltaWriter:
     @contextlib.contextmanager
     def _spooled(self, table: Table, frame: Any) -> Iterator[Source]:
         with mapped_errors(table, "Spooling rows for"):
-            source = Source(frame, self._spool_bytes, self._temp_dir)
+            source = Source(frame, self._spool_bytes, self._folder)
         try:
             yield source
         finally:

@@ -63,12 +63,22 @@ def hides_nan(footer: pq.FileMetaData) -> bool:
     return False
 
 
-class Snapshots:
-    """The snapshots of one engine; each stays until every label under which it was read is released."""
+# How long a log that another thread reads is waited for, before it is read twice: that thread may hang.
+_PATIENCE_SECONDS = 10.0
 
-    def __init__(self, staging: Staging) -> None:
+
+class Snapshots:
+    """The snapshots of one engine; each stays until every label under which it was read is released.
+
+    Args:
+        patience_seconds: how long a thread waits for another that makes the same snapshot.
+    """
+
+    def __init__(self, staging: Staging, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self._staging = staging
+        self._patience = patience_seconds
         self._lock = threading.Lock()
+        self._making: dict[tuple[str, str, int], threading.Event] = {}
         self._made: dict[tuple[str, str, int], str] = {}
         self._users: dict[tuple[str, str, int], set[str]] = {}
 
@@ -80,16 +90,44 @@ class Snapshots:
 
         Raises:
             OSError, ValueError: the table's log cannot be read.
+            PipeAbandoned: the label of this thread was released.
         """
-        key = (location, table_id, version)
+        key, folder = (location, table_id, version), self._staging.folder()
+        made, others = self._made_or_begun(key)
+        if made is None and others is not None:
+            others.wait(self._patience)
+            made = self._made_or_begun(key)[0]
+        if made is not None:
+            return made
+        path = os.path.join(folder, f"snapshot-{uuid.uuid4().hex}")
+        try:
+            # Not under the lock: a storage that hangs must not keep other tables from being read.
+            write_log(path, location, read_actions(location, version))
+            with self._lock:
+                label = self._staging.current_label
+                made = self._made.setdefault(key, path)
+                self._users.setdefault(key, set()).add(label)
+        finally:
+            if made != path:
+                shutil.rmtree(path, ignore_errors=True)
+            with self._lock:
+                ready = self._making.pop(key, None)
+            if ready is not None:
+                ready.set()
+        return made
+
+    def _made_or_begun(self, key: tuple[str, str, int]) -> tuple[str | None, threading.Event | None]:
+        """Return a snapshot that there is, else what tells when another thread has made it; neither: make it."""
         with self._lock:
-            self._users.setdefault(key, set()).add(self._staging.current_label)
+            label = self._staging.current_label
             path = self._made.get(key)
-            if path is None:
-                path = os.path.join(self._staging.folder(), f"snapshot-{uuid.uuid4().hex}")
-                write_log(path, location, read_actions(location, version))
-                self._made[key] = path
-        return path
+            if path is not None:
+                self._users[key].add(label)
+                return path, None
+            others = self._making.get(key)
+            if others is None:
+                self._making[key] = threading.Event()
+            return None, others
 
     def release(self, prefix: str) -> None:
         """Remove what was read under labels that begin so, and under no others."""

@@ -75,16 +75,18 @@ class EmbeddedEngine:
         self._places = self._staging.places
         self._snapshots = Snapshots(self._staging)
         self._far = FarTimestamps()
-        self._writer = _delta.DeltaWriter(spool_bytes, temp_dir, self._retry, self._far)
+        self._writer = _delta.DeltaWriter(spool_bytes, self._staging.own_folder, self._retry, self._far)
 
     @property
     def session(self) -> Any:
         """The Spark Connect session of this engine; starts it if necessary."""
+        self._staging.sweep()
         with self._lock:
             return self._server.start()
 
     def start(self) -> None:
-        """Start the server and its session; harmless when they run."""
+        """Start the server and its session, and remove what killed processes have left; harmless when they run."""
+        self._staging.sweep()
         with self._lock:
             self._server.start()
 
@@ -113,7 +115,7 @@ class EmbeddedEngine:
             self.session.interruptTag(label)
 
     def release(self, prefix: str) -> None:
-        """Remove what was staged under names that begin so."""
+        """Remove what was staged under names that begin so; nothing is staged under them any more."""
         self._staging.release(prefix)
         self._snapshots.release(prefix)
 

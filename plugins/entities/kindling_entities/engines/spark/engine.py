@@ -84,6 +84,7 @@ class SparkEngine:
     @property
     def session(self) -> Any:
         """The Spark session; found or started on first use."""
+        self._staging.sweep()
         with self._lock:
             if self._spark is None:
                 running = _session.running_session()
@@ -128,7 +129,7 @@ class SparkEngine:
             session.sparkContext.addJobTag(label)
 
     def release(self, prefix: str) -> None:
-        """Remove what was staged under names that begin so."""
+        """Remove what was staged under names that begin so; nothing is staged under them any more."""
         self._staging.release(prefix)
 
     def release_changes(self, label: str) -> None:
