@@ -23,6 +23,13 @@ class EntityInfo:
         filled_by_reading: nothing writes this entity, but whatever reads that one adds rows to it. A pipe that reads it
             runs after those that read that one, unless it does so itself.
         versioned: what was written once can be read again by its version.
+        keys: the columns that identify a row; none where none are declared.
+        scd: 2 where each change of a row is kept as a row of its own, 1 where the newest state replaces the one before,
+            None where neither is declared.
+        records_changes: what changed between two versions can be read, as declared; of a table that somebody else
+            declared, the table itself tells.
+        transactional: a write whose transaction id is in the storage already does nothing, in every write mode.
+        storage: the kind of storage, such as "delta"; "view" where rows are computed when they are read.
         read_once: what several pipes of a run read of it is kept also with ``cache = "auto"``, because it pays.
     """
 
@@ -36,3 +43,8 @@ class EntityInfo:
     filled_by_reading: str | None = None
     versioned: bool = False
     read_once: bool = False
+    keys: Sequence[str] = ()
+    scd: int | None = None
+    records_changes: bool = False
+    transactional: bool = False
+    storage: str = ""

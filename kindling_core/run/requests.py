@@ -103,6 +103,8 @@ class ReadRequest:
         version: read the table as of this version (``entity@v3``); None is the newest. Whoever reads sets it to the
             version that was read, where that is known; the report of the run has it.
         start_version: with ``version``, read only the changes of (start_version, version].
+        appends: with ``start_version``, read the rows that these versions added to a table that only grows, also of a
+            table without a record of its changes. Fails where one of the versions did more than add rows.
         columns: read only these; None is all.
         cache: the plan's storage level if several pipes of the run read this entity, else None.
         cache_always: keep it in memory whether or not that pays.
@@ -116,6 +118,7 @@ class ReadRequest:
     columns: Sequence[str] | None = None
     cache: str | None = None
     cache_always: bool = False
+    appends: bool = False
 
 
 @dataclass

@@ -28,21 +28,27 @@ if TYPE_CHECKING:
     from kindling_entities.errors import ConstraintError as ConstraintError
     from kindling_entities.errors import CorruptTableError as CorruptTableError
     from kindling_entities.errors import DataError as DataError
+    from kindling_entities.errors import DataFileMissing as DataFileMissing
     from kindling_entities.errors import EntityDefinitionError as EntityDefinitionError
     from kindling_entities.errors import EntityError as EntityError
     from kindling_entities.errors import EntityNotFoundError as EntityNotFoundError
     from kindling_entities.errors import ExpectationError as ExpectationError
     from kindling_entities.errors import MergeKeyError as MergeKeyError
+    from kindling_entities.errors import RowsRewritten as RowsRewritten
     from kindling_entities.errors import SchemaError as SchemaError
     from kindling_entities.errors import StorageError as StorageError
+    from kindling_entities.errors import TransactionsDisagree as TransactionsDisagree
     from kindling_entities.errors import UnknownEntityError as UnknownEntityError
     from kindling_entities.errors import UnsupportedError as UnsupportedError
+    from kindling_entities.errors import VersionsGone as VersionsGone
     from kindling_entities.hooks import hookimpl as hookimpl
     from kindling_entities.kinds import EngineKind as EngineKind
     from kindling_entities.kinds import StorageKind as StorageKind
     from kindling_entities.manager import DataEntityManager as DataEntityManager
     from kindling_entities.manager import DataEntityRegistry as DataEntityRegistry
     from kindling_entities.protocols import Commit as Commit
+    from kindling_entities.protocols import CommitInfo as CommitInfo
+    from kindling_entities.protocols import CommitOptions as CommitOptions
     from kindling_entities.protocols import Engine as Engine
     from kindling_entities.protocols import EntityProvider as EntityProvider
     from kindling_entities.protocols import MergeRules as MergeRules
@@ -67,6 +73,10 @@ _HOMES = {
         "ConstraintError",
         "CorruptTableError",
         "DataError",
+        "DataFileMissing",
+        "RowsRewritten",
+        "TransactionsDisagree",
+        "VersionsGone",
         "EntityDefinitionError",
         "EntityError",
         "EntityNotFoundError",
@@ -100,6 +110,9 @@ _HOMES = {
     ),
     "protocols": (
         "Commit",
+        "TableInfo",
+        "CommitOptions",
+        "CommitInfo",
         "Engine",
         "EntityProvider",
         "MergeRules",

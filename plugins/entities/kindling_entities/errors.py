@@ -68,6 +68,57 @@ class CorruptTableError(EntityError):
     """The storage of an entity cannot be read as what it is declared to be."""
 
 
+class DataFileMissing(CorruptTableError):
+    """A data file that the log of a table names is not there; the table itself is."""
+
+
+class VersionsGone(EntityError):
+    """Versions of a table are kept no more: its log was cleaned, or their files were removed by a vacuum.
+
+    Attributes:
+        entity_id: whose table it is.
+        wanted: first and last version that the read needs.
+        oldest: the oldest version that can still be read, None where that is not known.
+    """
+
+    def __init__(self, entity_id: str, wanted: tuple[int, int], oldest: int | None, why: str) -> None:
+        self.entity_id = entity_id
+        self.wanted = wanted
+        self.oldest = oldest
+        first, last = wanted
+        which = f"version {first} is" if first == last else f"versions {first} to {last} are"
+        there = "" if oldest is None else f" The oldest version that can still be read is {oldest}."
+        super().__init__(
+            f"Table of {entity_id!r}: {which} kept no more, since {why}.{there} Read a later version, or the whole "
+            "table as it is now; to keep versions longer, raise retention_hours of its maintenance and the table's "
+            "property delta.logRetentionDuration."
+        )
+
+
+class RowsRewritten(EntityError):
+    """Rows were read of a table as if it only grew, and a commit in between removed or changed some.
+
+    Attributes:
+        entity_id: whose table it is.
+        version: the first version that did not only append.
+        operation: what that commit did, as its writer named it.
+    """
+
+    def __init__(self, entity_id: str, version: int, operation: str) -> None:
+        self.entity_id = entity_id
+        self.version = version
+        self.operation = operation
+        super().__init__(
+            f"Table of {entity_id!r}: version {version} ({operation or 'unknown operation'}) removed or changed rows, "
+            "so the rows that were added do not tell all that happened. Read the whole table, or declare it with "
+            'properties={"delta.enableChangeDataFeed": "true"} and read its changes.'
+        )
+
+
+class TransactionsDisagree(EntityError):
+    """Of the transaction ids of a single commit some are in the table and some are not; nothing was written."""
+
+
 class ConflictError(EntityError):
     """Another writer committed first, again and again; nothing of this write was kept."""
 

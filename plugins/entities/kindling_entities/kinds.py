@@ -35,6 +35,10 @@ class StorageKind:
             read, and a resumed run reads what the run that it continues has written.
         transactional: a write whose transaction is in the storage already does nothing, in every write mode. The
             provider is a ``TransactionalStorage``.
+        records_changes: whether what changed between two versions of an entity can be read, by its declaration; None:
+            of no entity.
+        commit_options: what ``write`` takes in a keyword argument ``options`` (names of fields of ``CommitOptions``),
+            which it is given where a caller wants any. Other options are refused by name.
         durable: what was written is there when the process has ended.
         reads_eagerly: ``read`` fetches or parses everything before it returns, whatever a pipe needs of it. Pipes of
             a run then share the frame that the first of them got.
@@ -58,6 +62,8 @@ class StorageKind:
     write_modes: frozenset[str] = WRITE_MODES
     versioned: bool = False
     transactional: bool = False
+    records_changes: Callable[[EntityDefinition], bool] | None = None
+    commit_options: frozenset[str] = frozenset()
     durable: bool = True
     reads_eagerly: bool = False
     partitions: bool = True

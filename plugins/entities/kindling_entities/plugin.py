@@ -113,6 +113,11 @@ class EntitiesPlugin:
             written_with=None if filled else owner,
             filled_by_reading=owner if filled else None,
             versioned=kind.versioned and not view,
+            keys=entity.keys,
+            scd=entity.scd,
+            records_changes=not view and kind.records_changes is not None and kind.records_changes(entity),
+            transactional=kind.transactional and not view,
+            storage="view" if view else kind.name,
             read_once=kind.reads_eagerly or view,
         )
 
@@ -169,8 +174,12 @@ class EntitiesPlugin:
 
     @hookimpl
     def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
-        if self._reads is not None:
-            self._reads.pipe_ended(run, pipe)
+        if self._reads is None or self._store is None:
+            return
+        self._reads.pipe_ended(run, pipe)
+        # A view is computed by the pipes that read it, and a query goes on when the pipe that started it has ended.
+        if pipe.output_entity_id not in self._views and pipe.mode != "streaming":
+            self._store.engine.release_changes(_label(pipe, run))
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pyarrow as pa
 
     from kindling_entities.declare.entity import EntityDefinition
@@ -32,6 +34,68 @@ class Transaction:
 
     app_id: str
     version: int
+
+
+@dataclass(frozen=True)
+class CommitOptions:
+    """What the caller of a write wants of its commit.
+
+    Attributes:
+        metadata: kept in the commit's own information; names that begin with ``kindling.`` belong to Kindling and
+            its plugins.
+        transactions: further transaction ids of the same commit, where the engine can.
+        skip_empty: a frame without rows makes no commit, and no table.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    transactions: tuple[Transaction, ...] = ()
+    skip_empty: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in self.metadata.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise TypeError(f"The metadata of a commit are texts by name, not {name!r}: {value!r}.")
+
+    def __bool__(self) -> bool:
+        return bool(self.metadata or self.transactions or self.skip_empty)
+
+    def after(self, transaction: Transaction | None) -> CommitOptions:
+        """The same with this transaction id first."""
+        if transaction is None:
+            return self
+        return CommitOptions(self.metadata, (transaction, *self.transactions), self.skip_empty)
+
+
+# What a write gets that asks for nothing.
+DEFAULT_COMMIT = CommitOptions()
+
+
+@dataclass(frozen=True)
+class CommitInfo:
+    """What the log of a table says of a commit, whichever engine made it.
+
+    Attributes:
+        version: that the commit made.
+        timestamp: of the commit, UTC; None where its writer left it out.
+        operation: as the writer named it, such as "WRITE", "MERGE" or "OPTIMIZE".
+        metadata: what its caller gave with it (``CommitOptions.metadata``). A text of another writer that is not ours
+            stands under ``userMetadata``.
+        transactions: the transaction ids that it carries.
+        rows_written: rows of an append or overwrite.
+        rows_inserted, rows_updated, rows_deleted: of a merge, an update or a deletion.
+        figures: all that the writer counted, under its own names.
+    """
+
+    version: int
+    timestamp: datetime | None = None
+    operation: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    transactions: tuple[Transaction, ...] = ()
+    rows_written: int | None = None
+    rows_inserted: int | None = None
+    rows_updated: int | None = None
+    rows_deleted: int | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +158,7 @@ class Commit:
         rows_written: rows of an append or overwrite; None for a merge, or where it cannot be told.
         rows_inserted, rows_updated, rows_deleted: of a merge.
         skipped: the transaction id was already in the table, nothing was written.
+        empty: the frame had no rows and the caller wanted no commit of none; nothing was written.
         created: the write made the table.
         schema_change: columns added, removed or changed, None if the schema stayed.
         expectations: what the entity's expectations counted.
@@ -106,6 +171,7 @@ class Commit:
     rows_updated: int | None = None
     rows_deleted: int | None = None
     skipped: bool = False
+    empty: bool = False
     created: bool = False
     schema_change: SchemaChange | None = None
     expectations: tuple[ExpectationResult, ...] = ()
@@ -118,6 +184,7 @@ class TableInfo:
     Attributes:
         schema: in column order, normal types.
         computed: columns that the table fills itself where a frame lacks them, as far as known.
+        table_id: the table's identity; a table that was removed and made anew has another. "" where it is not known.
         rows, size_bytes, files: of the newest version; None where the log does not tell or was not asked.
     """
 
@@ -129,6 +196,12 @@ class TableInfo:
     size_bytes: int | None = None
     files: int | None = None
     computed: tuple[str, ...] = ()
+    table_id: str = ""
+
+    @property
+    def records_changes(self) -> bool:
+        """Whether the table keeps a change feed."""
+        return self.properties.get("delta.enableChangeDataFeed") == "true"
 
 
 @dataclass(frozen=True)
@@ -169,10 +242,14 @@ class Engine(Protocol):
     Attributes:
         name: as the job file has it.
         catalogs: whether tables may have a ``name``.
+        several_transactions: whether a commit can carry more than one transaction id; else more are refused.
+        streams: whether rows reach a commit as a stream, so that the first of them can be looked at before it.
     """
 
     name: str
     catalogs: bool
+    several_transactions: bool
+    streams: bool
 
     @property
     def session(self) -> Any:
@@ -219,6 +296,9 @@ class Engine(Protocol):
     def release(self, prefix: str) -> None:
         """Remove what this engine has put aside for frames made under names that begin so; they are not read again."""
 
+    def release_changes(self, label: str) -> None:
+        """Remove what was put aside for changes and appends read under exactly this name; they are not read again."""
+
     def held(self, frame: Any, level: str | None = None) -> AbstractContextManager[Any]:
         """A frame that is computed once and may be read several times within the ``with`` block.
 
@@ -231,6 +311,7 @@ class Engine(Protocol):
 
         Raises:
             EntityNotFoundError: no such table or version.
+            VersionsGone: the version is kept no more.
         """
 
     def read_parquet(self, paths: Sequence[str], schema: pa.Schema, footers: Sequence[Any] | None = None) -> Any:
@@ -241,12 +322,62 @@ class Engine(Protocol):
         """
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
-        """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``."""
+        """Return the changes of (start_version, end_version] with ``_change_type`` and ``_commit_version``.
 
-    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit: ...
+        Raises:
+            UnsupportedError: the table records no changes.
+            VersionsGone: some of the versions are kept no more.
+        """
+
+    def read_appends(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return the rows that the commits of (start_version, end_version] added, with the columns of the last.
+
+        For tables that only grow, with or without a change feed. Commits that only moved rows between files
+        (compaction) add none.
+
+        Args:
+            start_version: -1 is before the first version.
+
+        Raises:
+            EntityNotFoundError: no such table, or no ``end_version``.
+            RowsRewritten: a commit removed or changed rows.
+            VersionsGone: some of the versions are kept no more.
+        """
+
+    def commits(self, table: Table, since: int | None = None) -> Sequence[CommitInfo]:
+        """Return what the log says of the commits after a version, oldest first.
+
+        Args:
+            since: None returns all that the log still has.
+
+        Raises:
+            EntityNotFoundError: no such table.
+            VersionsGone: the log is kept no more for some of them.
+        """
+
+    def append(
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
+        """Add rows in one commit.
+
+        Raises:
+            UnsupportedError: more transaction ids than a commit of this engine can carry.
+            TransactionsDisagree: of several transaction ids some are in the table and some are not.
+        """
 
     def overwrite(
-        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        scope: str = "table",
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Replace the table, or (scope "partitions") only the partitions that the frame has rows for."""
 
@@ -259,6 +390,7 @@ class Engine(Protocol):
         *,
         expected_version: int | None = None,
         rules: MergeRules | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Update rows whose keys match and insert the others, or what the rules say.
 
@@ -363,9 +495,36 @@ class EntityProvider(Protocol):
         columns: Sequence[str] | None = None,
     ) -> Any: ...
 
-    def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit: ...
+    def read_appends(
+        self,
+        entity_id: str,
+        start_version: int,
+        end_version: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Any: ...
 
-    def append_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit: ...
+    def commits(self, entity_id: str, since: int | None = None) -> Sequence[CommitInfo]: ...
+
+    def describe(self, entity_id: str) -> TableInfo | None: ...
+
+    def write_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit: ...
+
+    def append_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit: ...
 
     def merge_to_entity(
         self,
@@ -374,6 +533,7 @@ class EntityProvider(Protocol):
         *,
         keys: Sequence[str] | None = None,
         transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit: ...
 
     def ensure_entity_table(self, entity_id: str) -> bool: ...

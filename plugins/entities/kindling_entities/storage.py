@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from kindling_entities.protocols import Commit, MergeRules, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import Commit, CommitInfo, MergeRules, TableInfo, Transaction, Upkeep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +32,38 @@ class DescribedStorage(Protocol):
 
     def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none; without ``figures`` nothing is counted."""
+
+
+@runtime_checkable
+class LoggedStorage(Protocol):
+    """Storage that keeps what it knows of its commits."""
+
+    def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
+        """The commits after a version, oldest first; None is all that are still known.
+
+        Raises:
+            VersionsGone: some of them are known no more.
+        """
+
+
+@runtime_checkable
+class GrowingStorage(Protocol):
+    """Storage that knows which rows came with which version."""
+
+    def read_appends(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        start_version: int,
+        end_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return a frame of the rows that the versions of (start_version, end_version] added; None is the newest.
+
+        Raises:
+            RowsRewritten: one of the versions removed or changed rows.
+            VersionsGone: some of the versions are kept no more.
+        """
 
 
 @runtime_checkable

@@ -25,11 +25,21 @@ from kindling_entities.errors import (
     UnsupportedError,
 )
 from kindling_entities.manager import DataEntityManager
-from kindling_entities.protocols import Commit, Engine, StorageProvider, Transaction
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    Engine,
+    StorageProvider,
+    TableInfo,
+    Transaction,
+)
 from kindling_entities.providers.built_in import view_kind
 from kindling_entities.read.views import Views
-from kindling_entities.storage import DirtyStorage, TransactionalStorage, UntypedStorage
+from kindling_entities.storage import DirtyStorage, GrowingStorage, LoggedStorage, TransactionalStorage, UntypedStorage
 from kindling_entities.tables import Tables
+from kindling_entities.write.options import has_no_rows, no_such_thing, put, refuse_options, written_before
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,10 +50,6 @@ if TYPE_CHECKING:
 
 # The operation as the names of its signals have it.
 _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
-
-
-class _WrittenBefore(Exception):
-    """The transaction of a write is in the table already."""
 
 
 class EntityStore:
@@ -200,13 +206,68 @@ class EntityStore:
         if rows.num_rows:
             self._write(name, self.engine.from_arrow(rows), "merge", None)
 
-    def write_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
-        """Replace an entity, or its partitions that the frame has rows for, in one commit."""
-        return self._write(entity_id, frame, "overwrite", transaction)
+    def read_appends(
+        self,
+        entity_id: str,
+        start_version: int,
+        end_version: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return the rows that the versions of (start_version, end_version] added to an entity that only grows.
 
-    def append_to_entity(self, entity_id: str, frame: Any, *, transaction: Transaction | None = None) -> Commit:
+        Args:
+            start_version: -1 is before the first version.
+            end_version: None is the newest.
+            columns: only these.
+
+        Raises:
+            RowsRewritten: one of the versions removed or changed rows.
+            VersionsGone: some of the versions are kept no more.
+            UnsupportedError: the storage keeps no versions.
+        """
+        entity, location, provider = self._find(entity_id)
+        if not isinstance(provider, GrowingStorage):
+            raise no_such_thing(entity, "appends by their versions")
+        return provider.read_appends(entity, location, start_version, end_version, columns)
+
+    def commits(self, entity_id: str, since: int | None = None) -> Sequence[CommitInfo]:
+        """Return what the log of an entity says of the commits after a version, oldest first.
+
+        Raises:
+            VersionsGone: the log is kept no more for some of them.
+            UnsupportedError: the storage keeps no log.
+        """
+        entity, location, provider = self._find(entity_id)
+        if not isinstance(provider, LoggedStorage):
+            raise no_such_thing(entity, "log of its commits")
+        return provider.commits(entity, location, since)
+
+    def describe(self, entity_id: str) -> TableInfo | None:
+        """Return a table as it stands; None if there is none, or if its kind of storage describes none."""
+        return self.tables.describe(entity_id)
+
+    def write_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
+        """Replace an entity, or its partitions that the frame has rows for, in one commit."""
+        return self._write(entity_id, frame, "overwrite", transaction, options=options)
+
+    def append_to_entity(
+        self,
+        entity_id: str,
+        frame: Any,
+        *,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Add rows in one commit."""
-        return self._write(entity_id, frame, "append", transaction)
+        return self._write(entity_id, frame, "append", transaction, options=options)
 
     def merge_to_entity(
         self,
@@ -215,6 +276,7 @@ class EntityStore:
         *,
         keys: Sequence[str] | None = None,
         transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Update the rows whose keys match and insert the others, in one commit.
 
@@ -224,11 +286,18 @@ class EntityStore:
         Raises:
             MergeKeyError: no keys, or a frame whose keys are missing, null or not unique.
         """
-        return self._write(entity_id, frame, "merge", transaction, keys)
+        return self._write(entity_id, frame, "merge", transaction, keys, options=options)
 
-    def write(self, entity_id: str, frame: Any, mode: str | None, transaction: Transaction | None = None) -> Commit:
+    def write(
+        self,
+        entity_id: str,
+        frame: Any,
+        mode: str | None,
+        transaction: Transaction | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Write as the entity declares, or with another mode."""
-        return self._write(entity_id, frame, mode, transaction)
+        return self._write(entity_id, frame, mode, transaction, options=options)
 
     def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
         """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
@@ -242,6 +311,7 @@ class EntityStore:
         transaction: Transaction | None,
         keys: Sequence[str] | None = None,
         checks: bool = True,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         entity, location, provider = self._find(entity_id)
         if keys is not None:
@@ -250,6 +320,7 @@ class EntityStore:
             entity = replace(entity, expectations=(), missing_rows="keep")
         mode = mode or entity.write_mode
         self._refuse_wrong_use(entity, self.kind(entity_id), mode)
+        refuse_options(entity, self.kind(entity_id), options)
         operation = _OPERATIONS[mode]
         common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
         told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
@@ -258,10 +329,13 @@ class EntityStore:
         emit(f"entity.before_{operation}", **common, **before)
         started = time.perf_counter()
         try:
-            if entity.expectations:
-                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction)
+            earlier = written_before(entity, location, provider, options.after(transaction).transactions)
+            if earlier is not None:
+                commit = earlier
+            elif entity.expectations:
+                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction, options)
             else:
-                commit = provider.write(entity, location, frame, mode, transaction)
+                commit = put(provider, entity, location, frame, mode, transaction, options)
         except BaseException as error:
             emit(f"entity.{operation}_failed", **common, **told, error=text_of(error), error_type=type(error).__name__)
             raise
@@ -283,6 +357,7 @@ class EntityStore:
         frame: Any,
         mode: str,
         transaction: Transaction | None,
+        options: CommitOptions,
     ) -> Commit:
         """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
         from kindling_entities.write.expectation_flags import checked, with_waiting
@@ -291,31 +366,23 @@ class EntityStore:
             return self.read_entity(entity_id, columns=columns)
 
         def exists() -> bool:
-            if not provider.exists(entity, location):
-                return False
-            # A write that is repeated would find its own rows there.
-            if transaction is None or not isinstance(provider, TransactionalStorage):
-                return True
-            if provider.committed(entity, location, transaction):
-                raise _WrittenBefore
-            return True
+            return provider.exists(entity, location)
 
         quarantine = entity.quarantine
         try:
-            with checked(self.engine, entity, frame, mode, read, exists) as sound:
-                if quarantine is not None:
+            # A frame that does not stream is computed once and held, to see whether it has rows.
+            held = options.skip_empty and not getattr(self.engine, "streams", False)
+            with checked(self.engine, entity, frame, mode, read, exists, held) as sound:
+                if quarantine is not None and not (options.skip_empty and has_no_rows(sound.results())):
                     everything = mode == "overwrite" and not _by_partition(entity, mode)
-                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction)
+                    aside = replace(options, skip_empty=False)
+                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction, aside)
                 rows = sound.frame
                 snapshot = mode == "merge" and entity.missing_rows != "keep"
                 if snapshot and sound.quarantined is not None and provider.exists(entity, location):
                     rows = with_waiting(entity, sound, self.read_entity(entity.entity_id))
-                commit = provider.write(entity, location, rows, mode, transaction)
+                commit = put(provider, entity, location, rows, mode, transaction, options)
                 results = [] if commit.skipped else sound.results()
-        except _WrittenBefore:
-            newest = provider.versions({entity.entity_id: (entity, location)})[entity.entity_id]
-            version = newest if isinstance(newest, int) else None
-            return Commit(version, version, rows_written=0, skipped=True)
         except ExpectationError as error:
             self._tell_results(common, error.results)
             raise
@@ -334,7 +401,9 @@ class EntityStore:
                 rows_failed=one.rows_failed,
             )
 
-    def _quarantine(self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None) -> None:
+    def _quarantine(
+        self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None, options: CommitOptions
+    ) -> None:
         """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
         from kindling_entities.write.expectation_flags import not_yet_kept
 
@@ -342,17 +411,17 @@ class EntityStore:
             if rows is not None:
                 if self.check_entity_exists(name):
                     rows = not_yet_kept(rows, self.read_entity(name))
-                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction)
+                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction, options)
         elif rows is not None:
-            self._write(name, rows, "overwrite", transaction)
+            self._write(name, rows, "overwrite", transaction, options=options)
         elif self.check_entity_exists(name):
             stored, info = self.read_entity(name), self.tables.describe(name)
             if info.rows if info is not None and info.rows is not None else stored.count():
-                self._write(name, stored.where("false"), "overwrite", transaction)
+                self._write(name, stored.where("false"), "overwrite", transaction, options=options)
 
-    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None) -> None:
+    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None, options: CommitOptions) -> None:
         try:
-            self._write(name, rows, "merge", transaction)
+            self._write(name, rows, "merge", transaction, options=options)
         except SchemaError as error:
             if not self.check_entity_exists(name):
                 raise
@@ -362,7 +431,7 @@ class EntityStore:
                     f"meant to change, release or remove the rows of {name!r} first: `kindling quarantine list {name}`."
                 ) from error
             # It holds nothing whose columns would have to be kept.
-            self._write(name, rows, "overwrite", transaction)
+            self._write(name, rows, "overwrite", transaction, options=options)
 
     def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
         if commit.skipped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import threading
 import weakref
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from kindling_core.errors import PipeAbandoned
 from kindling_entities.declare.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
+from kindling_entities.engines._lost_files import told_of_lost_files
 from kindling_entities.engines._places import Places
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, SchemaError
@@ -49,6 +51,14 @@ def parquet_batches(paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.Reco
         with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
             for batch in file.iter_batches():
                 yield cast_batch(batch, schema)
+
+
+def unless_empty(reader: pa.RecordBatchReader) -> pa.RecordBatchReader | None:
+    """The same rows from their start, None if there are none; computes no more than the first batch that has some."""
+    for batch in reader:
+        if batch.num_rows:
+            return pa.RecordBatchReader.from_batches(reader.schema, chain([batch], reader))
+    return None
 
 
 class Stream:
@@ -86,7 +96,8 @@ def _raw_reader(frame: Any) -> pa.RecordBatchReader:
     if name == "DataFrame" and module.startswith("pyspark.sql.connect"):
         return _connect_reader(frame)
     if name == "DataFrame" and hasattr(frame, "toArrow"):
-        return frame.toArrow().to_reader()
+        (made,) = told_of_lost_files(one.toArrow() for one in (frame,))
+        return made.to_reader()
     raise EntityError(
         f"{module}.{name} is not a frame. Return a Spark DataFrame, a pyarrow Table, RecordBatch or "
         "RecordBatchReader, or a pandas DataFrame."
@@ -117,7 +128,7 @@ def _converts(frame: Any, name: Any) -> bool:
 def _connect_reader(frame: Any) -> pa.RecordBatchReader:
     client = frame._session.client
     # `toArrow` holds the whole result; this iterator hands out each batch as it arrives.
-    stream = client.to_table_as_iterator(frame._plan.to_proto(client), {})
+    stream = told_of_lost_files(client.to_table_as_iterator(frame._plan.to_proto(client), {}))
     struct = None
     for item in stream:
         if isinstance(item, pa.Table):
@@ -231,6 +242,10 @@ class Watched:
             raise
 
 
+# Ends the label of what goes with its pipe; a label of the plugin has no line break.
+_FOR_PIPE = "\nfor the pipe"
+
+
 class _Label:
     """A name under which a thread stages; over once what was staged under it is released."""
 
@@ -304,22 +319,43 @@ class Staging:
         """The folder, under a plain name; made on first use."""
         return self.places.plain(self.own_folder())
 
-    def stage(self, reader: pa.RecordBatchReader) -> str:
+    def stage(self, reader: pa.RecordBatchReader, *, for_pipe: bool = False) -> str:
         """Stream a reader into a file, and return its path.
+
+        Args:
+            for_pipe: no other pipe reads it, see ``keep_for_pipe``.
 
         Raises:
             PipeAbandoned: the label of this thread was released.
         """
         self.current_label  # noqa: B018 - refused before anything is computed
         path = self._write(reader)
+        # Asked once more: a reader may compute, and hang, for long.
+        self._keep(path, _FOR_PIPE if for_pipe else "")
+        return path
+
+    def keep_for_pipe(self, path: str) -> None:
+        """Take a file or folder that stays until the pipe is over for which this thread stages.
+
+        Raises:
+            PipeAbandoned: the label of this thread was released; what was to be kept is removed.
+        """
+        self._keep(path, _FOR_PIPE)
+
+    def _keep(self, path: str, ending: str) -> None:
         try:
             with self._lock:
-                # Asked once more: a reader may compute, and hang, for long.
-                self._staged.setdefault(self.current_label, []).append(path)
+                self._staged.setdefault(self.current_label + ending, []).append(path)
         except PipeAbandoned:
             _remove(path)
             raise
-        return path
+
+    def release_for_pipe(self, label: str) -> None:
+        """Remove what was kept for the pipe of exactly this label."""
+        with self._lock:
+            paths = self._staged.pop(label + _FOR_PIPE, [])
+        for path in paths:
+            _remove(path)
 
     @contextlib.contextmanager
     def staged(self, reader: pa.RecordBatchReader) -> Iterator[str]:
@@ -366,5 +402,8 @@ class Staging:
 
 def _remove(path: str) -> None:
     # The folder may be gone with its engine.
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
     with contextlib.suppress(OSError):
         os.unlink(path)

@@ -21,6 +21,7 @@ from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.schema import normal_schema
 from kindling_entities.engines._constraints import rules_of
 from kindling_entities.engines._damage import log_files, refuse_empty_commits, refuse_lost_log
+from kindling_entities.engines._lost_files import lost_file
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.errors import (
     CorruptTableError,
@@ -105,6 +106,9 @@ def mapped_errors(table: Table, doing: str, *, opening: bool = False) -> Iterato
                 f"The log of {table.entity_id!r} at {table.place}/_delta_log cannot be read: "
                 f"{first_line(error)}. Restore the file, or move the folder away and run the pipe again."
             ) from error
+        missing = lost_file(error)
+        if missing is not None:
+            raise type(missing)(f"{doing} {table.entity_id!r}: {missing}") from error
         lost = _NO_FILE.search(text)
         if lost is not None:
             raise CorruptTableError(
@@ -191,6 +195,7 @@ def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
         tuple(metadata.partition_columns),
         {key: value for key, value in metadata.configuration.items() if value is not None},
         computed=rules_of(opened).computed,
+        table_id=str(metadata.id),
     )
     if not figures:
         return info

@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 
 from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._log import newest_version, open_if_exists
+from kindling_entities.errors import TransactionsDisagree, UnsupportedError
 from kindling_entities.protocols import Table, Transaction
 
 # So far back the log is read; a commit that is further back than that is not the newest of anybody who still matters.
 _MOST_COMMITS = 1000
 _SIGN = '"txn"'
+
+
+def happened(table: Table, transactions: Sequence[Transaction], known: Callable[[Transaction], bool]) -> bool:
+    """Whether a write with these transaction ids is in a table; False where it has none.
+
+    Raises:
+        TransactionsDisagree: some of them are in the table and some are not.
+    """
+    found = {known(one) for one in transactions}
+    if len(found) < 2:
+        return True in found
+    there = [f"{one.app_id} {one.version}" for one in transactions if known(one)]
+    lacking = [f"{one.app_id} {one.version}" for one in transactions if not known(one)]
+    raise TransactionsDisagree(
+        f"Table of {table.entity_id!r} at {table.place} has the transaction(s) {', '.join(there)} and not "
+        f"{', '.join(lacking)}, which were to come in one commit with them. Nothing was written: write again with only "
+        "the ids that belong together."
+    )
+
+
+def refuse_several(table: Table, transactions: Sequence[Transaction], engine: str) -> None:
+    """Refuse a commit with more than one transaction id.
+
+    Raises:
+        UnsupportedError: names the ids.
+    """
+    if len(transactions) > 1:
+        ids = ", ".join(one.app_id for one in transactions)
+        raise UnsupportedError(
+            f"{table.entity_id!r}: a commit of the engine {engine!r} carries one transaction id, and "
+            f"{len(transactions)} were given ({ids}). Nothing was written. Write in as many commits, or use "
+            'engine = "embedded".'
+        )
 
 
 def committed(table: Table, transaction: Transaction) -> bool:

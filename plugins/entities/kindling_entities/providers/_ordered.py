@@ -13,7 +13,7 @@ import pyarrow as pa
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.reserved import VALID_FROM
 from kindling_entities.errors import ConflictError, VersionMoved
-from kindling_entities.protocols import Commit, Engine, Table, TableInfo, Transaction
+from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, Engine, Table, TableInfo, Transaction
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
 from kindling_entities.rules.key_equality import with_same_form
@@ -27,13 +27,20 @@ _ATTEMPTS = 20
 
 
 def keep_history(
-    engine: Engine, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
+    engine: Engine,
+    entity: EntityDefinition,
+    table: Table,
+    frame: Any,
+    transaction: Transaction | None,
+    options: CommitOptions = DEFAULT_COMMIT,
 ) -> Commit:
     """Merge changes into a history."""
     now = utc_now()
     keys = (*entity.keys, VALID_FROM)
     total: Commit | None = None
-    with _held(engine, entity, frame) as (source, schema):
+    with _held(engine, entity, frame, options) as (source, schema):
+        if source is None:
+            return _nothing(engine, table)
         for _ in range(_ATTEMPTS):
             state = engine.describe(table, figures=False)
             base = -1 if state is None else state.version
@@ -59,6 +66,7 @@ def keep_history(
                             transaction if total is None else None,
                             expected_version=base,
                             rules=scd2.RULES,
+                            **_of_first(options, total),
                         )
                 except VersionMoved:
                     # The timeline was laid out from rows that are no longer the newest.
@@ -72,12 +80,19 @@ def keep_history(
 
 
 def merge_newer(
-    engine: Engine, entity: EntityDefinition, table: Table, frame: Any, transaction: Transaction | None
+    engine: Engine,
+    entity: EntityDefinition,
+    table: Table,
+    frame: Any,
+    transaction: Transaction | None,
+    options: CommitOptions = DEFAULT_COMMIT,
 ) -> Commit:
     """Merge changes into a table of the newest rows."""
     remembers = bool(entity.sequence_by and entity.delete_when)
     total: Commit | None = None
-    with _held(engine, entity, frame) as (source, schema):
+    with _held(engine, entity, frame, options) as (source, schema):
+        if source is None:
+            return _nothing(engine, table)
         for _ in range(_ATTEMPTS):
             state = engine.describe(table, figures=False)
             changes = newer.plan(entity, schema, None if state is None else state.schema)
@@ -95,6 +110,7 @@ def merge_newer(
                         entity.keys,
                         transaction if total is None else None,
                         rules=newer.rules(changes),
+                        **_of_first(options, total),
                     )
             total = done if total is None else _summed(total, done)
             if done.skipped or events is None or not events.moved():
@@ -108,8 +124,10 @@ def utc_now() -> str:
 
 
 @contextmanager
-def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tuple[Any, pa.Schema]]:
-    """A frame that can be read again, and its schema."""
+def _held(
+    engine: Engine, entity: EntityDefinition, frame: Any, options: CommitOptions
+) -> Iterator[tuple[Any | None, pa.Schema]]:
+    """A frame that can be read again, and its schema; no frame where it has no rows and is to be left alone then."""
     seen: list[pa.Schema] = []
 
     def fit(actual: pa.Schema) -> pa.Schema:
@@ -117,7 +135,10 @@ def _held(engine: Engine, entity: EntityDefinition, frame: Any) -> Iterator[tupl
         return seen[-1]
 
     with engine.held(engine.conform(frame, fit)) as source:
-        if entity.missing_rows != "keep" and not source.limit(1).count():
+        if (entity.missing_rows != "keep" or options.skip_empty) and not source.take(1):
+            if options.skip_empty:
+                yield None, seen[-1]
+                return
             raise empty_snapshot(entity)
         yield with_same_form(source, entity.keys), seen[-1]
 
@@ -132,6 +153,19 @@ def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo 
     quiet = replace(table, schema_policy="evolve") if table.schema_policy == "warn" else table
     made = [name for name in state.schema.names if name not in schema.names]
     evolved(quiet, pa.schema([field for field in state.schema if field.name not in made]), schema)
+
+
+def _of_first(options: CommitOptions, total: Commit | None) -> dict[str, Any]:
+    """What only the first commit of a write carries."""
+    # Whether there are rows was looked at before: what is merged tells no more of it.
+    wanted = replace(options, skip_empty=False)
+    return {"options": wanted} if wanted and total is None else {}
+
+
+def _nothing(engine: Engine, table: Table) -> Commit:
+    found = engine.versions([table])[table.entity_id]
+    version = found if isinstance(found, int) else None
+    return Commit(version, version, rows_written=0, empty=True)
 
 
 def _summed(total: Commit, done: Commit) -> Commit:

@@ -28,6 +28,8 @@ CSV_OPTIONS = JSON_OPTIONS | {
 # What a csv file that we write ourselves may have.
 _WRITTEN_OPTIONS = frozenset({"delimiter", "header", "infer_types", "missing_columns"})
 
+_COMMIT_OPTIONS = frozenset({"metadata", "transactions", "skip_empty"})
+
 
 def built_in() -> dict[str, StorageKind]:
     """Return name -> kind of what an entity may declare without another plugin."""
@@ -38,6 +40,8 @@ def built_in() -> dict[str, StorageKind]:
             options=frozenset(),
             versioned=True,
             transactional=True,
+            records_changes=_keeps_change_feed,
+            commit_options=_COMMIT_OPTIONS,
             ordered_merges=True,
             histories=True,
             in_files=True,
@@ -53,6 +57,7 @@ def built_in() -> dict[str, StorageKind]:
             _memory,
             options=frozenset(),
             transactional=True,
+            commit_options=_COMMIT_OPTIONS,
             durable=False,
             ordered_merges=True,
             partitions=False,
@@ -87,12 +92,18 @@ def _files(
         options=options,
         # Transactions are known of appends alone: the name of a file that is replaced tells none.
         write_modes=WRITE_MODES - {"merge"},
+        # A file has no place for what a caller says of a commit.
+        commit_options=frozenset({"skip_empty"}),
         partitions=False,
         # An overwrite is one file, replaced in one step.
         adds_to_overwritten=False,
         in_files=True,
         **more,
     )
+
+
+def _keeps_change_feed(entity: EntityDefinition) -> bool:
+    return entity.properties.get("delta.enableChangeDataFeed") == "true"
 
 
 def _delta(engine: Engine, catalog: Catalog | None) -> StorageProvider:

@@ -12,7 +12,18 @@ from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.engines._damage import damage
 from kindling_entities.errors import EntityDefinitionError
-from kindling_entities.protocols import Commit, Engine, MergeRules, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    Engine,
+    MergeRules,
+    Table,
+    TableInfo,
+    Transaction,
+    Upkeep,
+)
 from kindling_entities.providers._events import events_table, forget
 from kindling_entities.providers._fit import fitted
 from kindling_entities.providers._ordered import keep_history, merge_newer
@@ -68,23 +79,49 @@ class DeltaProvider:
         frame: Any,
         mode: str,
         transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Write with mode "overwrite", "append" or "merge" in one commit."""
         table = self.table(entity, location)
+        # An engine of an earlier contract is asked for no more than it had then.
+        how: dict[str, Any] = {"options": options} if options else {}
         if entity.scd == 2 and mode == "merge":
-            return keep_history(self._engine, entity, table, frame, transaction)
+            return keep_history(self._engine, entity, table, frame, transaction, options)
         if entity.ordered and mode == "merge":
-            return merge_newer(self._engine, entity, table, frame, transaction)
+            return merge_newer(self._engine, entity, table, frame, transaction, options)
         if entity.columns:
             frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))
         if mode == "merge":
-            return self._engine.merge(table, frame, entity.keys, transaction)
+            return self._engine.merge(table, frame, entity.keys, transaction, **how)
         if mode == "append":
-            return self._engine.append(table, frame, transaction)
-        commit = self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope)
-        if entity.sequence_by and entity.overwrite_scope == "table":
+            return self._engine.append(table, frame, transaction, **how)
+        commit = self._engine.overwrite(table, frame, transaction, scope=entity.overwrite_scope, **how)
+        if entity.sequence_by and entity.overwrite_scope == "table" and not commit.empty:
             forget(self._engine, table)
         return commit
+
+    def read_appends(
+        self,
+        entity: EntityDefinition,
+        location: str,
+        start_version: int,
+        end_version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """Return a frame of the rows that the versions after ``start_version`` added, up to the newest if None."""
+        table = self.table(entity, location)
+        if end_version is None:
+            newest = self._engine.versions([table])[entity.entity_id]
+            if isinstance(newest, Exception):
+                raise newest
+            end_version = newest
+        rows = self._engine.read_appends(table, start_version, end_version)
+        return rows if columns is None else rows.select(*map(schemas.quote, columns))
+
+    def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
+        """What the log says of the commits after a version, oldest first."""
+        return self._engine.commits(self.table(entity, location), since)
 
     def merge_by(self, entity: EntityDefinition, location: str, frame: Any, rules: MergeRules) -> Commit:
         """Change the rows whose keys match, as rules say."""

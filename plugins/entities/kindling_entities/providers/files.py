@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.engines._frames import unless_empty
 from kindling_entities.errors import (
     EntityNotFoundError,
     StorageError,
@@ -24,7 +25,7 @@ from kindling_entities.formats._hive import sources
 from kindling_entities.formats._parquet import ParquetFile, unified
 from kindling_entities.formats._paths import matching
 from kindling_entities.formats._writing import write_csv, write_json
-from kindling_entities.protocols import Commit, Engine, Table, Transaction
+from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, Engine, Table, Transaction
 from kindling_entities.providers._fit import declared_reader, fitted
 from kindling_entities.rules.schema_policy import apply_policy, evolved
 
@@ -83,6 +84,8 @@ class _Files:
         frame: Any,
         mode: str,
         transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Write one file, complete before it appears under its name."""
         reader = declared_reader(self._engine, entity, frame)
@@ -107,7 +110,10 @@ class _Files:
                     f"Entity {entity.entity_id!r}: {location} holds other files, such as {others[0]}, which an "
                     "overwrite cannot replace in one step. Move them away, or use provider='delta'."
                 )
-        rows = self._put(entity, reader, target)
+        some = unless_empty(reader) if options.skip_empty else reader
+        if some is None:
+            return Commit(old_version, old_version, rows_written=0, empty=True)
+        rows = self._put(entity, some, target)
         version = _version(matching(location))
         return Commit(version, old_version, rows_written=rows, created=old_version is None, schema_change=change)
 

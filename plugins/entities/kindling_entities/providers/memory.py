@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +15,18 @@ import pyarrow as pa
 from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.reserved import OWN_PREFIX, taken
+from kindling_entities.engines._transactions import happened
 from kindling_entities.errors import EntityNotFoundError, MergeKeyError, SchemaError, UnsupportedError
-from kindling_entities.protocols import Commit, Engine, Transaction
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    Engine,
+    Table,
+    TableInfo,
+    Transaction,
+)
 from kindling_entities.providers._fit import declared_reader
 from kindling_entities.rules.exact_duplicates import marks
 from kindling_entities.rules.refusals import empty_snapshot
@@ -28,6 +41,8 @@ class MemoryProvider:
         self._engine = engine
         self._tables: dict[str, tuple[pa.Table, int]] = {}
         self._transactions: dict[tuple[str, str], int] = {}
+        self._ids: dict[str, str] = {}
+        self._commits: dict[str, list[CommitInfo]] = {}
         self._deleted: dict[str, dict[Any, Any]] = {}
         self._lock = threading.Lock()
 
@@ -55,16 +70,21 @@ class MemoryProvider:
         frame: Any,
         mode: str,
         transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Replace the rows in one step."""
         source = declared_reader(self._engine, entity, frame).read_all()
+        transactions = options.after(transaction).transactions
+        if options.skip_empty and not source.num_rows:
+            at = self._tables[entity.entity_id][1] if entity.entity_id in self._tables else None
+            return Commit(at, at, rows_written=0, empty=True)
         gone = self._gone(entity, source) if mode == "merge" else []
         name = entity.entity_id
         with self._lock:
             old, version = self._tables.get(name, (None, -1))
             before = None if old is None else version
-            known = -1 if transaction is None else self._transactions.get((name, transaction.app_id), -1)
-            if transaction is not None and known >= transaction.version:
+            if happened(Table(name, location), transactions, partial(self._has, name)):
                 return Commit(before, before, rows_written=0, skipped=True)
             counts: dict[str, Any] = {"rows_written": source.num_rows}
             new = source
@@ -79,8 +99,18 @@ class MemoryProvider:
             if mode == "overwrite":
                 self._deleted.pop(name, None)
             self._tables[name] = (new, version + 1)
-            if transaction is not None:
-                self._transactions[name, transaction.app_id] = transaction.version
+            self._ids.setdefault(name, str(uuid.uuid4()))
+            self._transactions.update({(name, one.app_id): one.version for one in transactions})
+            self._commits.setdefault(name, []).append(
+                CommitInfo(
+                    version + 1,
+                    datetime.now(timezone.utc),
+                    mode.upper(),
+                    dict(options.metadata),
+                    transactions,
+                    **counts,
+                )
+            )
         return Commit(version + 1, before, created=old is None, schema_change=change, **counts)
 
     def _gone(self, entity: EntityDefinition, source: pa.Table) -> list[bool]:
@@ -113,7 +143,31 @@ class MemoryProvider:
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
         """Whether a write had this transaction, or a later one of the same application."""
-        return self._transactions.get((entity.entity_id, transaction.app_id), -1) >= transaction.version
+        return self._has(entity.entity_id, transaction)
+
+    def _has(self, name: str, transaction: Transaction) -> bool:
+        return self._transactions.get((name, transaction.app_id), -1) >= transaction.version
+
+    def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
+        """The rows as they are now, None if nothing was written."""
+        name = entity.entity_id
+        with self._lock:
+            if name not in self._tables:
+                return None
+            rows, version = self._tables[name]
+            return TableInfo(version, rows.schema, rows=rows.num_rows, size_bytes=rows.nbytes, table_id=self._ids[name])
+
+    def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> list[CommitInfo]:
+        """The writes after a version, oldest first.
+
+        Raises:
+            EntityNotFoundError: nothing was written.
+        """
+        with self._lock:
+            if entity.entity_id not in self._tables:
+                raise _missing(entity.entity_id)
+            made = self._commits[entity.entity_id]
+            return [one for one in made if since is None or one.version > since]
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
         """None: what an earlier process has written is gone, and its transactions with it."""

@@ -107,6 +107,9 @@ class RunReads:
         pinned = version if kind.versioned else request.version
 
         def read() -> Any:
+            if request.appends and request.start_version is not None:
+                first = request.start_version
+                return self._store.read_appends(request.entity_id, first, version, columns=request.columns)
             found: list[ExpectationResult] = []
             frame = self._store.read_entity(
                 request.entity_id,
@@ -137,7 +140,8 @@ class RunReads:
         Args:
             keep: keeps a frame until it is released; None where that does not pay.
         """
-        wanted = keep is not None and request.cache is not None and version is not None
+        # What is staged for appends goes with the pipe that reads them, so no other pipe is given their frame.
+        wanted = keep is not None and request.cache is not None and version is not None and not request.appends
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)

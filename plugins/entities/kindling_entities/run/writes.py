@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kindling_core.run.requests import WriteRequest, WriteResult
 from kindling_core.secrets import describe_error
-from kindling_entities.protocols import Commit, OverflowFinder, Transaction
+from kindling_entities.protocols import Commit, CommitOptions, OverflowFinder, Transaction
 from kindling_entities.run.reads import RunReads
 from kindling_entities.store import EntityStore
 from kindling_entities.write.notes import told, with_sources
@@ -49,10 +49,12 @@ class RunWrites:
                 store.views.returned.keep(run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
+        further = tuple(Transaction(*one) for one in request.transactions)
+        options = CommitOptions(dict(request.commit_metadata), further, request.skip_empty)
         from kindling_entities.write.fenced_rows import guarded
 
         with guarded(request.value, request.fence) as value:
-            commit = store.write(request.entity_id, value, request.mode, transaction)
+            commit = store.write(request.entity_id, value, request.mode, transaction, options)
         # Of a write that had happened before, the newest version may be somebody else's.
         version = None if commit.skipped else commit.version
         if version is not None:

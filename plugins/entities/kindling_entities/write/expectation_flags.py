@@ -43,7 +43,13 @@ class Checked:
 
 @contextlib.contextmanager
 def checked(
-    engine: Engine, entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, exists: Callable[[], bool]
+    engine: Engine,
+    entity: EntityDefinition,
+    frame: Any,
+    mode: str,
+    read: ReadEntity,
+    exists: Callable[[], bool],
+    held: bool = False,
 ) -> Iterator[Checked]:
     """Apply the expectations of an entity.
 
@@ -53,6 +59,7 @@ def checked(
         mode: "overwrite", "append" or "merge".
         read: returns columns of an entity, for what uniqueness and foreign keys look into.
         exists: whether the entity has rows to look into; asked only if an expectation does.
+        held: compute the rows once before they are written, in any case.
 
     Raises:
         ExpectationError: one with action "fail" is not met, found before or while the block writes.
@@ -60,7 +67,7 @@ def checked(
     with contextlib.ExitStack() as stack:
         flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
         to_two_tables = any(one.action == "quarantine" for one in entity.expectations)
-        if mode == "merge" or to_two_tables:
+        if mode == "merge" or to_two_tables or held:
             kept = stack.enter_context(engine.held(flagged))
             yield _sorted_out(entity, kept, made, mode)
             return

@@ -28,6 +28,8 @@ def told(commit: Commit, mode: str) -> tuple[str | None, dict[str, Any]]:
     """
     if commit.skipped:
         return "written before, so nothing was written", {}
+    if commit.empty and not commit.expectations:
+        return "no rows, so nothing was committed", {}
     change = commit.schema_change
     notes = [summary(commit.expectations), None if change is None else change.note(mode)]
     details: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,18 +16,20 @@ from deltalake.table import TableMerger
 
 from kindling_entities.declare.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
 from kindling_entities.engines import _constraints
+from kindling_entities.engines._commit_info import USER_METADATA, user_metadata
 from kindling_entities.engines._constraints import Rules, rules_of
-from kindling_entities.engines._frames import Source, Watched, to_reader
+from kindling_entities.engines._frames import Source, Watched, to_reader, unless_empty
 from kindling_entities.engines._log import append_only, arrow_schema, mapped_errors, not_found, open_if_exists
 from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
+from kindling_entities.engines._side_log import misread
+from kindling_entities.engines._transactions import happened
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
-from kindling_entities.engines.embedded._settled import MARKER, settled
-from kindling_entities.engines.embedded._snapshots import misread
+from kindling_entities.engines.embedded._settled import settled
 from kindling_entities.engines.embedded._statistics import told
-from kindling_entities.protocols import Commit, MergeRules, Table, Transaction
+from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, MergeRules, Table, Transaction
 from kindling_entities.rules.exact_duplicates import repeated_keys_of, without_repeats
 from kindling_entities.rules.key_equality import refuse_nested_keys, same_form
 from kindling_entities.rules.refusals import (
@@ -63,30 +66,30 @@ class DeltaWriter:
         self._folder = folder
         self._retry = retry
 
-    def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def append(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
             if opened is None:
-                return self._write(table, None, source, source.schema, None, transaction, mode="error")
+                return self._write(table, None, source, source.schema, None, how, mode="error")
             target, change = evolved(table, arrow_schema(opened), source.schema)
-            return self._write(table, opened, source, target, change, transaction, mode="append")
+            return self._write(table, opened, source, target, change, how, mode="append")
 
-        return self._streamed(table, frame, transaction, attempt)
+        return self._streamed(table, frame, how, attempt)
 
-    def overwrite(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def overwrite(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         def attempt(opened: DeltaTable | None, source: _Readable) -> Commit:
             if opened is None:
-                return self._write(table, None, source, source.schema, None, transaction, mode="error")
+                return self._write(table, None, source, source.schema, None, how, mode="error")
             old = arrow_schema(opened)
             change = compare(old, source.schema)
             apply_policy(table, change)
             extra: dict[str, Any] = {}
             if change or old.names != source.schema.names or _repartitioned(table, opened):
                 extra = {"schema_mode": "overwrite", "partition_by": list(table.partition_columns)}
-            return self._write(table, opened, source, source.schema, change, transaction, mode="overwrite", **extra)
+            return self._write(table, opened, source, source.schema, change, how, mode="overwrite", **extra)
 
-        return self._streamed(table, frame, transaction, attempt)
+        return self._streamed(table, frame, how, attempt)
 
-    def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def overwrite_partitions(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         names = list(table.partition_columns)
         refuse_unpartitioned(table)
         with self._spooled(table, frame) as source:
@@ -96,9 +99,11 @@ class DeltaWriter:
             def attempt(opened: DeltaTable | None) -> Commit:
                 readable = _Readable(source.schema, lambda: source.reader(source.schema))
                 if opened is None:
-                    return self._write(table, None, readable, source.schema, None, transaction, mode="error")
+                    return self._write(table, None, readable, source.schema, None, how, mode="error")
                 refuse_repartitioned(table, opened.metadata().partition_columns)
                 target, change = evolved(table, arrow_schema(opened), source.schema)
+                if not source.rows and how.skip_empty:
+                    return _nothing(opened)
                 if not source.rows:
                     return Commit(opened.version(), opened.version(), rows_written=0)
                 wanted = present.cast(pa.schema([target.field(n) for n in names]))
@@ -108,25 +113,27 @@ class DeltaWriter:
                     readable,
                     target,
                     change,
-                    transaction,
+                    how,
                     mode="overwrite",
                     predicate=partition_predicate(wanted),
                 )
 
-            return self._retried(table, transaction, attempt)
+            return self._retried(table, how, attempt)
 
     def merge(
         self,
         table: Table,
         frame: Any,
         keys: list[str],
-        transaction: Transaction | None,
+        how: CommitOptions,
         expected_version: int | None = None,
         rules: MergeRules | None = None,
     ) -> Commit:
         helpers = set(rules.helpers) if rules is not None else set()
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(self._spooled(table, frame))
+            if how.skip_empty and not source.rows:
+                return self._retried(table, how, _nothing)
             repeated = check_keys(table, source, keys)
             if repeated is not None:
                 source = stack.enter_context(self._distinct_rows(table, source, keys, repeated))
@@ -136,7 +143,10 @@ class DeltaWriter:
                 refuse_moved(table, expected_version, None if opened is None else opened.version())
                 if opened is None:
                     readable = _Readable(stored, lambda: inserted(source, stored, rules))
-                    made = self._write(table, None, readable, stored, None, transaction, mode="error")
+                    # The frame has rows; that none of them is inserted is what this merge did.
+                    made = self._write(
+                        table, None, readable, stored, None, replace(how, skip_empty=False), mode="error"
+                    )
                     return Commit(
                         made.version,
                         rows_inserted=made.rows_written,
@@ -174,7 +184,7 @@ class DeltaWriter:
                             # Statistics of the source prune target files, but need it in memory; and those of the
                             # target must tell its keys.
                             streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
-                            commit_properties=_properties(transaction, marker, retry=False),
+                            commit_properties=_properties(how, marker, retry=False),
                             writer_properties=told(target),
                         )
                         names = [field.name for field in given if field.name not in helpers]
@@ -197,7 +207,7 @@ class DeltaWriter:
                     schema_change=change.told,
                 )
 
-            return self._retried(table, transaction, attempt)
+            return self._retried(table, how, attempt)
 
     def delete(self, table: Table, condition: str) -> Commit:
         def attempt(opened: DeltaTable | None) -> Commit:
@@ -209,7 +219,7 @@ class DeltaWriter:
             marker = uuid.uuid4().hex
             try:
                 with mapped_errors(table, "Deleting from"):
-                    properties = _properties(None, marker, retry=False)
+                    properties = _properties(DEFAULT_COMMIT, marker, retry=False)
                     figures = opened.delete(condition, commit_properties=properties)
             except Exception as error:
                 after = settled(table, marker, before, error)
@@ -218,7 +228,7 @@ class DeltaWriter:
                 return Commit(after.version(), before)
             return Commit(opened.version(), before, rows_deleted=figures["num_deleted_rows"])
 
-        return self._retried(table, None, attempt)
+        return self._retried(table, DEFAULT_COMMIT, attempt)
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         if open_if_exists(table) is not None:
@@ -226,7 +236,7 @@ class DeltaWriter:
         normal = normal_schema(schema)
         empty = _Readable(normal, lambda: pa.RecordBatchReader.from_batches(normal, []))
         try:
-            self._write(table, None, empty, normal, None, None, mode="error")
+            self._write(table, None, empty, normal, None, DEFAULT_COMMIT, mode="error")
         except RaceLost:
             return False
         return True
@@ -238,7 +248,7 @@ class DeltaWriter:
         source: _Readable,
         target: pa.Schema,
         change: SchemaChange | None,
-        transaction: Transaction | None,
+        how: CommitOptions,
         *,
         mode: str,
         **extra: Any,
@@ -255,6 +265,12 @@ class DeltaWriter:
         elif change and "schema_mode" not in extra:
             extra["schema_mode"] = "merge"
         named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
+        reader: pa.RecordBatchReader | None = None
+        if how.skip_empty:
+            with mapped_errors(table, "Computing rows for"):
+                reader = unless_empty(source.open())
+            if reader is None:
+                return _nothing(opened)
         rules = Rules() if opened is None else rules_of(opened)
         if mode == "overwrite" and opened is not None:
             if rules.append_only:
@@ -265,17 +281,17 @@ class DeltaWriter:
             rules = Rules()
         target = _constraints.fillable(rules, target, source.schema)
         checks = [checker(table, target, named or ()), _constraints.checker(table, rules)]
-        watched = Watched(source.open(), target, [check for check in checks if check is not None])
+        watched = Watched(reader or source.open(), target, [check for check in checks if check is not None])
         marker = uuid.uuid4().hex
         # Only a plain append commutes with whatever was committed meanwhile.
-        commutes = mode == "append" and transaction is None and not change
+        commutes = mode == "append" and not how.transactions and not change
         try:
             with mapped_errors(table, "Writing"):
                 write_deltalake(
                     opened if opened is not None else table.location,
                     watched.reader(),
                     mode=mode,  # type: ignore[call-overload]
-                    commit_properties=_properties(transaction, marker, retry=commutes),
+                    commit_properties=_properties(how, marker, retry=commutes),
                     writer_properties=told(target),
                     **extra,
                 )
@@ -304,14 +320,14 @@ class DeltaWriter:
         self,
         table: Table,
         frame: Any,
-        transaction: Transaction | None,
+        how: CommitOptions,
         attempt: Callable[[DeltaTable | None, _Readable], Commit],
     ) -> Commit:
         if isinstance(frame, pa.RecordBatchReader):
             # It can be read once only, and a lost race needs it again.
             with self._spooled(table, frame) as source:
                 readable = _Readable(source.schema, lambda: source.reader(source.schema))
-                return self._retried(table, transaction, lambda opened: attempt(opened, readable))
+                return self._retried(table, how, lambda opened: attempt(opened, readable))
         waiting: list[pa.RecordBatchReader] = []
 
         def open_again() -> pa.RecordBatchReader:
@@ -322,7 +338,7 @@ class DeltaWriter:
                 waiting.append(to_reader(frame))
             return attempt(opened, _Readable(waiting[0].schema, open_again))
 
-        return self._retried(table, transaction, run)
+        return self._retried(table, how, run)
 
     @contextlib.contextmanager
     def _spooled(self, table: Table, frame: Any) -> Iterator[Source]:
@@ -349,15 +365,11 @@ class DeltaWriter:
                 raise repeated_keys(table, keys, len(named), rows)
             yield distinct
 
-    def _retried(
-        self, table: Table, transaction: Transaction | None, attempt: Callable[[DeltaTable | None], Commit]
-    ) -> Commit:
+    def _retried(self, table: Table, how: CommitOptions, attempt: Callable[[DeltaTable | None], Commit]) -> Commit:
         def once() -> Commit:
             opened = open_if_exists(table)
-            if opened is not None and transaction is not None:
-                done = opened.transaction_version(transaction.app_id)
-                if done is not None and done >= transaction.version:
-                    return Commit(opened.version(), opened.version(), skipped=True)
+            if opened is not None and happened(table, how.transactions, partial(_has, opened)):
+                return Commit(opened.version(), opened.version(), skipped=True)
             return attempt(opened)
 
         return self._retry.run(table, once)
@@ -404,14 +416,23 @@ def again(source: _Readable, target: pa.Schema) -> pa.RecordBatchReader:
     return cast_reader(source.open(), target)
 
 
-def _properties(transaction: Transaction | None, marker: str, *, retry: bool) -> CommitProperties:
+def _properties(how: CommitOptions, marker: str, *, retry: bool) -> CommitProperties:
     return CommitProperties(
-        custom_metadata={MARKER: marker},
+        custom_metadata={USER_METADATA: user_metadata(marker, how.metadata)},
         max_commit_retries=None if retry else 0,
-        app_transactions=(
-            [DeltaTransaction(app_id=transaction.app_id, version=transaction.version)] if transaction else None
-        ),
+        app_transactions=[DeltaTransaction(app_id=one.app_id, version=one.version) for one in how.transactions] or None,
     )
+
+
+def _has(opened: DeltaTable, transaction: Transaction) -> bool:
+    done = opened.transaction_version(transaction.app_id)
+    return done is not None and done >= transaction.version
+
+
+def _nothing(opened: DeltaTable | None) -> Commit:
+    """What a write did whose rows are none, and whose caller wants no commit of none."""
+    version = None if opened is None else opened.version()
+    return Commit(version, version, rows_written=0, empty=True)
 
 
 def _partitions(opened: DeltaTable) -> list[str]:

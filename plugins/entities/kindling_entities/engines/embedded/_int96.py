@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from kindling_entities.declare.nested import holds, leaves
+from kindling_entities.engines._actions import commit
 from kindling_entities.engines._log import arrow_schema, mapped_errors
-from kindling_entities.engines.embedded._actions import commit
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Table
 

@@ -13,8 +13,6 @@ from kindling_entities.engines._log import newest_version, open_table
 from kindling_entities.errors import CorruptTableError
 from kindling_entities.protocols import Table
 
-MARKER = "kindling.write"
-
 _log = logging.getLogger("kindling.entities")
 
 

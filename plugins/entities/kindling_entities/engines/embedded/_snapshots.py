@@ -9,7 +9,6 @@ folder, that names the same files without the least and greatest values of such 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
@@ -21,25 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kindling_entities.declare.schema import quote
-from kindling_entities.engines._commits import commit_file
+from kindling_entities.engines._actions import read_actions
 from kindling_entities.engines._frames import Staging
-from kindling_entities.engines.embedded._actions import Actions, read_actions
-
-# A double tells decimals of up to 15 digits apart.
-_EXACT_DIGITS = 15
-# What a reader must know; the rest of a table's properties is for writers.
-_READERS_PROPERTIES = ("delta.columnMapping.mode", "delta.columnMapping.maxColumnId", "delta.enableTypeWidening")
-
-
-def misread(kind: pa.DataType) -> bool:
-    """Whether statistics of this type, or of a part of it, come to Sail as other values."""
-    if pa.types.is_floating(kind):
-        return True
-    if pa.types.is_decimal(kind):
-        return bool(kind.precision > _EXACT_DIGITS)
-    if pa.types.is_struct(kind):
-        return any(misread(field.type) for field in kind)
-    return False
+from kindling_entities.engines._side_log import write_log
 
 
 def sound_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
@@ -119,7 +102,7 @@ class Snapshots:
         path = os.path.join(folder, f"snapshot-{uuid.uuid4().hex}")
         try:
             # Not under the lock: a storage that hangs must not keep other tables from being read.
-            _write(path, location, read_actions(location, version))
+            write_log(path, location, read_actions(location, version))
             with self._lock:
                 label = self._staging.current_label
                 made = self._made.setdefault(key, path)
@@ -164,68 +147,3 @@ class Snapshots:
         with self._lock:
             self._made.clear()
             self._users.clear()
-
-
-def _write(path: str, location: str, actions: Actions) -> None:
-    os.makedirs(os.path.join(path, "_delta_log"))
-    os.symlink(os.path.abspath(location), os.path.join(path, "data"))
-    schema = json.loads(actions.metadata["schemaString"])
-    names = _misread_names(schema)
-    metadata = dict(actions.metadata)
-    given = metadata.get("configuration") or {}
-    metadata["configuration"] = {name: given[name] for name in _READERS_PROPERTIES if name in given}
-    with open(commit_file(path, 0), "w", encoding="utf8") as out:
-        for action in ({"protocol": actions.protocol}, {"metaData": metadata}):
-            out.write(json.dumps(action) + "\n")
-        for add in actions.adds.values():
-            out.write(json.dumps({"add": _moved(add, names)}) + "\n")
-
-
-def _moved(add: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    moved = dict(add)
-    if not _absolute(add["path"]):
-        moved["path"] = f"data/{add['path']}"
-    vector = add.get("deletionVector")
-    if vector and vector["storageType"] == "u":
-        # The folder comes before the 20 characters of the name.
-        prefix, name = vector["pathOrInlineDv"][:-20], vector["pathOrInlineDv"][-20:]
-        moved["deletionVector"] = {**vector, "pathOrInlineDv": f"data/{prefix}{name}" if prefix else f"data{name}"}
-    if add.get("stats"):
-        stats = json.loads(add["stats"])
-        for which in ("minValues", "maxValues"):
-            if isinstance(stats.get(which), dict):
-                stats[which] = _without(stats[which], names)
-        moved["stats"] = json.dumps(stats)
-    return moved
-
-
-def _absolute(path: str) -> bool:
-    return path.startswith("/") or ":/" in path.split("?", 1)[0].split("#", 1)[0][:16]
-
-
-def _without(values: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    kept = {}
-    for name, value in values.items():
-        if name not in names:
-            kept[name] = value
-        elif names[name] is not None and isinstance(value, dict):
-            kept[name] = _without(value, names[name])
-    return kept
-
-
-def _misread_names(struct: dict[str, Any]) -> dict[str, Any]:
-    """The columns of a schema in the log that are misread, as statistics name them; structs give their own."""
-    found: dict[str, Any] = {}
-    for column in struct["fields"]:
-        name = (column.get("metadata") or {}).get("delta.columnMapping.physicalName", column["name"])
-        kind = column["type"]
-        if isinstance(kind, dict):
-            if kind.get("type") == "struct":
-                found[name] = _misread_names(kind)
-        elif kind in ("float", "double") or (kind.startswith("decimal(") and _digits(kind) > _EXACT_DIGITS):
-            found[name] = None
-    return found
-
-
-def _digits(decimal: str) -> int:
-    return int(decimal[len("decimal(") :].split(",")[0].strip())

@@ -15,16 +15,31 @@ import pyarrow.parquet as pq
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.schema import cast_reader, cast_table, normal_schema, quote
 from kindling_entities.engines import _frames, _log
+from kindling_entities.engines._appends import appends_log
+from kindling_entities.engines._commit_info import read_commits
 from kindling_entities.engines._places import refuse_unreachable
+from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
+from kindling_entities.engines._side_log import misread
 from kindling_entities.engines._transactions import committed, newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._overflow import Overflow, overflows
 from kindling_entities.engines.embedded._server import SailServer
 from kindling_entities.engines.embedded._sift import StreamSift
-from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, misread, sound, sound_columns
-from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.engines.embedded._snapshots import Snapshots, hides_nan, sound, sound_columns
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    MergeRules,
+    Sifted,
+    Table,
+    TableInfo,
+    Transaction,
+    Upkeep,
+)
 from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
@@ -40,6 +55,8 @@ class EmbeddedEngine:
 
     name = "embedded"
     catalogs = False
+    several_transactions = True
+    streams = True
 
     def __init__(
         self,
@@ -102,8 +119,15 @@ class EmbeddedEngine:
         self._staging.release(prefix)
         self._snapshots.release(prefix)
 
+    def release_changes(self, label: str) -> None:
+        """Remove what was staged for changes and appends read under this name."""
+        self._staging.release_for_pipe(label)
+
     def from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader) -> Any:
         """Make a frame; small tables travel in the plan, everything else through a staged Parquet file."""
+        return self._from_arrow(data)
+
+    def _from_arrow(self, data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, *, for_pipe: bool = False) -> Any:
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table) and data.num_rows > 0 and data.nbytes <= min(self._spool_bytes, 1 << 20):
@@ -115,7 +139,7 @@ class EmbeddedEngine:
             return self.session.createDataFrame(cast_table(data, normal), typed)
         reader = _frames.to_reader(data)
         with _log.mapped_os_errors("Staging a frame"):
-            path = self._staging.stage(reader)
+            path = self._staging.stage(reader, for_pipe=for_pipe)
         return self.session.read.parquet(path)
 
     def read_parquet(
@@ -177,6 +201,8 @@ class EmbeddedEngine:
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:
         """Return a lazy frame pinned to a version, columns in the order of the table's schema."""
         refuse_unreachable(table)
+        if version is not None:
+            refuse_gone(table, version)
         opened = _log.open_table(table, version)
         schema, pinned, metadata = _log.arrow_schema(opened), opened.version(), opened.metadata()
         names = list(columns) if columns is not None else schema.names
@@ -195,24 +221,51 @@ class EmbeddedEngine:
         refuse_unreachable(table)
         opened = _log.open_table(table)
         refuse_no_change_feed(table, opened.metadata().configuration)
+        if start_version < end_version <= opened.version():
+            refuse_gone_changes(table, start_version, end_version)
         self._far.refuse_changes(table, opened, start_version, end_version)
         with _log.mapped_errors(table, "Reading changes"):
             changes = opened.load_cdf(starting_version=start_version + 1, ending_version=end_version)
-            return self.from_arrow(pa.RecordBatchReader.from_stream(changes))
+            return self._from_arrow(pa.RecordBatchReader.from_stream(changes), for_pipe=True)
 
-    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
+    def read_appends(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return a lazy frame of the rows that the commits of (start_version, end_version] added."""
+        refuse_unreachable(table)
+        schema = _log.arrow_schema(_log.open_table(table, end_version))
+        path = appends_log(table, start_version, end_version, self._staging)
+        return self.session.read.format("delta").load(path).selectExpr(*sound_columns(schema, schema.names))
+
+    def commits(self, table: Table, since: int | None = None) -> list[CommitInfo]:
+        """What the log says of the commits after a version, oldest first."""
+        refuse_unreachable(table)
+        return read_commits(table, since)
+
+    def append(
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Add the rows of a frame; streamed, never held whole."""
         refuse_unreachable(table)
-        return self._writer.append(table, frame, transaction)
+        return self._writer.append(table, frame, options.after(transaction))
 
     def overwrite(
-        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        scope: str = "table",
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Replace the table, or with scope "partitions" only those the frame has rows for."""
         refuse_unreachable(table)
         if scope == "partitions":
-            return self._writer.overwrite_partitions(table, frame, transaction)
-        return self._writer.overwrite(table, frame, transaction)
+            return self._writer.overwrite_partitions(table, frame, options.after(transaction))
+        return self._writer.overwrite(table, frame, options.after(transaction))
 
     def merge(
         self,
@@ -223,10 +276,11 @@ class EmbeddedEngine:
         *,
         expected_version: int | None = None,
         rules: MergeRules | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Update rows whose keys match and insert the others, or what the rules say."""
         refuse_unreachable(table)
-        return self._writer.merge(table, frame, list(keys), transaction, expected_version, rules)
+        return self._writer.merge(table, frame, list(keys), options.after(transaction), expected_version, rules)
 
     def delete(self, table: Table, condition: str) -> Commit:
         """Remove the rows for which a condition is true."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from kindling_core.errors import safe_str
 from kindling_entities.engines._log import append_only, not_found, storage_error
+from kindling_entities.engines._lost_files import lost_file
 from kindling_entities.engines._retry import RaceLost, first_line
 from kindling_entities.engines.spark import _partitions
 from kindling_entities.engines.spark._frames import BAD_KEY
@@ -20,6 +21,7 @@ from kindling_entities.errors import (
     MergeKeyError,
     SchemaError,
     UnsupportedError,
+    VersionsGone,
 )
 from kindling_entities.protocols import Table
 
@@ -61,6 +63,12 @@ _CORRUPT = re.compile(
     r"DELTA_LOG_FILE_NOT_FOUND|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_STATE_RECOVER|DELTA_VERSIONS_NOT_CONTIGUOUS|"
     r"MALFORMED|JsonParseException|CANNOT_READ_FILE|FAILED_READ_FILE|DELTA_FILE_NOT_FOUND"
 )
+# Versions that a cleaned log, a vacuum or the property deletedFileRetentionDuration has taken.
+_GONE = re.compile(
+    r"DELTA_VERSION_NOT_FOUND|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_LOG_FILE_NOT_FOUND|DELTA_CHANGE_DATA_FILE_NOT_FOUND|"
+    r"TIME_TRAVEL_BEYOND_DELETED_FILE_RETENTION|DELTA_NO_RECREATABLE_HISTORY_FOUND|DELTA_NO_RELATION_TABLE_HISTORY"
+)
+_AVAILABLE = re.compile(r"[Aa]vailable versions: \[(\d+), \d+\]")
 _SCHEMA = re.compile(
     r"DELTA_FAILED_TO_MERGE_FIELDS|DELTA_MERGE_INCOMPATIBLE|DELTA_METADATA_MISMATCH|DELTA_INVALID_CHARACTERS_IN_COLUMN|DELTA_INVALID_PARTITION_COLUMN_NAME|"
     r"CAST_INVALID_INPUT|DELTA_SCHEMA_CHANGE|DELTA_UNSUPPORTED_DATA_TYPES|DELTA_NULL_SCHEMA"
@@ -68,8 +76,12 @@ _SCHEMA = re.compile(
 
 
 @contextlib.contextmanager
-def mapped_errors(table: Table, doing: str) -> Iterator[None]:
-    """Give an error of Spark the class and the advice that the same error has on every engine."""
+def mapped_errors(table: Table, doing: str, *, wanted: tuple[int, int] | None = None) -> Iterator[None]:
+    """Give an error of Spark the class and the advice that the same error has on every engine.
+
+    Args:
+        wanted: first and last version of a read.
+    """
     try:
         yield
     except (EntityError, RaceLost):
@@ -91,6 +103,12 @@ def mapped_errors(table: Table, doing: str) -> Iterator[None]:
             raise MergeKeyError(f"{table.entity_id!r}: {BAD_KEY}") from error
         if table.name is not None:
             _refuse_by_catalog(table, table.name, text, doing, error)
+        if wanted is not None and _GONE.search(text):
+            there = _AVAILABLE.search(text)
+            raise VersionsGone(table.entity_id, wanted, int(there[1]) if there else None, first_line(error)) from error
+        lost = lost_file(error, text)
+        if lost is not None:
+            raise type(lost)(f"{doing} {table.entity_id!r}: {lost}") from error
         if _STORAGE.search(text):
             raise storage_error(table, doing, error) from error
         if _RACE.search(text):

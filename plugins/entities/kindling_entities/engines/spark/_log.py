@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit
 from kindling_entities.declare.schema import quote
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
+from kindling_entities.engines._commit_info import commit_info, read_commits
 from kindling_entities.engines._commits import commit_file
 from kindling_entities.engines._damage import refuse_empty_commits
 from kindling_entities.engines._places import unreachable
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._frames import schema_of
-from kindling_entities.errors import EntityNotFoundError
-from kindling_entities.protocols import Table, TableInfo, Transaction
+from kindling_entities.errors import EntityNotFoundError, VersionsGone
+from kindling_entities.protocols import CommitInfo, Table, TableInfo, Transaction
 
 
 def is_local(table: Table) -> bool:
@@ -69,6 +70,7 @@ def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo |
         dict(detail["properties"] or {}),
         size_bytes=detail["sizeInBytes"],
         files=detail["numFiles"],
+        table_id=str(detail["id"] or ""),
     )
 
 
@@ -76,8 +78,18 @@ def committed(session: Any, table: Table, transaction: Transaction) -> bool:
     """Whether the table has this transaction, or a later one of the same application."""
     if is_local(table):
         return transactions.committed(table, transaction)
-    # What Kindling writes under one application has one version.
-    return newest_transaction(session, table, transaction.app_id) == transaction.app_id
+    if _sql_version(session, table) is None:
+        return False
+    with mapped_errors(table, "Reading the log of"):
+        here = on_this_machine(session, table)
+        if here is not None:
+            return transactions.committed(here, transaction)
+        log = _text(session, place_of(session, table)).selectExpr(
+            "get_json_object(value, '$.txn.appId') as id",
+            "cast(get_json_object(value, '$.txn.version') as bigint) as v",
+        )
+        rows = log.where(log["id"] == transaction.app_id).agg({"v": "max"}).collect()
+    return rows[0][0] is not None and int(rows[0][0]) >= transaction.version
 
 
 def newest_transaction(session: Any, table: Table, ending: str) -> str:
@@ -87,16 +99,79 @@ def newest_transaction(session: Any, table: Table, ending: str) -> str:
     if _sql_version(session, table) is None:
         return ""
     with mapped_errors(table, "Reading the log of"):
-        place = str(session.sql(f"describe detail {identifier(table)}").collect()[0]["location"])
-        if place.startswith("file:"):
-            return transactions.newest_transaction(
-                replace(table, name=None, location=unquote(urlsplit(place).path)), ending
-            )
-        log = session.read.text(f"{place.rstrip('/')}/_delta_log/*.json").selectExpr(
+        here = on_this_machine(session, table)
+        if here is not None:
+            return transactions.newest_transaction(here, ending)
+        log = _text(session, place_of(session, table)).selectExpr(
             "get_json_object(value, '$.txn.appId') as id", "_metadata.file_name as file"
         )
         rows = log.where(log["id"].endswith(ending)).orderBy(log["file"].desc()).limit(1).collect()
     return str(rows[0]["id"]) if rows else ""
+
+
+def place_of(session: Any, table: Table) -> str:
+    """The URI of a table's folder."""
+    return str(session.sql(f"describe detail {identifier(table)}").collect()[0]["location"])
+
+
+def on_this_machine(session: Any, table: Table) -> Table | None:
+    """A table by its path, None where its files lie elsewhere. A named table is looked up."""
+    if is_local(table):
+        return table
+    place = place_of(session, table)
+    if not place.startswith("file:"):
+        return None
+    here = replace(table, name=None, location=unquote(urlsplit(place).path))
+    return here if is_local(here) else None
+
+
+def at_version(session: Any, table: Table, version: int) -> Any:
+    """A lazy frame of a version."""
+    with mapped_errors(table, "Reading", wanted=(version, version)):
+        reader = session.read.format("delta").option("versionAsOf", version)
+        return reader.table(identifier(table)) if table.name else reader.load(table.location)
+
+
+def lines(
+    session: Any, table: Table, start_version: int, end_version: int | None, kinds: Sequence[str]
+) -> dict[int, list[dict[str, Any]]]:
+    """The actions of some kinds in the commits after a version, by version; read by Spark.
+
+    Args:
+        end_version: None is the newest.
+    """
+    log = _text(session, place_of(session, table)).selectExpr(
+        "value", "cast(substr(_metadata.file_name, 1, 20) as bigint) as version"
+    )
+    wanted = " or ".join(f"ltrim(value) like '{{\"{kind}\"%'" for kind in kinds)
+    bound = f"version > {start_version}" + ("" if end_version is None else f" and version <= {end_version}")
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in log.where(f"{bound} and ({wanted})").collect():
+        found.setdefault(int(row["version"]), []).append(json.loads(row["value"]))
+    return found
+
+
+def commits(session: Any, table: Table, since: int | None) -> list[CommitInfo]:
+    """What the log says of the commits after a version, oldest first."""
+    newest = newest_version(session, table)
+    if newest is None:
+        raise files.not_found(table)
+    here = on_this_machine(session, table)
+    if here is not None:
+        return read_commits(here, since)
+    with mapped_errors(table, "Reading the log of"):
+        found = lines(session, table, -1 if since is None else since, newest, ("commitInfo", "txn"))
+    first = min(found, default=newest + 1) if since is None else since + 1
+    missing = [version for version in range(max(first, 0), newest + 1) if version not in found]
+    if missing:
+        oldest = min(found, default=None)
+        raise VersionsGone(table.entity_id, (max(first, 0), newest), oldest, "the table's log was cleaned")
+    return [commit_info(version, actions) for version, actions in sorted(found.items())]
+
+
+def _text(session: Any, place: str) -> Any:
+    """The lines of all commits of a log."""
+    return session.read.text(f"{place.rstrip('/')}/_delta_log/[0-9]*.json")
 
 
 def commit_with(session: Any, table: Table, marker: str, after: int | None) -> tuple[int, dict[str, Any]] | None:

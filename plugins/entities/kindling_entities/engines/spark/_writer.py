@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kindling_entities.declare.schema import SchemaChange, compare, quote, quote_text
+from kindling_entities.engines._commit_info import user_metadata
+from kindling_entities.engines._frames import is_frame
 from kindling_entities.engines._log import append_only, not_found
 from kindling_entities.engines._retry import RaceLost, Retry
+from kindling_entities.engines._transactions import refuse_several
 from kindling_entities.engines.spark import _frames, _log, _partitions
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import MergeKeyError
-from kindling_entities.protocols import Commit, MergeRules, Table, TableInfo, Transaction
+from kindling_entities.protocols import Commit, CommitOptions, MergeRules, Table, TableInfo
 from kindling_entities.rules.key_equality import refuse_nested_keys
 from kindling_entities.rules.refusals import (
     SHOWN_KEYS,
@@ -45,51 +49,51 @@ class SparkWriter:
         self._engine = engine
         self._retry = retry
 
-    def append(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def append(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             if state is None:
-                return self._create(table, source, schema, transaction)
+                return self._create(table, source, schema, how)
             target, change = evolved(table, state.schema, schema)
             target = _without_computed(state, target, schema)
-            return self._save(table, state, source, schema, target, change, transaction, mode="append")
+            return self._save(table, state, source, schema, target, change, how, mode="append")
 
-        return self._retried(table, frame, attempt)
+        return self._retried(table, frame, how, attempt)
 
-    def overwrite(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def overwrite(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             if state is None:
-                return self._create(table, source, schema, transaction)
+                return self._create(table, source, schema, how)
             _refuse_append_only(table, state)
             change = compare(state.schema, schema)
             apply_policy(table, change)
             extra = {}
             if change or state.schema.names != schema.names or state.partition_columns != table.partition_columns:
                 extra = {"overwriteSchema": "true"}
-            return self._save(table, state, source, schema, schema, change, transaction, mode="overwrite", extra=extra)
+            return self._save(table, state, source, schema, schema, change, how, mode="overwrite", extra=extra)
 
-        return self._retried(table, frame, attempt)
+        return self._retried(table, frame, how, attempt)
 
-    def overwrite_partitions(self, table: Table, frame: Any, transaction: Transaction | None) -> Commit:
+    def overwrite_partitions(self, table: Table, frame: Any, how: CommitOptions) -> Commit:
         refuse_unpartitioned(table)
 
         def attempt(state: TableInfo | None, source: Any, schema: pa.Schema) -> Commit:
             refuse_missing_partitions(table, schema)
             if state is None:
-                return self._create(table, source, schema, transaction)
+                return self._create(table, source, schema, how)
             _refuse_append_only(table, state)
             refuse_repartitioned(table, state.partition_columns)
             target, change = evolved(table, state.schema, schema)
             extra = {"partitionOverwriteMode": "dynamic"}
-            return self._save(table, state, source, schema, target, change, transaction, mode="overwrite", extra=extra)
+            return self._save(table, state, source, schema, target, change, how, mode="overwrite", extra=extra)
 
-        return self._retried(table, frame, attempt)
+        return self._retried(table, frame, how, attempt)
 
     def merge(
         self,
         table: Table,
         frame: Any,
         keys: list[str],
-        transaction: Transaction | None,
+        how: CommitOptions,
         expected_version: int | None = None,
         rules: MergeRules | None = None,
     ) -> Commit:
@@ -102,7 +106,7 @@ class SparkWriter:
             refuse_nested_keys(table.entity_id, keys, schema)
             try:
                 if state is None:
-                    made = self._create(table, *_inserted(source, schema, keys, rules), transaction)
+                    made = self._create(table, *_inserted(source, schema, keys, rules), how)
                     return Commit(
                         made.version,
                         rows_inserted=made.rows_written,
@@ -111,7 +115,7 @@ class SparkWriter:
                         created=True,
                         skipped=made.skipped,
                     )
-                return self._merge(table, state, source, schema, keys, transaction, rules)
+                return self._merge(table, state, source, schema, keys, how, rules)
             except MergeKeyError as error:
                 if "distinct" in known:
                     raise
@@ -122,7 +126,7 @@ class SparkWriter:
                 known["distinct"] = distinct
                 return attempt(state, distinct, schema)
 
-        return self._retried(table, frame, attempt)
+        return self._retried(table, frame, how, attempt)
 
     def _merge(
         self,
@@ -131,7 +135,7 @@ class SparkWriter:
         source: Any,
         schema: pa.Schema,
         keys: list[str],
-        transaction: Transaction | None,
+        how: CommitOptions,
         rules: MergeRules | None,
     ) -> Commit:
         _refuse_append_only(table, state)
@@ -143,7 +147,7 @@ class SparkWriter:
         given = pa.schema([*stored, *helpers])
         ready = _frames.guarded(_frames.cast(source, schema, given), given, keys)
         ready = _partitions.guarded(ready, table, given, state.partition_columns)
-        view, marker = f"kindling_{uuid.uuid4().hex}", _new_marker()
+        view, marker = f"kindling_{uuid.uuid4().hex}", _new_marker(how)
         with mapped_errors(table, "Merging into"):
             ready.createOrReplaceTempView(view)
             # With evolution a column that the source lacks keeps its value, without it that is an error.
@@ -156,7 +160,7 @@ class SparkWriter:
                 # The clone has settings of its own, so that other writes of this process do not see these.
                 with self._engine.cloned() as session:
                     session.conf.set(_MARKER, marker)
-                    for key, value in zip(_TRANSACTION, _pair(transaction), strict=False):
+                    for key, value in zip(_TRANSACTION, _pair(how), strict=False):
                         session.conf.set(key, value)
                     rows = session.sql(statement).collect()
             finally:
@@ -218,19 +222,20 @@ class SparkWriter:
             if not self._engine.session.catalog.databaseExists(schema):
                 self._engine.session.sql(f"create schema if not exists {schema}").collect()
 
-    def _create(self, table: Table, source: Any, schema: pa.Schema, transaction: Transaction | None) -> Commit:
+    def _create(self, table: Table, source: Any, schema: pa.Schema, how: CommitOptions) -> Commit:
         refuse_missing_partitions(table, schema)
-        if table.cluster_columns:
-            # A writer of frames cannot cluster; a table that is there already it keeps clustered.
+        if table.cluster_columns or (table.name and how.metadata):
+            # A writer of frames cannot cluster; a table that is there already it keeps clustered. And a named table
+            # is made by a CREATE TABLE AS SELECT, which keeps no user metadata.
             made = self.ensure(table, schema)
             state = _log.describe(self._engine.session, table, figures=False)
-            commit = self._save(table, state, source, schema, schema, None, transaction, mode="append")
+            commit = self._save(table, state, source, schema, schema, None, how, mode="append")
             return replace(commit, created=made)
         extra = _delta_properties(table)
         if table.name and table.location:
             extra["path"] = table.location
         self._make_schema(table)
-        return self._save(table, None, source, schema, schema, None, transaction, mode="error", extra=extra)
+        return self._save(table, None, source, schema, schema, None, how, mode="error", extra=extra)
 
     def _save(
         self,
@@ -240,15 +245,15 @@ class SparkWriter:
         schema: pa.Schema,
         target: pa.Schema,
         change: SchemaChange | None,
-        transaction: Transaction | None,
+        how: CommitOptions,
         *,
         mode: str,
         extra: dict[str, str] | None = None,
     ) -> Commit:
         refuse_untyped(table, target)
-        marker, before = _new_marker(), None if state is None else state.version
+        marker, before = _new_marker(how), None if state is None else state.version
         options = {"userMetadata": marker, **(extra or {})}
-        options.update(zip(("txnAppId", "txnVersion"), _pair(transaction), strict=False))
+        options.update(zip(("txnAppId", "txnVersion"), _pair(how), strict=False))
         if change and "overwriteSchema" not in options:
             options["mergeSchema"] = "true"
         with mapped_errors(table, "Writing"):
@@ -274,7 +279,7 @@ class SparkWriter:
         if told is None:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
             version = before if before is not None else _log.newest_version(self._engine.session, table)
-            return Commit(version, version, rows_written=0, skipped=transaction is not None)
+            return Commit(version, version, rows_written=0, skipped=bool(how.transactions))
         version, metrics = told
         if table.cluster_columns and "overwriteSchema" in options:
             # It replaces the table's definition, clustering included.
@@ -291,14 +296,28 @@ class SparkWriter:
         )
 
     def _retried(
-        self, table: Table, frame: Any, attempt: Callable[[TableInfo | None, Any, pa.Schema], Commit]
+        self,
+        table: Table,
+        frame: Any,
+        how: CommitOptions,
+        attempt: Callable[[TableInfo | None, Any, pa.Schema], Commit],
     ) -> Commit:
+        refuse_several(table, how.transactions, self._engine.name)
         source = self._engine.to_frame(frame)
-        with mapped_errors(table, "Computing rows for"):
-            schema = _frames.schema_of(source)
-        return self._retry.run(
-            table, lambda: attempt(_log.describe(self._engine.session, table, figures=False), source, schema)
-        )
+
+        def state() -> TableInfo | None:
+            return _log.describe(self._engine.session, table, figures=False)
+
+        with contextlib.ExitStack() as stack:
+            with mapped_errors(table, "Computing rows for"):
+                schema = _frames.schema_of(source)
+                if how.skip_empty:
+                    if is_frame(frame) and not _is_kept(source):
+                        # What is computed to see whether there is a row is not computed again.
+                        source = stack.enter_context(self._engine.held(source))
+                    if not source.take(1):
+                        return _nothing(state())
+            return self._retry.run(table, lambda: attempt(state(), source, schema))
 
 
 def _clauses(stored: pa.Schema, rules: MergeRules | None) -> str:
@@ -380,10 +399,22 @@ def _delta_properties(table: Table) -> dict[str, str]:
     return {key: value for key, value in table.properties.items() if key.startswith("delta.")}
 
 
-def _pair(transaction: Transaction | None) -> tuple[str, ...]:
-    return () if transaction is None else (transaction.app_id, str(transaction.version))
+def _pair(how: CommitOptions) -> tuple[str, ...]:
+    return next(((one.app_id, str(one.version)) for one in how.transactions), ())
 
 
-def _new_marker() -> str:
-    """What finds a commit again in the log: the writer's user metadata."""
-    return f"kindling:{uuid.uuid4().hex}"
+def _new_marker(how: CommitOptions) -> str:
+    """The user metadata of a commit: what the caller gave, and what finds the commit again in the log."""
+    return user_metadata(uuid.uuid4().hex, how.metadata)
+
+
+def _nothing(state: TableInfo | None) -> Commit:
+    """What a write did whose rows are none, and whose caller wants no commit of none."""
+    version = None if state is None else state.version
+    return Commit(version, version, rows_written=0, empty=True)
+
+
+def _is_kept(frame: Any) -> bool:
+    """Whether somebody has cached a Spark frame."""
+    level = frame.storageLevel
+    return bool(level.useMemory or level.useDisk)

@@ -14,15 +14,28 @@ import pyarrow as pa
 
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.schema import quote
+from kindling_entities.engines._appends import appends_log
 from kindling_entities.engines._frames import Staging, is_frame, to_reader
 from kindling_entities.engines._log import not_found
+from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
-from kindling_entities.engines.spark import _frames, _log, _session, _upkeep
+from kindling_entities.engines.spark import _appends, _frames, _log, _session, _upkeep
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
 from kindling_entities.errors import EntityNotFoundError
-from kindling_entities.protocols import Commit, MergeRules, Sifted, Table, TableInfo, Transaction, Upkeep
+from kindling_entities.protocols import (
+    DEFAULT_COMMIT,
+    Commit,
+    CommitInfo,
+    CommitOptions,
+    MergeRules,
+    Sifted,
+    Table,
+    TableInfo,
+    Transaction,
+    Upkeep,
+)
 from kindling_entities.rules.refusals import refuse_no_change_feed
 
 
@@ -41,6 +54,8 @@ class SparkEngine:
 
     name = "spark"
     catalogs = True
+    several_transactions = False
+    streams = False
 
     def __init__(
         self,
@@ -117,6 +132,10 @@ class SparkEngine:
         """Remove what was staged under names that begin so; nothing is staged under them any more."""
         self._staging.release(prefix)
 
+    def release_changes(self, label: str) -> None:
+        """Remove what was put aside for appends read under this name."""
+        self._staging.release_for_pipe(label)
+
     def interrupt(self, label: str) -> None:
         """Cancel the Spark jobs with this tag."""
         with self._lock:
@@ -158,9 +177,13 @@ class SparkEngine:
         """Make a frame; large data go through a staged Parquet file where Spark shares this machine's files."""
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
-        where = self._remote or self._master or self.session.conf.get("spark.master", "local")
-        staging = self._staging if where.startswith("local") else None
+        staging = self._staging if self._shares_files() else None
         return _frames.from_arrow(self.session, data, staging, self._staged_bytes)
+
+    def _shares_files(self) -> bool:
+        """Whether Spark's workers read the files of this machine."""
+        where = self._remote or self._master or self.session.conf.get("spark.master", "local")
+        return bool(where.startswith("local"))
 
     def to_frame(self, frame: Any) -> Any:
         """A Spark frame of a Spark, Arrow or pandas frame."""
@@ -203,10 +226,11 @@ class SparkEngine:
             raise not_found(table)
         if version is not None and not 0 <= version <= newest:
             raise EntityNotFoundError(f"{table.entity_id!r} has no version {version}; the newest is {newest}.")
+        if version is not None and _log.is_local(table):
+            refuse_gone(table, version)
         pinned = newest if version is None else version
-        with mapped_errors(table, "Reading"):
-            reader = session.read.format("delta").option("versionAsOf", pinned)
-            frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
+        with mapped_errors(table, "Reading", wanted=(pinned, pinned)):
+            frame = _log.at_version(session, table, pinned)
             return frame if columns is None else frame.select(*map(quote, columns))
 
     def read_changes(self, table: Table, start_version: int, end_version: int) -> Any:
@@ -216,7 +240,9 @@ class SparkEngine:
         if state is None:
             raise not_found(table)
         refuse_no_change_feed(table, state.properties)
-        with mapped_errors(table, "Reading changes"):
+        if start_version < end_version <= state.version and _log.is_local(table):
+            refuse_gone_changes(table, start_version, end_version)
+        with mapped_errors(table, "Reading changes", wanted=(start_version + 1, end_version)):
             reader = (
                 session.read.format("delta")
                 .option("readChangeFeed", "true")
@@ -226,17 +252,48 @@ class SparkEngine:
             frame = reader.table(_log.identifier(table)) if table.name else reader.load(table.location)
             return frame if start_version < end_version else frame.limit(0)
 
-    def append(self, table: Table, frame: Any, transaction: Transaction | None = None) -> Commit:
+    def read_appends(self, table: Table, start_version: int, end_version: int) -> Any:
+        """Return a lazy frame of the rows that the commits of (start_version, end_version] added."""
+        session = self.session
+        newest = _log.newest_version(session, table)
+        if newest is None:
+            raise not_found(table)
+        if not 0 <= end_version <= newest:
+            raise EntityNotFoundError(f"{table.entity_id!r} has no version {end_version}; the newest is {newest}.")
+        if _log.is_local(table) and self._shares_files():
+            path = appends_log(table, start_version, end_version, self._staging)
+            with mapped_errors(table, "Reading the appends of"):
+                return session.read.format("delta").load(path)
+        return _appends.read_appends(session, table, start_version, end_version)
+
+    def commits(self, table: Table, since: int | None = None) -> list[CommitInfo]:
+        """What the log says of the commits after a version, oldest first."""
+        return _log.commits(self.session, table, since)
+
+    def append(
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        options: CommitOptions = DEFAULT_COMMIT,
+    ) -> Commit:
         """Add the rows of a frame."""
-        return self._writer.append(table, frame, transaction)
+        return self._writer.append(table, frame, options.after(transaction))
 
     def overwrite(
-        self, table: Table, frame: Any, transaction: Transaction | None = None, *, scope: str = "table"
+        self,
+        table: Table,
+        frame: Any,
+        transaction: Transaction | None = None,
+        *,
+        scope: str = "table",
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Replace the table, or with scope "partitions" only those the frame has rows for."""
         if scope == "partitions":
-            return self._writer.overwrite_partitions(table, frame, transaction)
-        return self._writer.overwrite(table, frame, transaction)
+            return self._writer.overwrite_partitions(table, frame, options.after(transaction))
+        return self._writer.overwrite(table, frame, options.after(transaction))
 
     def merge(
         self,
@@ -247,9 +304,10 @@ class SparkEngine:
         *,
         expected_version: int | None = None,
         rules: MergeRules | None = None,
+        options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Update rows whose keys match and insert the others, or what the rules say."""
-        return self._writer.merge(table, frame, list(keys), transaction, expected_version, rules)
+        return self._writer.merge(table, frame, list(keys), options.after(transaction), expected_version, rules)
 
     def delete(self, table: Table, condition: str) -> Commit:
         """Remove the rows for which a condition is true."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,11 +64,39 @@ def read_actions(location: str, version: int) -> Actions:
     return actions
 
 
-def commit(location: str, version: int) -> Iterator[dict[str, Any]]:
-    """The lines of one commit."""
+def read_definition(location: str, version: int) -> Actions:
+    """Read what defines a table at a version, without its files.
+
+    Raises:
+        OSError, ValueError: a file of the log is missing or cannot be read.
+    """
+    log = os.path.join(location, "_delta_log")
+    base, files = _newest_checkpoint(log, version)
+    found = Actions()
+    for number in range(version, base, -1):
+        for action in commit(location, number, ("protocol", "metaData")):
+            found.protocol = found.protocol or action.get("protocol", {})
+            found.metadata = found.metadata or action.get("metaData", {})
+        if found.protocol and found.metadata:
+            return found
+    for file in files:
+        for action in _checkpointed(log, file, ("protocol", "metaData")):
+            found.protocol = found.protocol or action.get("protocol", {})
+            found.metadata = found.metadata or action.get("metaData", {})
+    return found
+
+
+def commit(location: str, version: int, kinds: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The lines of one commit.
+
+    Args:
+        kinds: only actions of these kinds, such as "add"; all if empty.
+    """
+    # Lines of other kinds need not be parsed; a writer may put blanks before the name.
+    begins = re.compile(r'\s*\{\s*"(?:' + "|".join(kinds) + r')"') if kinds else None
     with open(commit_file(location, version), encoding="utf8") as lines:
         for line in lines:
-            if line.strip():
+            if line.strip() and (begins is None or begins.match(line)):
                 yield json.loads(line)
 
 
@@ -101,23 +129,26 @@ def _newest_checkpoint(log: str, version: int) -> tuple[int, list[str]]:
     return newest, found[newest][0]
 
 
-def _checkpointed(log: str, file: str) -> Iterator[dict[str, Any]]:
+def _checkpointed(
+    log: str, file: str, kinds: Sequence[str] = ("protocol", "metaData", "add", "sidecar")
+) -> Iterator[dict[str, Any]]:
     path = os.path.join(log, file)
     if file.endswith(".json"):
         with open(path, encoding="utf8") as lines:
             actions = [json.loads(line) for line in lines if line.strip()]
     else:
-        actions = list(_rows(path))
+        actions = list(_rows(path, kinds))
     for action in actions:
-        if sidecar := action.get("sidecar"):
-            yield from _rows(os.path.join(log, "_sidecars", os.path.basename(sidecar["path"])))
+        sidecar = action.get("sidecar") if "sidecar" in kinds else None
+        if sidecar:
+            yield from _rows(os.path.join(log, "_sidecars", os.path.basename(sidecar["path"])), kinds)
         else:
             yield action
 
 
-def _rows(path: str) -> Iterator[dict[str, Any]]:
+def _rows(path: str, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(path) as file:
-        wanted = [name for name in ("protocol", "metaData", "add", "sidecar") if name in file.schema_arrow.names]
+        wanted = [name for name in kinds if name in file.schema_arrow.names]
         for batch in file.iter_batches(columns=wanted):
             for row in batch.to_pylist(maps_as_pydicts="strict"):
                 for kind, given in row.items():
