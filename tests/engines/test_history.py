@@ -14,9 +14,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from model_of_history import batches_at_random, changes_at_random, history_of
 
+from kindling_core import App
 from kindling_entities import (
     Commit,
     DataEntityManager,
+    Entities,
     EntityError,
     EntityStore,
     MergeKeyError,
@@ -359,10 +361,16 @@ def test_a_column_that_the_history_makes_is_refused_in_a_frame(store: EntityStor
         {"scd": 2},
         {"scd": 1, "keys": ["k"], "track": ["v"]},
         {"scd": 2, "keys": ["Row_Hash"]},
-        {"scd": 2, "keys": ["k"], "provider": "memory"},
         {"scd": 2, "keys": ["k"], "columns": {"k": "int"}, "sequence_by": "when"},
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(declared: dict[str, Any]) -> None:
     with pytest.raises(EntityDefinitionError):
         EntityDefinition("dim.t", **declared)
+
+
+def test_a_history_is_refused_where_the_storage_keeps_none() -> None:
+    entities = Entities()
+    entities.entity("dim.t", scd=2, keys=["k"], provider="memory")
+    with pytest.raises(EntityDefinitionError, match="'memory'"):
+        App(["entities"], environ={}).mount(entities)

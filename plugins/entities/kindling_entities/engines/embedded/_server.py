@@ -13,22 +13,27 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
 
-@contextmanager
-def _keeping_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C for the process: Sail's server would take it for itself and shut down in the middle of a run.
+class _Interrupts:
+    """Keeps Ctrl-C for the process: Sail's server takes it for itself, and would shut down in the middle of a run.
 
     Python sets handlers on its main thread alone, and a server may be started on any; so this is done a level below
-    (PyOS_getsig and PyOS_setsig of Python's C API).
+    (PyOS_getsig and PyOS_setsig of Python's C API). The server sets its handler on a thread of its own, which on a busy
+    machine may be after it has answered the first query; so this is looked at before each pipe.
     """
-    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
-    get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
-    put.argtypes, put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
-    handler = get(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if get(signal.SIGINT) != handler:
-            put(signal.SIGINT, handler)
+
+    # SIG_DFL and SIG_IGN: chosen by somebody, and never by the server.
+    _CHOSEN = (None, 0, 1)
+
+    def __init__(self) -> None:
+        self._get, self._put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+        self._get.argtypes, self._get.restype = [ctypes.c_int], ctypes.c_void_p
+        self._put.argtypes, self._put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+        self._handler = self._get(signal.SIGINT)
+
+    def keep(self) -> None:
+        """Take Ctrl-C back, if the server has it."""
+        if self._get(signal.SIGINT) not in (*self._CHOSEN, self._handler):
+            self._put(signal.SIGINT, self._handler)
 
 
 @contextmanager
@@ -57,6 +62,7 @@ class SailServer:
     def __init__(self) -> None:
         self._server: Any = None
         self._session: SparkSession | None = None
+        self._interrupts: _Interrupts | None = None
 
     @property
     def running(self) -> bool:
@@ -79,7 +85,8 @@ class SailServer:
         from kindling_entities.engines.embedded._schemas import Schemas
 
         naive_is_utc()
-        with _keeping_interrupts(), _enough_threads():
+        interrupts = _Interrupts()
+        with _enough_threads():
             server = SparkConnectServer("127.0.0.1", 0)
             server.start(background=True)
             host, port = server.listening_address
@@ -93,15 +100,18 @@ class SailServer:
             guarded.schemas = Schemas(session.client)
             # Answered by the server, which by then listens for interrupts, too.
             session.conf.set("spark.sql.session.timeZone", "UTC")
+        interrupts.keep()
         # A spark engine in the same process must not take this for a session of a platform.
         session._kindling_embedded = True  # type: ignore[attr-defined]
-        self._server, self._session = server, session
+        self._server, self._session, self._interrupts = server, session, interrupts
         return session
 
     def activate(self) -> None:
         """Make the session the active one of the calling thread only."""
         session = self.start()
         type(session)._active_session.session = session
+        if self._interrupts is not None:
+            self._interrupts.keep()
 
     def stop(self) -> None:
         session, self._session = self._session, None
