@@ -15,38 +15,36 @@ from kindling_core.logs import say
 from kindling_core.plugin_sources import discover
 from kindling_core.secrets import Redactor, secrets_of_environment
 
+# In the context of a command, since a process may run several, each for another job.
+_KEY = "kindling.options_of_plugins"
+
 
 class CommandWithPluginOptions(click.Command):
     """A command that takes the options of every installed plugin, and of the job's own plugins."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._owners: dict[str, str] | None = None
-
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        if self._owners is None:
-            self._owners = {}
-            for option, owner in _options():
-                if option.name is not None and option.name not in {known.name for known in self.params}:
-                    self._owners[option.name] = owner
-                    self.params.append(option)
-        return super().get_params(ctx)
+        if _KEY not in ctx.meta:
+            mine = {known.name for known in self.params}
+            ctx.meta[_KEY] = {option.name: (option, owner) for option, owner in _options() if option.name not in mine}
+        return [*(option for option, _ in ctx.meta[_KEY].values()), *super().get_params(ctx)]
 
-    def of_plugins(self, app: App, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that were given for options of plugins.
 
-        Raises:
-            click.UsageError: the job does not name the feature of an option.
-        """
-        given = {name: value for name, value in values.items() if value is not None}
-        for name in given:
-            owner = (self._owners or {})[name]
-            if owner not in app.host.plugins:
-                raise click.UsageError(
-                    f"--{name.replace('_', '-')} belongs to the feature {owner!r}, which this job does not name. "
-                    f"Active features: {', '.join(app.features) or 'none'}."
-                )
-        return given
+def options_of_plugins(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that were given to the command for options of plugins.
+
+    Raises:
+        click.UsageError: the job does not name the feature of an option.
+    """
+    options = click.get_current_context().meta[_KEY]
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in given:
+        owner = options[name][1]
+        if owner not in app.host.plugins:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} belongs to the feature {owner!r}, which this job does not name. "
+                f"Active features: {', '.join(app.features) or 'none'}."
+            )
+    return given
 
 
 def _options() -> Iterator[tuple[click.Option, str]]:

@@ -19,7 +19,7 @@ from kindling_core.app import App
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.options import MODE, SELECTION, job_options, json_option, run_options
 from kindling_core.cli.output import print_at_the_end, write_file
-from kindling_core.cli.plugin_options import CommandWithPluginOptions
+from kindling_core.cli.plugin_options import CommandWithPluginOptions, options_of_plugins
 from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
 from kindling_core.errors import RunFailed
@@ -62,9 +62,7 @@ def run(
     if wait and not app.host.implements("kindling_before_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
-    command = click.get_current_context().command
-    assert isinstance(command, CommandWithPluginOptions)
-    options = command.of_plugins(app, plugin_options)
+    options = options_of_plugins(app, plugin_options)
 
     def start(cancelled: CancelToken) -> RunReport:
         return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=options)

@@ -108,7 +108,7 @@ def test_a_kept_error_of_a_run_whose_write_fails_keeps_no_values(kept: Kept) -> 
         def read(self, entity_id: str, pipe: object) -> Any:
             raise AssertionError
 
-        def write(self, entity_id: str, value: Any, pipe: object, attempt: object) -> Any:
+        def write(self, entity_id: str, value: Any, pipe: object, fence: object, options: object = None) -> Any:
             raise OSError("disk full")
 
     job = Job(pipe("a.made", execute=kept.frame), io=lambda info, plan: Store())
