@@ -127,6 +127,8 @@ def test_deletion_vectors_before_the_range_do_not_matter_and_within_it_are_named
 
 def test_appended_files_with_a_deletion_vector_lack_its_rows(engine: Any, table: Table, tmp_path: Path) -> None:
     """As a clone or a restore of another writer may add them."""
+    if engine.name != "embedded":
+        pytest.skip("writes a file for each part of a frame; the positions of this log are those of one file")
     engine.append(table, numbers(0))
     engine.append(table, numbers(1, 2, 3))
     log = Path(table.location) / "_delta_log"
