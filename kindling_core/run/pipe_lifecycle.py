@@ -136,8 +136,8 @@ class PipeLifecycle:
                 version_written=report.version_written,
                 versions_read=report.versions_read,
                 ranges_read=report.ranges_read,
-                note=report.note,
-                details=plain_values(report.details),
+                note=self._hooks.masked(report.note) if report.note is not None else None,
+                details=plain_values(report.details, self._hooks.masked),
                 **self._common(pipe),
             )
             self._ended(pipe, report, True)
@@ -305,7 +305,7 @@ class PipeLifecycle:
                 attempt=attempts,
                 attempt_seconds=seconds,
                 allowed=allowed,
-                details=plain_values(report.details),
+                details=plain_values(report.details, self._hooks.masked),
                 **self._common(pipe),
             )
             self._ended(pipe, report, False)

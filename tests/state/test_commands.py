@@ -78,7 +78,7 @@ class Shop:
         if status == "succeeded":
             self.store.settle([run_id], run_id)
 
-    def call(self, *arguments: str, status: int = 0, program: Sequence[str] = ("-m", "kindling_core")) -> str:
+    def run(self, *arguments: str, status: int, program: Sequence[str]) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, *program, *arguments],
             cwd=self.folder,
@@ -88,10 +88,15 @@ class Shop:
             check=False,
         )
         assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def call(self, *arguments: str, status: int = 0, program: Sequence[str] = ("-m", "kindling_core")) -> str:
+        done = self.run(*arguments, status=status, program=program)
         return done.stdout + done.stderr
 
     def data(self, *arguments: str) -> Any:
-        return json.loads(self.call(*arguments, "--json"))
+        # Warnings of plugins are no part of the data.
+        return json.loads(self.run(*arguments, "--json", status=0, program=("-m", "kindling_core")).stdout)
 
     def ids(self, *arguments: str) -> list[str]:
         return [one["run_id"] for one in self.data("runs", *arguments)]
