@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +12,10 @@ import click
 from kindling_core._version import __version__
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.output import discard_output, printable
-from kindling_core.cli.own_plugins import own_sources
-from kindling_core.errors import KindlingError, PluginError, RunFailed, text_of
+from kindling_core.cli.own_plugins import contributions, own_sources
+from kindling_core.errors import KindlingError, RunFailed, text_of
 from kindling_core.logs import SteadyStream, say
 from kindling_core.plugin_sources import CORE, Source, discover
-from kindling_core.secrets import Redactor, secrets_of_environment
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 
@@ -40,25 +38,8 @@ class PluginGroup(click.Group):
 
 
 def _commands_of(sources: Iterable[Source]) -> dict[str, click.Command]:
-    found: dict[str, click.Command] = {}
-    # No job is composed while commands are looked for.
-    redact = Redactor(secrets_of_environment(os.environ))
-    for source in sources:
-        try:
-            plugin = source.make()
-            commands = plugin.kindling_commands() if hasattr(plugin, "kindling_commands") else ()
-            found.update((command.name or "", command) for command in commands)
-        except PluginError as error:
-            # Named, but in nobody's way: the command that was asked for may not need this plugin.
-            say(redact(f"warning: {text_of(error)}"))
-        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            say(
-                redact(
-                    f"warning: feature {source.name!r} of {source.origin} has no commands, they fail: "
-                    f"{type(error).__name__}: {text_of(error)}"
-                )
-            )
-    return found
+    asked = contributions(sources, "kindling_commands", "commands")
+    return {command.name or "": command for _, commands in asked for command in commands}
 
 
 @click.group(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,17 +1,19 @@
-"""The job's own plugins, for what the command line needs of them before it knows its options."""
+"""What the command line asks of plugins before a job is composed, and the job's own plugins."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from kindling_core.cli.context import CommandContext
 from kindling_core.composition import own_plugins
 from kindling_core.config import Config
 from kindling_core.config_layers import environment_layer, file_layer
-from kindling_core.errors import KindlingError, text_of
+from kindling_core.errors import KindlingError, PluginError, text_of
 from kindling_core.logs import say
 from kindling_core.plugin_sources import Source
+from kindling_core.secrets import Redactor, secrets_of_environment
 from kindling_core.sections import JobSection
 
 
@@ -26,3 +28,28 @@ def own_sources() -> Sequence[Source]:
     except KindlingError as error:
         say(f"warning: the commands of the job's own plugins are not known: {text_of(error)}")
         return []
+
+
+def contributions(sources: Iterable[Source], hook: str, what: str) -> Iterator[tuple[Source, list[Any]]]:
+    """Give each plugin with what its hook returns; one that fails is named in a warning, and in nobody's way.
+
+    Args:
+        what: the hook returns, for the warning.
+    """
+    # No job is composed yet whose secrets could be asked for.
+    redact = Redactor(secrets_of_environment(os.environ))
+    for source in sources:
+        try:
+            plugin = source.make()
+            found = list(getattr(plugin, hook)()) if hasattr(plugin, hook) else []
+        except PluginError as error:
+            say(redact(f"warning: {text_of(error)}"))
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
+            say(
+                redact(
+                    f"warning: feature {source.name!r} of {source.origin} has no {what}, they fail: "
+                    f"{type(error).__name__}: {text_of(error)}"
+                )
+            )
+        else:
+            yield source, found

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from kindling_core.app import App
-from kindling_core.cli.own_plugins import own_sources
-from kindling_core.errors import PluginError, text_of
-from kindling_core.logs import say
+from kindling_core.cli.own_plugins import contributions, own_sources
 from kindling_core.plugin_sources import discover
-from kindling_core.secrets import Redactor, secrets_of_environment
 
 # In the context of a command, since a process may run several, each for another job.
 _KEY = "kindling.options_of_plugins"
@@ -49,21 +45,5 @@ def options_of_plugins(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options() -> Iterator[tuple[click.Option, str]]:
     """Give each option with the feature that it belongs to."""
-    # No job is composed while options are looked for.
-    redact = Redactor(secrets_of_environment(os.environ))
-    for source in (*discover().values(), *own_sources()):
-        try:
-            plugin = source.make()
-            options = list(plugin.kindling_run_options()) if hasattr(plugin, "kindling_run_options") else []
-        except PluginError as error:
-            # Named, but in nobody's way: the job may not need this plugin.
-            say(redact(f"warning: {text_of(error)}"))
-        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            say(
-                redact(
-                    f"warning: feature {source.name!r} of {source.origin} has no options, they fail: "
-                    f"{type(error).__name__}: {text_of(error)}"
-                )
-            )
-        else:
-            yield from ((option, source.name) for option in options)
+    for source, options in contributions((*discover().values(), *own_sources()), "kindling_run_options", "options"):
+        yield from ((option, source.name) for option in options)
