@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
@@ -33,7 +34,7 @@ from kindling_entities.rules.schema_policy import apply_policy, evolved
 _SMALL_BYTES = 1024 * 1024
 
 
-class _Files:
+class _Files(ABC):
     """Keeps entities in plain files.
 
     An overwrite is one file, replaced in one step; an append adds a part file to a folder. A version is a
@@ -48,13 +49,13 @@ class _Files:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @abstractmethod
     def _frame(self, entity: EntityDefinition, location: str, columns: Sequence[str] | None) -> tuple[Any, Dirt | None]:
         """Read all files of a location; return the frame, and what did not parse."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
         """Write one file; return its rows."""
-        raise NotImplementedError
 
     def _schema_change(
         self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
