@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from kindling_core.cli.age import Age
 from kindling_core.cli.context import CommandContext
 from kindling_core.cli.main import cli, main
 from kindling_core.cli.options import job_options, json_option, run_options
 from kindling_core.cli.output import printable
 from kindling_core.cli.run import run_and_report
 
-__all__ = ["CommandContext", "cli", "job_options", "json_option", "main", "printable", "run_and_report", "run_options"]
+__all__ = [
+    "Age",
+    "CommandContext",
+    "cli",
+    "job_options",
+    "json_option",
+    "main",
+    "printable",
+    "run_and_report",
+    "run_options",
+]

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import click
 
-from kindling_core.cli import CommandContext, job_options, json_option
+from kindling_core.cli import Age, CommandContext, job_options, json_option
 from kindling_entities.commands.opened_store import opened_store
 from kindling_entities.declare.reserved import QUARANTINED_AT
 from kindling_entities.quarantine.reasons import Reasons
 from kindling_entities.quarantine.release import ACCEPTED, Quarantine, plain, quarantines
 from kindling_entities.store import EntityStore
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Age(click.ParamType):  # type: ignore[type-arg]
-    """A length of time such as 30d."""
-
-    name = "age"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> timedelta:
-        """Read a whole number and a unit."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"(\d{1,6})([mhdw])", str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no age. Give a whole number and m, h, d or w, such as 30d.", parameter, context)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 @click.group()

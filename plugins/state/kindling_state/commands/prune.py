@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import click
 from rich.console import Console
 
-from kindling_core.cli import CommandContext, job_options, json_option
+from kindling_core.cli import Age, CommandContext, job_options, json_option
 from kindling_core.state import StateStore
 from kindling_state.commands.described import store_of
-from kindling_state.commands.options import Age, before_now
+from kindling_state.commands.options import before_now
 from kindling_state.commands.runs import runs
 
 _PAGE = 500
