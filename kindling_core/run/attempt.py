@@ -64,7 +64,13 @@ class Attempt:
 
 
 class Work(Protocol):
-    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once."""
+    """What the dispatcher asks of whoever knows the pipes. Called on many threads at once.
+
+    Attributes:
+        ending: nothing new may start, because of a failure that is perhaps still being signalled.
+    """
+
+    ending: bool
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
         """How long an attempt may take; None is without limit."""

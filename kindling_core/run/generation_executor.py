@@ -147,6 +147,7 @@ class _FailFast:
     def __init__(self, pipe_executor: Callable[[str], object], cancel: CancelToken | threading.Event | None) -> None:
         self._pipe_executor = pipe_executor
         self._cancel = cancel
+        self.ending = False
         self.results: dict[str, bool] = {}
         self.failures: dict[str, BaseException] = {}
 
@@ -164,6 +165,7 @@ class _FailFast:
         self.results[attempt.pipe_id] = error is None and not attempt.abandoned
         if self.results[attempt.pipe_id]:
             return REACHED
+        self.ending = True
         self.failures[attempt.pipe_id] = error or KeyboardInterrupt(f"{attempt.pipe_id!r} was given up.")
         return Verdict(False, stop=True)
 

@@ -54,6 +54,9 @@ class PipeLifecycle:
         generations: learns of starts and endings; None where another object signals generations, or there are none.
         warned: pipes for which a warning of a dropped value was logged.
         chance: returns a number of [0, 1), for the jitter of delays.
+
+    Attributes:
+        ending: a failure ends the run: nothing starts any more, a retry neither.
     """
 
     def __init__(
@@ -76,8 +79,7 @@ class PipeLifecycle:
         self._execution = PipeExecution(run.info, run.io, hooks, run.process_id, warned)
         self._chance = chance
         self._new_id = OperationIds().new
-        # Nothing starts any more, a retry neither.
-        self._ending = False
+        self.ending = False
         self.results: dict[str, bool] = {}
 
     def timeout_seconds(self, pipe_id: str) -> float | None:
@@ -208,7 +210,7 @@ class PipeLifecycle:
         failure = self._explained(attempt, pipe, error)
         policy = self._policies[pipe.pipe_id]
         # An attempt that ends because its run is stopped is not tried again.
-        run_ends = self._ending or (attempt.ending is not None and attempt.ending.reason is not None)
+        run_ends = self.ending or (attempt.ending is not None and attempt.ending.reason is not None)
         if attempt.abandoned:
             run.left_behind.add(pipe.pipe_id)
         # Features are asked only if their answer can matter.
@@ -219,9 +221,10 @@ class PipeLifecycle:
         if verdict.retry_after is not None:
             self._signal_retry(pipe, attempt, failure, policy.retry.attempts, verdict.retry_after)
             return verdict
-        self._end_failed(pipe, failure, attempt.number, run.seconds_of_attempt(pipe.pipe_id))()
         if verdict.stop:
-            self._ending = True
+            # Before the signal: who hears of the failure sees nothing start afterwards, however long receivers take.
+            self.ending = True
+        self._end_failed(pipe, failure, attempt.number, run.seconds_of_attempt(pipe.pipe_id))()
         return verdict
 
     def _signal_retry(

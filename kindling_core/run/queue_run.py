@@ -56,7 +56,7 @@ class QueueRun:
 
     def take(self) -> Attempt | None:
         queue = self.queue
-        if self._cancel.is_set():
+        if self._cancel.is_set() or self._work.ending:
             queue.stop()
             self._bell.ring()
         pipe_id = queue.take()

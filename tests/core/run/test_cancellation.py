@@ -93,6 +93,8 @@ def test_a_handler_may_cancel_a_run_at_any_line_of_its_dispatcher() -> None:
         from kindling_core.plan.schedule import unordered
 
         class Nothing:
+            ending = False
+
             def timeout_seconds(self, pipe_id): return 30.0
             def perform(self, attempt): token.wait(30)
             def settle(self, attempt, result, error): return REACHED

@@ -71,7 +71,7 @@ class Job:
             clock=clock,
             io=io,
         )
-        self.events = []
+        self.events, self.provider = [], provider
         for name in DataPipesExecuter.EMITS:
 
             def receive(sender, name=name, **fields):
@@ -131,11 +131,10 @@ def test_every_failure_is_in_the_report_the_error_and_the_signal():
 
 
 def test_fail_fast_starts_nothing_new_and_lets_running_pipes_end():
-    started, failed = threading.Event(), threading.Event()
+    started, failed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def fail():
         started.wait(PATIENCE_SECONDS)
-        failed.set()
         raise ValueError("broken")
 
     def slow():
@@ -144,6 +143,17 @@ def test_fail_fast_starts_nothing_new_and_lets_running_pipes_end():
         return 1
 
     job = Job(pipe("a", [], fail), pipe("b", [], slow), pipe("c", of("b")), on_failure=OnFailure.FAIL_FAST)
+
+    def hear_failure(sender, **fields):
+        failed.set()
+        # A receiver that takes its time lets nothing start meanwhile.
+        ended.wait(PATIENCE_SECONDS)
+
+    def hear_ending(sender, **fields):
+        ended.set()
+
+    job.provider.create_signal("datapipes.pipe_failed").connect(hear_failure)
+    job.provider.create_signal("datapipes.after_pipe").connect(hear_ending)
     job.run()
     assert job.statuses == {"a": "failed", "b": "succeeded", "c": "skipped"}
     assert job.report.pipe("c").caused_by == "a"
