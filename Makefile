@@ -10,7 +10,7 @@ SLOW := tests
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-slow lint types unit bench bench-peers wheels clean
+.PHONY: help install demo test quick coverage test-slow lint types unit bench bench-peers wheels clean
 
 help: ## show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +34,15 @@ demo: $(STAMP) ## run the flights job; ENGINE=spark runs it on Spark with Delta 
 test: lint types unit ## lint, types, and all tests but the slow ones
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest tests -m "not slow"
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
 	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines/test_commits.py tests/engines/test_types.py
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
+
+coverage: $(STAMP) ## which lines the tests on the embedded engine reach
+	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
 
 test-slow: $(STAMP) ## what takes longer: fresh environments, full disks, large frames, further cases on Spark, Connect, a standalone cluster
 	$(BIN)/python -m pytest $(SLOW) -m slow

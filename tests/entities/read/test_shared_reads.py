@@ -255,7 +255,19 @@ def test_pipes_outlive_the_time_limit_of_the_pipe_that_reads_for_them(tmp_path: 
         assert engine._staging._folder is None, "refused before anything was staged"
 
 
+def pipe_threads() -> set[threading.Thread]:
+    """Return the threads of pipes that live; other tests may have left some behind that hang."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("kindling-pipe")}
+
+
+def wait_for(threads: set[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
 def test_what_a_view_returns_after_its_run_has_ended_is_dropped(tmp_path: Path) -> None:
+    before = pipe_threads()
     entities, pipes, go_on, ended = Entities(), Pipes(), threading.Event(), threading.Event()
     for name in ("view", "out"):
         entities.entity(f"t.{name}")
@@ -279,11 +291,10 @@ def test_what_a_view_returns_after_its_run_has_ended_is_dropped(tmp_path: Path) 
         engine.start()
         with pytest.raises(RunFailed, match="Pipe 'view' failed: PipeTimeout"):
             within_limit(app.run).result(2 * PATIENCE_SECONDS)
-        threads = [one for one in threading.enumerate() if one.name.startswith("kindling-pipe")]
+        threads = pipe_threads() - before
         go_on.set()
         assert ended.wait(PATIENCE_SECONDS)
-        for thread in threads:
-            thread.join(PATIENCE_SECONDS)
+        wait_for(threads)
         folder = engine._staging._folder
         assert folder is not None
         assert list(Path(folder).iterdir()) == []
@@ -304,6 +315,7 @@ class Watching:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_frame_outlives_its_run(tmp_path: Path, fails: bool) -> None:
+    before = pipe_threads()
     entities, pipes, seen = Entities(), Pipes(), list[weakref.ref[Any]]()
     (tmp_path / "in.csv").write_text("n\n1\n")
     entities.source("raw.in", path=str(tmp_path / "in.csv"), columns={"n": "bigint"})
@@ -330,9 +342,7 @@ def test_no_frame_outlives_its_run(tmp_path: Path, fails: bool) -> None:
             kept.append(error.report)
             for one in error.report.exceptions.values():
                 one.__traceback__ = None
-        for thread in threading.enumerate():
-            if thread.name.startswith("kindling-pipe"):
-                thread.join(PATIENCE_SECONDS)
+        wait_for(pipe_threads() - before)
         gc.collect()
         assert watching.runs
         assert seen
