@@ -7,6 +7,8 @@ PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindl
 PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
 	tests/third_party/kindling-relay/pyproject.toml tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
+# Tests of one file stay in one process, which has its own engine.
+IN_PARALLEL := --numprocesses 2 --dist loadfile
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
@@ -34,7 +36,7 @@ demo: $(STAMP) ## run the flights job; ENGINE=spark runs it on Spark with Delta 
 test: lint types unit ## lint, types, and all tests but the slow ones
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest tests -m "not slow" $(IN_PARALLEL)
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
 	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines/test_commits.py tests/engines/test_types.py
 
