@@ -299,11 +299,11 @@ class Engine(Protocol):
     def release_changes(self, label: str) -> None:
         """Remove what was put aside for changes and appends read under exactly this name; they are not read again."""
 
-    def held(self, frame: Any, level: str | None = None) -> AbstractContextManager[Any]:
+    def held(self, frame: Any, storage_level: str | None = None) -> AbstractContextManager[Any]:
         """A frame that is computed once and may be read several times within the ``with`` block.
 
         Args:
-            level: where to keep it, a name of Spark's storage levels; an engine without them takes no notice.
+            storage_level: where to keep it, by the name in Spark; an engine without storage levels ignores it.
         """
 
     def read(self, table: Table, *, version: int | None = None, columns: Sequence[str] | None = None) -> Any:

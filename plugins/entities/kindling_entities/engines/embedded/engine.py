@@ -190,7 +190,7 @@ class EmbeddedEngine:
         return StreamSift(frame, flags)
 
     @contextlib.contextmanager
-    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
+    def held(self, frame: Any, storage_level: str | None = None) -> Iterator[Any]:
         """A frame that is computed once, into a staged Parquet file."""
         with contextlib.ExitStack() as stack:
             reader = _frames.to_reader(frame)

@@ -203,12 +203,12 @@ class SparkEngine:
         return _frames.cast(made, have, wanted(have))
 
     @contextlib.contextmanager
-    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
+    def held(self, frame: Any, storage_level: str | None = None) -> Iterator[Any]:
         """A frame that Spark caches while the block lasts."""
         from pyspark import StorageLevel
 
         made = self.to_frame(frame)
-        made = made.persist() if level is None else made.persist(getattr(StorageLevel, level))
+        made = made.persist() if storage_level is None else made.persist(getattr(StorageLevel, storage_level))
         try:
             yield made
         finally:
