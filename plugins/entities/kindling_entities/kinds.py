@@ -1,6 +1,7 @@
 """What a kind of storage and an engine say of themselves. Built-in and third-party ones are described alike.
 
-Everything that differs between kinds stands here or in a protocol of ``protocols.py``: no code asks for a name.
+Everything that differs between kinds stands here or in a Protocol of ``protocols/`` or ``storage.py``: no code asks for
+a name.
 """
 
 from __future__ import annotations
