@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from kindling_entities.declare.schema import quote
 from kindling_entities.engines._actions import read_actions
-from kindling_entities.engines._frames import Staging
 from kindling_entities.engines._side_log import write_log
+from kindling_entities.engines._staging import Staging
 
 
 def sound_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from kindling_entities.engines._places import refuse_unreachable
 from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._side_log import misread
+from kindling_entities.engines._staging import Staging
 from kindling_entities.engines._transactions import committed, newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._int96 import FarTimestamps
@@ -69,7 +70,7 @@ class EmbeddedEngine:
         self._spool_bytes = spool_bytes
         self._server = SailServer()
         self._lock = threading.RLock()
-        self._staging = _frames.Staging(temp_dir)
+        self._staging = Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
         self._told_overflows: set[str] = set()
         self._places = self._staging.places

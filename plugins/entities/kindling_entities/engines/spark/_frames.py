@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.schema import cast_table, normal_schema, quote, refuse_nameless, type_name
-from kindling_entities.engines._frames import Staging, to_reader
+from kindling_entities.engines._frames import to_reader
+from kindling_entities.engines._staging import Staging
 from kindling_entities.rules.row_hash import row_hash
 
 # Found in the text of the error that Spark raises for a row with a bad key.

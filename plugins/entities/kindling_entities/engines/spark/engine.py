@@ -15,10 +15,11 @@ import pyarrow as pa
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.schema import quote
 from kindling_entities.engines._appends import appends_log
-from kindling_entities.engines._frames import Staging, is_frame, to_reader
+from kindling_entities.engines._frames import is_frame, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
+from kindling_entities.engines._staging import Staging
 from kindling_entities.engines.spark import _appends, _frames, _log, _session, _upkeep
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._sift import ObservedSift
