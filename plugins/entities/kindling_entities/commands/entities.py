@@ -37,7 +37,7 @@ def entities(context: CommandContext) -> None:
 
 
 def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table: bool) -> dict[str, Any]:
-    from kindling_entities.declare.schema import type_name
+    from kindling_entities.declare.types import type_name
     from kindling_entities.write.migration import compare
 
     entity = store.manager.get_entity_definition(entity_id)

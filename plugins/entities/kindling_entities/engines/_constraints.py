@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from kindling_entities.declare.schema import shown
+from kindling_entities.declare.casts import shown
 from kindling_entities.errors import ConstraintError, UnsupportedError
 from kindling_entities.protocols import Table
 

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kindling_entities.declare.schema import cast_batch, cast_reader, normal_schema, refuse_same_names
+from kindling_entities.declare.casts import cast_batch, cast_reader
+from kindling_entities.declare.schema import normal_schema, refuse_same_names
 from kindling_entities.engines._lost_files import told_of_lost_files
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, SchemaError

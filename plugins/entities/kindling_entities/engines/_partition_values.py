@@ -14,8 +14,9 @@ from urllib.parse import quote as percent
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kindling_entities.declare.casts import shown
 from kindling_entities.declare.names import no_partition
-from kindling_entities.declare.schema import shown, type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import DataError, UnsupportedError
 from kindling_entities.protocols import Table
 

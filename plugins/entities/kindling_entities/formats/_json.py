@@ -17,7 +17,7 @@ import pyarrow.json
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.nested import holds, with_leaves
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._bytes import chunks, count_lines, refuse_other_encoding
 from kindling_entities.formats._csv import Source

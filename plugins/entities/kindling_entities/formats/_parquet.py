@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.nested import leaves, with_leaves
-from kindling_entities.declare.schema import normal_type, refuse_same_names, type_name, widens
+from kindling_entities.declare.schema import normal_type, refuse_same_names, widens
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._csv import Source
 from kindling_entities.formats._tables import partition_values

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from kindling_core.errors import did_you_mean
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._csv import CsvFile, Source, TextBatch
 from kindling_entities.formats._dirt import BadRow, Dirt, bad_value, with_article

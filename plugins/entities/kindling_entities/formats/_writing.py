@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import DataError, UnsupportedError
 from kindling_entities.formats._options import TextOptions
 

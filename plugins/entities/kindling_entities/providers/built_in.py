@@ -156,7 +156,7 @@ def _check_text(entity: EntityDefinition) -> None:
 
 def _check_csv(entity: EntityDefinition) -> None:
     _check_text(entity)
-    from kindling_entities.declare.schema import parse_type
+    from kindling_entities.declare.types import parse_type
 
     for name, text in entity.columns.items():
         if "<" in text:

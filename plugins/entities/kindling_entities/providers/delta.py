@@ -10,6 +10,7 @@ from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.catalog import Catalog
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._damage import damage
 from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.protocols import (
@@ -117,7 +118,7 @@ class DeltaProvider:
                 raise newest
             end_version = newest
         rows = self._engine.read_appends(table, start_version, end_version)
-        return rows if columns is None else rows.select(*map(schemas.quote, columns))
+        return rows if columns is None else rows.select(*map(quote, columns))
 
     def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
         """What the log says of the commits after a version, oldest first."""

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.casts import cast_reader
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._frames import unless_empty
 from kindling_entities.errors import (
     EntityNotFoundError,
@@ -76,7 +78,7 @@ class _Files(ABC):
         if version is not None or start_version is not None:
             raise UnsupportedError(f"Entity {entity.entity_id!r}: files keep no versions. Use provider='delta'.")
         frame = self._frame(entity, location, columns)[0]
-        return frame if columns is None else frame.select(*map(schemas.quote, columns))
+        return frame if columns is None else frame.select(*map(quote, columns))
 
     def write(
         self,
@@ -227,7 +229,7 @@ class _TextFiles(_Files):
     ) -> tuple[Any, Dirt | None]:
         """Return a frame of all files of the location, and what in them does not parse."""
         frame, dirt = self._frame(entity, location, columns)
-        return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
+        return (frame if columns is None else frame.select(*map(quote, columns))), dirt
 
     def infer(self, entity: EntityDefinition, location: str) -> pa.Schema | None:
         """The types under which every value prints back as it came; declared types stay."""
@@ -251,7 +253,7 @@ class _TextFiles(_Files):
         reading = self._reading(entity, location, paths, entity.options)
         reader, dirt = reading.reader(), reading.dirt
         if entity.columns:
-            reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
+            reader = cast_reader(reader, fitted(entity, reader.schema))
         # Small data travel in the plan of the frame, without a file.
         return self._engine.from_arrow(reader.read_all() if _small(paths) else reader), dirt
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.declare.reserved import QUARANTINE_KEY, QUARANTINED_AT, REASON
-from kindling_entities.declare.schema import quote, quote_text
 from kindling_entities.errors import SchemaError, UnsupportedError
 from kindling_entities.protocols import Commit, MergeRules, Transaction
 from kindling_entities.quarantine.reasons import Reasons

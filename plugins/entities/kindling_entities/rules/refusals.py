@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
-from kindling_entities.declare.schema import refuse_nameless, type_name
+from kindling_entities.declare.schema import refuse_nameless
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import EntityError, MergeKeyError, SchemaError, UnsupportedError, VersionMoved
 from kindling_entities.protocols import Table
 

@@ -28,7 +28,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import quote, type_name
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import SchemaError
 
 VERSION_PREFIX = "2:"

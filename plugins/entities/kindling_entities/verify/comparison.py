@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.nested import holds
-from kindling_entities.declare.schema import normal_schema, parse_type, type_name
+from kindling_entities.declare.schema import normal_schema
+from kindling_entities.declare.types import parse_type, type_name
 from kindling_entities.temporary import own_folder
 from kindling_entities.verify.value_equality import identities, rank, same
 

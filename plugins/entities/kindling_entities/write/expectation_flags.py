@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import Expectation, ExpectationResult
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.declare.reserved import IS_CURRENT, QUARANTINE_KEY, QUARANTINED_AT, REASON
-from kindling_entities.declare.schema import quote, quote_text
 from kindling_entities.engines._frames import counted
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, ExpectationError, SchemaError

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import taken
-from kindling_entities.declare.schema import quote, type_name, widens
+from kindling_entities.declare.schema import widens
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import MergeKeyError, SchemaError
 from kindling_entities.rules.key_equality import refuse_nested_keys
 from kindling_entities.rules.refusals import SHOWN_KEYS, refuse_missing_keys

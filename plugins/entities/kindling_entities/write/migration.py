@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.types import type_name
 from kindling_entities.protocols import Engine, Table, TableInfo
 
 
@@ -59,12 +60,12 @@ def compare(entity: EntityDefinition, actual: TableInfo | None) -> Drift:
     add, widen, conflicts = {}, {}, []
     for column in declared:
         if column.name not in have:
-            add[column.name] = schemas.type_name(column.type)
+            add[column.name] = type_name(column.type)
             continue
         old = have[column.name]
         if old == column.type:
             continue
-        names = (schemas.type_name(old), schemas.type_name(column.type))
+        names = (type_name(old), type_name(column.type))
         if schemas.widens(old, column.type):
             widen[column.name] = names
         else:
@@ -72,9 +73,7 @@ def compare(entity: EntityDefinition, actual: TableInfo | None) -> Drift:
                 f"{column.name} is {names[0]}, declared is {names[1]}, which does not hold every value. "
                 "Declare what it is, or rewrite the column in a pipe."
             )
-    undeclared = {
-        name: schemas.type_name(kind) for name, kind in have.items() if declared and name not in declared.names
-    }
+    undeclared = {name: type_name(kind) for name, kind in have.items() if declared and name not in declared.names}
     if add and undeclared:
         conflicts.append(
             f"{', '.join(add)} may be a new name of {', '.join(undeclared)}; a rename is never guessed. Adding leaves "

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import OWN_PREFIX
-from kindling_entities.declare.schema import quote
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
 from kindling_entities.write.incoming import common_types, numbered, refuse_unfit, typed

@@ -22,8 +22,9 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO
-from kindling_entities.declare.schema import quote, type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
 from kindling_entities.rules.row_hash import row_hash, short_row_hash, value_text

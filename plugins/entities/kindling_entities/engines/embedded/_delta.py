@@ -14,7 +14,9 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.table import TableMerger
 
-from kindling_entities.declare.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
+from kindling_entities.declare.casts import cast_batch, cast_reader
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import SchemaChange, compare, normal_schema
 from kindling_entities.engines import _constraints
 from kindling_entities.engines._commit_info import USER_METADATA, user_metadata
 from kindling_entities.engines._constraints import Rules, rules_of

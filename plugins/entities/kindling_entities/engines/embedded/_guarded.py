@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines.embedded._guards import all_spots, may_fail
 from kindling_entities.engines.embedded._schemas import Schemas, has_branches
 from kindling_entities.engines.embedded._spots import Root, is_watched, may_raise, messages, names_in, roots_in

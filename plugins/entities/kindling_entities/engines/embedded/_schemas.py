@@ -6,7 +6,8 @@ import re
 import threading
 from typing import Any
 
-from kindling_entities.declare.schema import normal_type, type_name
+from kindling_entities.declare.schema import normal_type
+from kindling_entities.declare.types import type_name
 from kindling_entities.engines.embedded._spots import messages
 
 _BRANCHES = frozenset({"when", "if", "iff", "nvl2", "decode"})

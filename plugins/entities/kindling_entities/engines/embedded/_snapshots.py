@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._actions import read_actions
 from kindling_entities.engines._side_log import write_log
 from kindling_entities.engines._staging import Staging

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kindling_entities.declare.schema import quote_text
+from kindling_entities.declare.quoting import quote_text
 from kindling_entities.engines.embedded._guards import (
     ARITHMETIC,
     EXTREMES,

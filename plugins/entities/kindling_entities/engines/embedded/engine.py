@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.casts import cast_reader, cast_table
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import cast_reader, cast_table, normal_schema, quote
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import normal_schema
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._appends import appends_log
 from kindling_entities.engines._commit_info import read_commits

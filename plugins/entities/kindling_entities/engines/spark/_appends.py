@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kindling_entities.declare.schema import quote, quote_text
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.engines.spark import _frames, _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import RowsRewritten, VersionsGone

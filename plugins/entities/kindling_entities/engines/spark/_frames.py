@@ -7,7 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import cast_table, normal_schema, quote, refuse_nameless, type_name
+from kindling_entities.declare.casts import cast_table
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import normal_schema, refuse_nameless
+from kindling_entities.declare.types import type_name
 from kindling_entities.engines._frames import to_reader
 from kindling_entities.engines._staging import Staging
 from kindling_entities.rules.row_hash import row_hash

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
 from kindling_entities.engines._commit_info import commit_info, read_commits

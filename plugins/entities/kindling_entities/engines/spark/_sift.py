@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kindling_core.errors import safe_str
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._frames import counted
 
 # Found in the text of the error that Spark raises for a row with such a flag.

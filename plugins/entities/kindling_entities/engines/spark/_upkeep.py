@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._log import not_found, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _log

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import SchemaChange, compare, quote, quote_text
+from kindling_entities.declare.quoting import quote, quote_text
+from kindling_entities.declare.schema import SchemaChange, compare
 from kindling_entities.engines._commit_info import user_metadata
 from kindling_entities.engines._frames import is_frame
 from kindling_entities.engines._log import append_only, not_found

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._appends import appends_log
 from kindling_entities.engines._frames import is_frame, to_reader
 from kindling_entities.engines._log import not_found
