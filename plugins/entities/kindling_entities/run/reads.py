@@ -116,7 +116,7 @@ class RunReads:
                 version=pinned,
                 start_version=request.start_version,
                 columns=request.columns,
-                told=found,
+                parse_results=found,
             )
             if found:
                 before = self.dirt.get(request.run, request.pipe.pipe_id) or {}
