@@ -8,7 +8,7 @@ from typing import Any
 
 from kindling_entities.declare.schema import normal_type
 from kindling_entities.declare.types import type_name
-from kindling_entities.engines.embedded._spots import messages
+from kindling_entities.engines.embedded._messages import messages
 
 _BRANCHES = frozenset({"when", "if", "iff", "nvl2", "decode"})
 _BRANCHES_TEXT = re.compile(r"\b(case|if|iff|nvl2|decode)\b", re.IGNORECASE)
