@@ -43,12 +43,12 @@ class SchemaChange:
         return bool(self.added or self.removed or self.changed)
 
     @property
-    def told(self) -> SchemaChange | None:
-        """Itself, None where there is nothing to tell."""
+    def if_any(self) -> SchemaChange | None:
+        """This change, or None if no column was added, removed, changed or missing."""
         return self if self or self.missing else None
 
     def note(self, mode: str) -> str | None:
-        """Word it for the report of a run, None where there is nothing to tell.
+        """Describe the change for the report of a run; None if there is none.
 
         Args:
             mode: of the write; "merge" keeps what a missing column held.
@@ -62,7 +62,7 @@ class SchemaChange:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the report of a run; only what there is."""
-        found = {one: dict(getattr(self, one)) for one in ("added", "removed", "changed", "missing")}
+        found = {kind: dict(getattr(self, kind)) for kind in ("added", "removed", "changed", "missing")}
         found["changed"] = {name: list(types) for name, types in self.changed.items()}
         return {name: columns for name, columns in found.items() if columns}
 

@@ -215,7 +215,7 @@ class ParquetFiles(_Files):
         old = _parquet_schema(entity, location, paths)
         table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
         if mode == "append":
-            return evolved(table, old, new)[1].told
+            return evolved(table, old, new)[1].if_any
         change = schemas.compare(old, new)
         apply_policy(table, change)
         return change or None

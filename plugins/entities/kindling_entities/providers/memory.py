@@ -93,7 +93,7 @@ class MemoryProvider:
                 new, counts = _merged(entity, old, whole, gone, self._deleted.setdefault(name, {}))
             elif mode == "append" and old is not None:
                 new = _joined(entity, old, source)
-            change = None if old is None else _change(old.schema, source.schema, new.schema, mode).told
+            change = None if old is None else _change(old.schema, source.schema, new.schema, mode).if_any
             if change and entity.schema_policy == "fail":
                 raise SchemaError(f"Entity {name!r}: {change}. Its schema_policy is 'fail'.")
             if mode == "overwrite":

@@ -175,7 +175,7 @@ class SparkWriter:
             rows_inserted=rows[0]["num_inserted_rows"],
             rows_updated=rows[0]["num_updated_rows"],
             rows_deleted=rows[0]["num_deleted_rows"],
-            schema_change=change.told,
+            schema_change=change.if_any,
         )
 
     def delete(self, table: Table, condition: str) -> Commit:
@@ -293,7 +293,7 @@ class SparkWriter:
             before,
             rows_written=None if rows is None else int(rows),
             created=state is None,
-            schema_change=None if change is None else change.told,
+            schema_change=None if change is None else change.if_any,
         )
 
     def _retried(
