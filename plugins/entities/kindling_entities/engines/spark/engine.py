@@ -21,6 +21,7 @@ from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._staging import Staging
 from kindling_entities.engines.spark import _appends, _frames, _log, _session, _upkeep
+from kindling_entities.engines.spark._definition import ensure
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
@@ -316,7 +317,7 @@ class SparkEngine:
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
-        return self._writer.ensure(table, schema)
+        return ensure(self.session, table, schema)
 
     def exists(self, table: Table) -> bool:
         """Tell whether the table has a commit."""
