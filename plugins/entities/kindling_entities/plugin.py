@@ -109,7 +109,7 @@ class EntitiesPlugin:
             entity.read_only,
             entity.description,
             dict(entity.tags),
-            references=[one.references for one in entity.expectations if one.references],
+            references=[expectation.references for expectation in entity.expectations if expectation.references],
             written_with=None if filled else owner,
             filled_by_reading=owner if filled else None,
             versioned=kind.versioned and not view,

@@ -53,16 +53,16 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
     columns, more = kept.columns, [] if source else ["accepted"]
     cells = [
         [
-            one["quarantined_at"],
-            "; ".join(one["reasons"]),
-            *(_yes(one[name]) for name in more),
-            *(one["row"][name] for name in columns),
+            entry["quarantined_at"],
+            "; ".join(entry["reasons"]),
+            *(_yes(entry[name]) for name in more),
+            *(entry["row"][name] for name in columns),
         ]
-        for one in shown
+        for entry in shown
     ]
     context.emit(data, context.table(["quarantined_at", "reason", *more, *columns], cells))
-    told = "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
-    context.messages.print(f"{total} row(s) in {kept.name}. {told}", markup=False)
+    summary = "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
+    context.messages.print(f"{total} row(s) in {kept.name}. {summary}", markup=False)
     if accepted:
         context.messages.print(f"{accepted} of them have a key that was accepted since.", markup=False)
     if gone:
@@ -75,8 +75,8 @@ def _list_all(context: CommandContext, store: EntityStore) -> None:
         kept = Quarantine(store, name)
         data.append({"entity_id": kept.entity.entity_id, "rows": kept.count(), "reasons": kept.reasons()})
     cells = [
-        [one["entity_id"], one["rows"], "; ".join(f"{name}: {count}" for name, count in one["reasons"].items())]
-        for one in data
+        [entry["entity_id"], entry["rows"], "; ".join(f"{name}: {count}" for name, count in entry["reasons"].items())]
+        for entry in data
     ]
     context.emit(data, context.table(["entity_id", "rows", "reasons"], cells))
 
@@ -142,7 +142,7 @@ def purge(
     kept = Quarantine(store, entity)
     kept.finish()
     before = None if older_than is None else datetime.now(timezone.utc) - older_than
-    with store.engine.held(kept.frame(reason, before, accepted, told=False)) as rows:
+    with store.engine.held(kept.frame(reason, before, accepted, look_up_accepted=False)) as rows:
         found = rows.count()
         if found and not yes:
             click.confirm(f"Remove {found} of {kept.count()} row(s) from {kept.name}?", abort=True, err=True)

@@ -73,26 +73,26 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
         context.messages.print(f"Not compared: {name} ({reason}).")
     data = [
         {
-            "entity_id": one.entity_id,
-            "rows": one.rows,
-            "compared": one.compared,
-            "differences": one.differences,
-            "note": one.note,
+            "entity_id": result.entity_id,
+            "rows": result.rows,
+            "compared": result.compared,
+            "differences": result.differences,
+            "note": result.note,
         }
-        for one in results
+        for result in results
     ]
     rows = [
         [
-            one.entity_id,
-            *("none" if count is None else count for count in one.rows),
-            max(one.compared),
-            "; ".join([*(one.differences or ["equal"]), *([one.note] if one.note else [])]),
+            result.entity_id,
+            *("none" if count is None else count for count in result.rows),
+            max(result.compared),
+            "; ".join([*(result.differences or ["equal"]), *([result.note] if result.note else [])]),
         ]
-        for one in results
+        for result in results
     ]
     titles = ["entity_id", *(f"rows on {name}" for name in ENGINES), "compared", "result"]
     context.emit(data, context.table(titles, rows))
-    different = [one.entity_id for one in results if not one.equal]
+    different = [result.entity_id for result in results if not result.equal]
     if different:
         raise EnginesDiffer(f"{len(different)} of {len(results)} tables differ: {', '.join(different)}.")
 
@@ -190,7 +190,7 @@ def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
         names += _read_by(store.views.pipe(name), store) if name in store.views else [name]
     if pipe.output_entity_id is not None:
         output = store.manager.get_entity_definition(pipe.output_entity_id)
-        names += [one.references for one in output.expectations if one.references]
+        names += [expectation.references for expectation in output.expectations if expectation.references]
     return names
 
 
@@ -206,5 +206,5 @@ def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[s
     done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False, pass_fds=keeping)
     if done.returncode != 0:
         reasons = [line for line in done.stderr.splitlines() if line.startswith(("error:", "pipe "))]
-        told = reasons[-1] if reasons else done.stderr.strip()[-500:]
-        raise EnginesDiffer(f"The job failed on {engine}: {told}")
+        reason = reasons[-1] if reasons else done.stderr.strip()[-500:]
+        raise EnginesDiffer(f"The job failed on {engine}: {reason}")

@@ -151,5 +151,5 @@ def summary(results: Sequence[ExpectationResult]) -> str | None:
         "quarantine": "quarantined",
         "fail": "refused",
     }
-    failed = [f"{one.name}: {one.rows_failed} {what[one.action]}" for one in results if one.rows_failed]
+    failed = [f"{result.name}: {result.rows_failed} {what[result.action]}" for result in results if result.rows_failed]
     return "; ".join(failed) or None

@@ -56,20 +56,20 @@ def rules_of(opened: DeltaTable) -> Rules:
     required, computed, nested = [], [], []
     lengths: dict[str, tuple[str, int]] = {}
     for column in opened.schema().fields:
-        name, told = column.name, column.metadata
+        name, metadata = column.name, column.metadata
         if not column.nullable:
             required.append(name)
-        if not told:
+        if not metadata:
             continue
-        if "delta.invariants" in told:
-            checks[f"invariant of column {name!r}"] = _invariant(told["delta.invariants"])
-        if "delta.generationExpression" in told:
-            expression = told["delta.generationExpression"]
+        if "delta.invariants" in metadata:
+            checks[f"invariant of column {name!r}"] = _invariant(metadata["delta.invariants"])
+        if "delta.generationExpression" in metadata:
+            expression = metadata["delta.generationExpression"]
             checks[f"generated column {name!r}"] = f"`{name.replace('`', '``')}` is not distinct from ({expression})"
             computed.append(name)
-        if "delta.identity.start" in told:
+        if "delta.identity.start" in metadata:
             computed.append(name)
-        length = told.get("__CHAR_VARCHAR_TYPE_STRING")
+        length = metadata.get("__CHAR_VARCHAR_TYPE_STRING")
         if length is not None:
             match = _LENGTH.fullmatch(str(length))
             if match is None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from kindling_entities.declare.casts import cast_batch, cast_reader
 from kindling_entities.declare.schema import normal_schema, refuse_same_names
-from kindling_entities.engines._lost_files import told_of_lost_files
+from kindling_entities.engines._lost_files import mapped_lost_files
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, SchemaError
 
@@ -91,7 +91,7 @@ def _raw_reader(frame: Any) -> pa.RecordBatchReader:
     if name == "DataFrame" and module.startswith("pyspark.sql.connect"):
         return _connect_reader(frame)
     if name == "DataFrame" and hasattr(frame, "toArrow"):
-        (made,) = told_of_lost_files(one.toArrow() for one in (frame,))
+        (made,) = mapped_lost_files(each.toArrow() for each in (frame,))
         return made.to_reader()
     raise EntityError(
         f"{module}.{name} is not a frame. Return a Spark DataFrame, a pyarrow Table, RecordBatch or "
@@ -123,7 +123,7 @@ def _converts(frame: Any, name: Any) -> bool:
 def _connect_reader(frame: Any) -> pa.RecordBatchReader:
     client = frame._session.client
     # `toArrow` holds the whole result; this iterator hands out each batch as it arrives.
-    stream = told_of_lost_files(client.to_table_as_iterator(frame._plan.to_proto(client), {}))
+    stream = mapped_lost_files(client.to_table_as_iterator(frame._plan.to_proto(client), {}))
     struct = None
     for item in stream:
         if isinstance(item, pa.Table):

@@ -36,7 +36,7 @@ def lost_file(error: BaseException, text: str = "") -> DataFileMissing | None:
     )
 
 
-def told_of_lost_files(items: Iterable[Item]) -> Iterator[Item]:
+def mapped_lost_files(items: Iterable[Item]) -> Iterator[Item]:
     """The same items; an error that tells of a lost file becomes ``DataFileMissing``."""
     try:
         yield from items

@@ -191,5 +191,5 @@ class DeltaProvider:
         return self._engine.versions([self.table(entity, location) for entity, location in entities.values()])
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+def _sum(first: int | None, other: int | None) -> int | None:
+    return None if first is None or other is None else first + other

@@ -16,7 +16,7 @@ class Reasons:
     """Knows the names of an entity's expectations as they are declared now."""
 
     def __init__(self, entity: EntityDefinition) -> None:
-        self.names = {one.name for one in entity.expectations}
+        self.names = {expectation.name for expectation in entity.expectations}
         self._source = entity.read_only
 
     def shown(self, text: str) -> list[str]:
@@ -61,4 +61,4 @@ class Reasons:
         for text, rows in texts.items():
             for name in self.of(text):
                 found[name] = found.get(name, 0) + rows
-        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -108,7 +108,11 @@ class Quarantine:
         return int(self._store.read_entity(self.name).count())
 
     def frame(
-        self, reason: str | None = None, before: datetime | None = None, accepted: bool = False, told: bool = True
+        self,
+        reason: str | None = None,
+        before: datetime | None = None,
+        accepted: bool = False,
+        look_up_accepted: bool = True,
     ) -> Any:
         """Return the rows with ``ACCEPTED``, all or those that fit.
 
@@ -116,7 +120,7 @@ class Quarantine:
             reason: of this expectation.
             before: quarantined before this time.
             accepted: whose key was accepted since.
-            told: whether ``ACCEPTED`` is looked up where nothing asks for it; else it is null.
+            look_up_accepted: whether ``ACCEPTED`` is looked up where nothing asks for it; else it is null.
         """
         rows = self._store.read_entity(self.name)
         if reason is not None:
@@ -133,7 +137,9 @@ class Quarantine:
                 f"{self.entity.entity_id!r} declares no keys, so it cannot be told which of its rows were accepted."
             )
         rows = (
-            self._with_accepted(rows) if accepted or told else rows.selectExpr("*", f"cast(null as boolean) {ACCEPTED}")
+            self._with_accepted(rows)
+            if accepted or look_up_accepted
+            else rows.selectExpr("*", f"cast(null as boolean) {ACCEPTED}")
         )
         return rows.where(ACCEPTED) if accepted else rows
 
@@ -278,7 +284,7 @@ class Quarantine:
             else:
                 order = quote(str(entity.sequence_by))
         among = f"partition by {', '.join(keys)}"
-        null = " or ".join(f"{one} is null" for one in dict.fromkeys([*keys, order]))
+        null = " or ".join(f"{column} is null" for column in dict.fromkeys([*keys, order]))
         newest = rows.selectExpr("*", f"max({order}) over ({among}) as __kindling_newest")
         alike = newest.selectExpr("*", f"count(1) over ({among}, {order}) as __kindling_alike")
         return alike.selectExpr(

@@ -173,13 +173,13 @@ class ReadCache:
                 reader.stopping = reader.over = True
             shared.changed.notify_all()
             while ended:
-                one = ended.pop()
-                made = one.output_entity_id
+                ended_pipe = ended.pop()
+                made = ended_pipe.output_entity_id
                 if made is not None and made in self._views and shared.left[made] > 0:
                     # It reads its inputs when it is read itself.
-                    shared.lazy[made] = one
+                    shared.lazy[made] = ended_pipe
                     continue
-                for entity_id, times in Counter(split_version(name)[0] for name in one.input_entity_ids).items():
+                for entity_id, times in Counter(split_version(name)[0] for name in ended_pipe.input_entity_ids).items():
                     shared.left[entity_id] -= times
                     if shared.left[entity_id] <= 0:
                         done += shared.take(entity_id)

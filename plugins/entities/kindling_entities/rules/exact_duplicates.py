@@ -63,7 +63,7 @@ def without_repeats(
     for batch in batches:
         of_keys = zip(*(batch.column(batch.schema.get_field_index(key)).to_pylist() for key in keys), strict=True)
         watched = [tuple(map(comparable, key)) in wanted for key in of_keys]
-        positions = [index for index, one in enumerate(watched) if one]
+        positions = [index for index, is_watched in enumerate(watched) if is_watched]
         if not positions:
             yield batch
             continue

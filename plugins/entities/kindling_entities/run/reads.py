@@ -68,7 +68,12 @@ class RunReads:
     def _quarantines_filled(self, made: Collection[str | None], read: Collection[str]) -> set[str]:
         """Return the quarantines that a run adds rows to."""
         entities = list(map(self._manager.get_entity_definition, self._manager.get_entity_ids()))
-        referred = {one.references for entity in entities if entity.entity_id in made for one in entity.expectations}
+        referred = {
+            expectation.references
+            for entity in entities
+            if entity.entity_id in made
+            for expectation in entity.expectations
+        }
         filling = {
             entity.entity_id: entity.entity_id in made
             or (entity.read_only and (entity.entity_id in read or entity.entity_id in referred))

@@ -79,10 +79,12 @@ def compare(
         ignored: columns whose values are not compared, since they tell the time of the write.
         held_bytes: what is held of each side before rows wait in files.
     """
-    readers = [one.to_reader() if isinstance(one, pa.Table) else one for one in (first, second)]
+    readers = [source.to_reader() if isinstance(source, pa.Table) else source for source in (first, second)]
     # Types that hold the same values, such as large strings, are no difference.
     schemas = [normal_schema(reader.schema) for reader in readers]
-    told = _declared_differences(schemas, declared or {}, names) + _schema_differences(schemas[0], schemas[1], names)
+    differences = _declared_differences(schemas, declared or {}, names) + _schema_differences(
+        schemas[0], schemas[1], names
+    )
     shared = [name for name in schemas[0].names if name in schemas[1].names and name not in ignored]
     keyed = [key for key in keys if key in shared]
     by = keyed or [
@@ -98,34 +100,34 @@ def compare(
         for part in range(_PARTS):
             finding.add(left.rows(part), right.rows(part))
     note = f"not compared: {', '.join(ignored)} (the time of the write)" if ignored else ""
-    told += finding.told()
+    differences += finding.differences()
     if left.total != right.total and not finding.lost:
-        told.append(f"{left.total} row(s) on {names[0]}, {right.total} on {names[1]}")
-    return Comparison(entity_id, (left.total, right.total), told, (left.taken, right.taken), note)
+        differences.append(f"{left.total} row(s) on {names[0]}, {right.total} on {names[1]}")
+    return Comparison(entity_id, (left.total, right.total), differences, (left.taken, right.taken), note)
 
 
 def _declared_differences(
     schemas: Sequence[pa.Schema], declared: Mapping[str, str], names: tuple[str, str]
 ) -> list[str]:
-    told = []
+    differences = []
     for column, text in declared.items():
         wanted = type_name(parse_type(text))
         for schema, side in zip(schemas, names, strict=True):
             have = type_name(schema.field(column).type) if column in schema.names else "missing"
             if have != wanted:
-                told.append(f"column {column!r} is declared {wanted} and is {have} on {side}")
-    return told
+                differences.append(f"column {column!r} is declared {wanted} and is {have} on {side}")
+    return differences
 
 
 def _schema_differences(first: pa.Schema, second: pa.Schema, names: tuple[str, str]) -> list[str]:
-    told = []
+    differences = []
     for name in dict.fromkeys([*first.names, *second.names]):
         kinds = [
             type_name(schema.field(name).type) if name in schema.names else "missing" for schema in (first, second)
         ]
         if kinds[0] != kinds[1]:
-            told.append(f"column {name!r} is {kinds[0]} on {names[0]} and {kinds[1]} on {names[1]}")
-    return told
+            differences.append(f"column {name!r} is {kinds[0]} on {names[0]} and {kinds[1]} on {names[1]}")
+    return differences
 
 
 class _Parts:
@@ -220,7 +222,7 @@ class _Finding:
 
     @property
     def lost(self) -> bool:
-        return any(one.count for one in self._lost)
+        return any(lost.count for lost in self._lost)
 
     def add(self, left: _Rows, right: _Rows) -> None:
         """Compare one part of each side."""
@@ -231,24 +233,24 @@ class _Finding:
             label = ", ".join(f"{name}={(mine or others)[0][name]!r}" for name in self._by) or "any row"
             if len(mine) != len(others):
                 self._lost[len(others) > len(mine)].add(label)
-            for one, other in _unequal(mine, others, self._columns):
+            for row, other in _unequal(mine, others, self._columns):
                 for name in self._columns:
-                    if not same(one[name], other[name]):
+                    if not same(row[name], other[name]):
                         self._values[name].add(
-                            f"{label}: {one[name]!r} on {self._names[0]}, {other[name]!r} on {self._names[1]}"
+                            f"{label}: {row[name]!r} on {self._names[0]}, {other[name]!r} on {self._names[1]}"
                         )
 
-    def told(self) -> list[str]:
+    def differences(self) -> list[str]:
         """One line for each kind of difference."""
-        told = []
+        differences = []
         for lost, names in zip(self._lost, (self._names, self._names[::-1]), strict=True):
             if lost.count:
                 more = f" and {lost.count - _SHOWN} more" if lost.count > _SHOWN else ""
                 shown = "; ".join(lost.first)
-                told.append(f"{lost.count} {self._what} on {names[0]} that {names[1]} lacks: {shown}{more}")
+                differences.append(f"{lost.count} {self._what} on {names[0]} that {names[1]} lacks: {shown}{more}")
         for name, found in sorted(self._values.items()):
-            told.append(f"column {name!r} differs in {found.count} row(s), such as {found.first[0]}")
-        return told
+            differences.append(f"column {name!r} differs in {found.count} row(s), such as {found.first[0]}")
+        return differences
 
 
 class _Examples:
@@ -269,18 +271,18 @@ def _unequal(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Pair the rows of one key, which have no order, and return the pairs that differ."""
 
-    def matches(one: dict[str, Any], other: dict[str, Any]) -> bool:
-        return all(same(one[name], other[name]) for name in columns)
+    def matches(row: dict[str, Any], other: dict[str, Any]) -> bool:
+        return all(same(row[name], other[name]) for name in columns)
 
     if len(mine) > 1 or len(others) > 1:
         order: Callable[[dict[str, Any]], Any] = lambda row: [rank(row[name]) for name in columns]  # noqa: E731
         mine, others = sorted(mine, key=order), sorted(others, key=order)
-    left = [one for one, other in zip(mine, others, strict=False) if not matches(one, other)] + mine[len(others) :]
-    right = [other for one, other in zip(mine, others, strict=False) if not matches(one, other)] + others[len(mine) :]
+    left = [row for row, other in zip(mine, others, strict=False) if not matches(row, other)] + mine[len(others) :]
+    right = [other for row, other in zip(mine, others, strict=False) if not matches(row, other)] + others[len(mine) :]
     if len(mine) > 1 or len(others) > 1:
-        for one in left[:_TRIED_ROWS]:
-            found = next((at for at, other in enumerate(right[:_TRIED_ROWS]) if matches(one, other)), None)
+        for row in left[:_TRIED_ROWS]:
+            found = next((at for at, other in enumerate(right[:_TRIED_ROWS]) if matches(row, other)), None)
             if found is not None:
-                left.remove(one)
+                left.remove(row)
                 del right[found]
     return list(zip(left, right, strict=False))

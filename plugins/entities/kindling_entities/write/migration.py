@@ -40,12 +40,12 @@ class Drift:
     @property
     def steps(self) -> list[str]:
         """What ``apply`` would do, for people."""
-        told = ["create the table"] if self.create else []
-        told += [f"add {name} {kind}" for name, kind in self.add.items()]
-        told += [f"rewrite {name} from {old} to {new}" for name, (old, new) in self.widen.items()]
+        steps = ["create the table"] if self.create else []
+        steps += [f"add {name} {kind}" for name, kind in self.add.items()]
+        steps += [f"rewrite {name} from {old} to {new}" for name, (old, new) in self.widen.items()]
         if self.repartition is not None:
-            told.append(f"rewrite, partitioned by {', '.join(self.repartition) or 'nothing'}")
-        return told
+            steps.append(f"rewrite, partitioned by {', '.join(self.repartition) or 'nothing'}")
+        return steps
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.conflicts)
@@ -102,7 +102,7 @@ def apply(engine: Engine, entity: EntityDefinition, table: Table, drift: Drift) 
     widened = schemas.to_arrow_schema({name: new for name, (_, new) in drift.widen.items()})
 
     def wanted(have: pa.Schema) -> pa.Schema:
-        kept = [widened.field(one.name) if one.name in widened.names else one for one in have]
+        kept = [widened.field(column.name) if column.name in widened.names else column for column in have]
         return pa.schema([*kept, *added])
 
     return engine.overwrite(allowed, engine.conform(engine.read(table), wanted)).version

@@ -83,7 +83,7 @@ class Schemas:
         # Together they may not resolve, one by one most do.
         if len(expressions) == 1:
             return [None]
-        return [self.expressions(scope, [one], named=named)[0] for one in expressions]
+        return [self.expressions(scope, [expression], named=named)[0] for expression in expressions]
 
 
 def _plan(relation: Any) -> Any:

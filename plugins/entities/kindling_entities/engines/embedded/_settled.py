@@ -43,8 +43,8 @@ def settled(table: Table, marker: str, before: int | None, error: BaseException)
             ) from error
         os.unlink(commit_file(table.location, version))
         return None
-    told = Redactor()(str(error))
-    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, told)
+    reason = Redactor()(str(error))
+    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, reason)
     return opened
 
 

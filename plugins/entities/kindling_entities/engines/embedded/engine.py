@@ -74,7 +74,7 @@ class EmbeddedEngine:
         self._lock = threading.RLock()
         self._staging = Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
-        self._told_overflows: set[str] = set()
+        self._reported_overflows: set[str] = set()
         self._places = self._staging.places
         self._snapshots = Snapshots(self._staging)
         self._far = FarTimestamps()
@@ -184,8 +184,10 @@ class EmbeddedEngine:
         """Arithmetic in a frame's plan that is not checked for overflow; each place is told once."""
         if not _frames.is_frame(frame):
             return []
-        new = {one.place: one for one in overflows(frame) if one.place not in self._told_overflows}
-        self._told_overflows.update(new)
+        new = {
+            overflow.place: overflow for overflow in overflows(frame) if overflow.place not in self._reported_overflows
+        }
+        self._reported_overflows.update(new)
         return list(new.values())
 
     def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:

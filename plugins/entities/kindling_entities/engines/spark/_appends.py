@@ -47,7 +47,9 @@ def _files(session: Any, table: Table, start_version: int, end_version: int) -> 
         raise VersionsGone(table.entity_id, (start_version + 1, end_version), oldest, why)
     added: dict[str, int] = {}
     for version, actions in sorted(lines.items()):
-        operation = next((one["commitInfo"].get("operation", "") for one in actions if "commitInfo" in one), "")
+        operation = next(
+            (action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), ""
+        )
         for action in actions:
             kind, given = next(iter(action.items()))
             name = str(given.get("path", "")).rsplit("/", 1)[-1]

@@ -184,9 +184,9 @@ def commit_with(session: Any, table: Table, marker: str, after: int | None) -> t
     if is_local(table):
         newest = files.newest_version(table.location)
         for version in range(newest if newest is not None else -1, first, -1):
-            told = _commit_info(table.location, version)
-            if told.get("userMetadata") == marker:
-                return version, dict(told.get("operationMetrics") or {})
+            info = _commit_info(table.location, version)
+            if info.get("userMetadata") == marker:
+                return version, dict(info.get("operationMetrics") or {})
         return None
     newest = _sql_version(session, table)
     if newest is None or newest <= first:
@@ -203,8 +203,8 @@ def _commit_info(location: str, version: int) -> dict[str, Any]:
     with open(commit_file(location, version), encoding="utf8") as lines:
         for line in lines:
             if line.startswith('{"commitInfo"'):
-                told: dict[str, Any] = json.loads(line)["commitInfo"]
-                return told
+                info: dict[str, Any] = json.loads(line)["commitInfo"]
+                return info
     return {}
 
 

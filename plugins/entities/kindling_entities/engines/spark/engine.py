@@ -147,8 +147,8 @@ class SparkEngine:
         if not _session.is_connect(session):
             session.sparkContext.cancelJobsWithTag(label)
             return
-        for one in (session, *clones):
-            one.interruptTag(label)
+        for each in (session, *clones):
+            each.interruptTag(label)
 
     @contextlib.contextmanager
     def cloned(self) -> Iterator[Any]:
