@@ -12,7 +12,7 @@ from kindling_entities.protocols import Commit
 
 
 def new_operation(entity_id: str) -> dict[str, Any]:
-    """Return the fields that all signals of one operation share."""
+    """Return the fields that all signals of an operation share."""
     return {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
 
 

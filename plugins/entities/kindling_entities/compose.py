@@ -1,4 +1,4 @@
-"""Puts the feature together for one App: kinds of storage, engine, catalog, and the places of all entities."""
+"""Puts the feature together for an App: kinds of storage, engine, catalog, and the places of all entities."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def catalog_of(app: App, engine: Engine, entities: Iterable[EntityDefinition]) -
         entities: of kinds that a catalog can name.
 
     Raises:
-        ConfigError: two entities would be one table.
+        ConfigError: two entities would be the same table.
     """
     settings = app.config.section("entities")
     if settings.catalog is None or not engine.catalogs:

@@ -31,7 +31,7 @@ _OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
 
 
 class EntityWriter:
-    """Writes the entities of one store.
+    """Writes the entities of a store.
 
     Args:
         manager: sends the signals.

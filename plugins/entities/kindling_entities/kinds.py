@@ -102,7 +102,7 @@ EngineKinds: TypeAlias = "Mapping[str, Callable[[App], Engine]] | Iterable[Engin
 
 
 def storage_kinds(contributions: Iterable[StorageKinds]) -> dict[str, StorageKind]:
-    """Return name -> kind of what the features contributed; of two with one name the later counts."""
+    """Return name -> kind of what the features contributed; of two with the same name the later counts."""
     found: dict[str, StorageKind] = {}
     for contributed in contributions:
         if isinstance(contributed, Mapping):
@@ -112,7 +112,7 @@ def storage_kinds(contributions: Iterable[StorageKinds]) -> dict[str, StorageKin
 
 
 def engine_kinds(contributions: Iterable[EngineKinds]) -> dict[str, EngineKind]:
-    """Return name -> engine of what the features contributed; of two with one name the later counts."""
+    """Return name -> engine of what the features contributed; of two with the same name the later counts."""
     found: dict[str, EngineKind] = {}
     for contributed in contributions:
         if isinstance(contributed, Mapping):

@@ -121,7 +121,7 @@ class DataEntityManager(SignalEmitter):
         return [entity_id for entity_id in ids if self.left_quarantine(entity_id) is not None]
 
     def quarantined_from(self, entity_id: str) -> str | None:
-        """Return the entity whose expectations, or whose reading, fill this one; None for any other entity."""
+        """Return the entity whose writes or reads fill this quarantine; None if the id is no quarantine."""
         return self._quarantines.get(entity_id)
 
     def mount(self, entities: Iterable[EntityDefinition]) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class EntitiesPlugin:
-    """Keeps the definitions, the store and the engine of one App."""
+    """Keeps the definitions, the store and the engine of an App."""
 
     requires: list[str] = []
     optional: list[str] = []

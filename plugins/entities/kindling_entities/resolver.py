@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class EntityResolver:
-    """The entities of one store. Makes the provider of each kind of storage on its first use; safe on any thread.
+    """The entities of a store. Makes the provider of each kind of storage on its first use; safe on any thread.
 
     Args:
         manager: the declarations and the kinds of storage.

@@ -23,7 +23,7 @@ class TransactionalStorage(Protocol):
         """Whether it has this transaction, or a later one of the same application."""
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
-        """The newest application id with this ending, "" if there is none, None where it cannot be told."""
+        """The newest application id with this ending, "" if there is none, None if that is not known."""
 
 
 @runtime_checkable
@@ -71,7 +71,7 @@ class TableStorage(DescribedStorage, Protocol):
     """Storage whose tables are brought to their declaration and maintained by commands."""
 
     def damage(self, entity: EntityDefinition, location: str) -> list[str]:
-        """What is wrong with the stored files; empty where nothing is, or where that cannot be told."""
+        """What is wrong with the stored files; empty if nothing is wrong or that is not known."""
 
     def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
         """Do the steps of a drift in one commit; return the version afterwards, None if there were none."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class EntityStore:
-    """The ``EntityProvider`` of one App: definition -> storage provider, with every ``entity.*`` signal.
+    """The ``EntityProvider`` of an App: definition -> storage provider, with every ``entity.*`` signal.
 
     Args:
         manager: the definitions and the kinds of storage; sends the signals.
@@ -271,7 +271,7 @@ class EntityStore:
         return self._writer.write(entity_id, frame, mode, transaction, checks=False)
 
     def ensure_entity_table(self, entity_id: str) -> bool:
-        """Create an empty table of the declared columns unless there is one; return whether it was created."""
+        """Create an empty table of the declared columns if none exists; return whether it was created."""
         entity, location, provider = self._resolver.find(entity_id)
         operation = new_operation(entity_id)
         self.manager.emit("entity.before_ensure_table", **operation, location=location)
@@ -291,12 +291,12 @@ class EntityStore:
         return created
 
     def check_entity_exists(self, entity_id: str) -> bool:
-        """Tell whether the table or the files of an entity exist."""
+        """Return whether the table or the files of an entity exist."""
         entity, location, provider = self._resolver.find(entity_id)
         return provider.exists(entity, location)
 
     def newest_transaction(self, entity_id: str, ending: str) -> str | None:
-        """Return the newest transaction id with this ending, "" if there is none, None where that cannot be told."""
+        """Return the newest transaction id with this ending, "" if there is none, None if that is not known."""
         entity, location, provider = self._resolver.find(entity_id)
         if not isinstance(provider, TransactionalStorage):
             return None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """The tables of one store.
+    """The tables of a store.
 
     Args:
         manager: the definitions; sends the signals.
@@ -78,7 +78,7 @@ class Tables:
         return provider.describe(entity, location) if isinstance(provider, DescribedStorage) else None
 
     def damage(self, entity_id: str) -> list[str]:
-        """Return what is wrong with the stored files of a table; empty where that cannot be told."""
+        """Return what is wrong with the stored files of a table; empty if nothing is known to be."""
         entity, location, provider = self._find(entity_id)
         return provider.damage(entity, location) if isinstance(provider, TableStorage) else []
 

@@ -38,7 +38,7 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
         total = rows.count()
         accepted = rows.where(ACCEPTED).count() if kept.entity.keys and not source else None
         counts = kept.reasons(rows)
-        # Of one read all rows have one time.
+        # All rows of the same read have the same time.
         newest = rows.orderBy(rows[QUARANTINED_AT].desc(), *(["file", "line"] if source else [])).limit(limit)
         shown = plain(store.engine.to_reader(newest).read_all().to_pylist(), reasons)
     gone = [name for name in counts if name not in reasons.names] if not source else []

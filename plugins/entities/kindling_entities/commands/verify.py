@@ -117,7 +117,7 @@ def _outputs(plan: ExecutionPlan, store: EntityStore) -> tuple[list[str], dict[s
 
 
 def _compared(entity_id: str, sides: Sequence[EntityStore], sample: float) -> Comparison | None:
-    """Compare one entity; None for a quarantine that neither engine had a row for."""
+    """Compare an entity; None for a quarantine that neither engine had a row for."""
     from kindling_entities.verify.comparison import compare
 
     here = [side.check_entity_exists(entity_id) for side in sides]
@@ -162,7 +162,7 @@ def _refuse_outside(outputs: Sequence[str], store: EntityStore) -> None:
 
 
 def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
-    """Let the selected pipes read, in the new root, the tables of the real one that they do not make."""
+    """Let the selected pipes read, in the new root, the tables of the real root that they do not write."""
     pipes = [plan.pipes[pipe_id] for pipe_id in plan.pipe_ids]
     made = {pipe.output_entity_id for pipe in pipes}
     for pipe in pipes:
@@ -197,11 +197,11 @@ def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
 def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str], temporary: OwnFolder) -> None:
     # A process an engine: pyspark allows one kind of session in each.
     command = [sys.executable, "-m", "kindling_core", "run", "--job", str(context.job)]
-    # As a job of its own: where runs are remembered, those of the real one are nothing that this continues or repeats.
+    # As a job of its own: where runs are recorded, this job neither continues nor repeats those of the real job.
     mine = (f"job.name={context.app().name} (verify)", f"entities.engine={engine}", f"entities.root={root}")
     for assignment in (*context.overrides, *mine, "entities.catalog="):
         command += ["--set", assignment]
-    # The folder stays as long as any process uses it, also where this one is killed.
+    # The folder stays as long as any process uses it, also where this process is killed.
     keeping = temporary.lock_files
     done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False, pass_fds=keeping)
     if done.returncode != 0:

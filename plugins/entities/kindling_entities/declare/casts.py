@@ -75,7 +75,7 @@ def shown(value: pa.Scalar) -> str:
 
 
 def cast_reader(reader: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchReader:
-    """Cast a stream of batches to a schema, one batch at a time."""
+    """Cast a stream of batches to a schema, batch by batch."""
     if reader.schema.equals(schema):
         return reader
 

@@ -30,7 +30,7 @@ _ENTITY_ID = re.compile(r"[A-Za-z0-9_][\w\-]*(\.[A-Za-z0-9_][\w\-]*)*")
 
 @dataclass(frozen=True)
 class EntityDefinition:
-    """One entity as it was declared.
+    """An entity as it was declared.
 
     Attributes:
         entity_id: ``layer.name``.
@@ -47,7 +47,7 @@ class EntityDefinition:
             logs, "fail" raises before anything is written.
         scd: 2 keeps a history (``valid_from``, ``valid_to``, ``is_current``, ``row_hash``); 1 is a plain merge.
         track: columns whose change begins a new row of the history; default: all but keys and sequence.
-        sequence_by: column that orders the changes of a key, so that an older one never replaces a newer; default:
+        sequence_by: column that orders the changes of a key, so that an older change never replaces a newer; default:
             the time of the write.
         delete_when: SQL over the frame's columns; a row for which it holds deletes its key, or closes its history.
         missing_rows: what becomes of rows whose key a frame lacks: "keep"; of a full snapshot "delete" (a merge), or
@@ -272,7 +272,7 @@ class EntityDefinition:
 
 
 class Entities:
-    """Declarations of one module, mounted by an App."""
+    """The declarations of a module, mounted by an App."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, EntityDefinition] = {}

@@ -26,7 +26,7 @@ QUARANTINE_SUFFIX = "__quarantine"
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation. Made by the functions of this module.
+    """An expectation. Made by the functions of this module.
 
     Attributes:
         name: unique among those of its entity.
@@ -69,7 +69,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class ExpectationResult:
-    """How many rows of one write met an expectation.
+    """How many rows of a write met an expectation.
 
     Attributes:
         rows_passed, rows_failed: together the rows of the frame.
@@ -132,7 +132,7 @@ def foreign_key(
     """The values of the columns occur in another entity; a null refers to nothing and passes.
 
     Args:
-        references: the other entity. Its pipe runs before the one that writes this entity.
+        references: the other entity. Its pipe runs before the pipe that writes this entity.
         referenced_columns: its columns; the same names unless given.
     """
     own = (columns,) if isinstance(columns, str) else tuple(columns)
@@ -142,7 +142,7 @@ def foreign_key(
 
 
 def summary(results: Sequence[ExpectationResult]) -> str | None:
-    """One line of the expectations that rows did not meet, None if all did."""
+    """The expectations that rows did not meet, on a single line; None if all were met."""
     what = {
         "null": "made null",
         "skip": "skipped",

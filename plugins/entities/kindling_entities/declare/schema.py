@@ -90,10 +90,10 @@ def to_arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
 
 
 def normal_type(kind: pa.DataType) -> pa.DataType:
-    """Return the one Arrow type in which a Delta table holds values of this type.
+    """Return the Arrow type in which a Delta table holds values of this type: its normal form.
 
-    Engines hand out string views, large lists or other time units from one query to the next; without one
-    normal form the schema of a table would flip between writes.
+    Engines return string views, large lists or other time units, and not always the same. Without a normal form the
+    schema of a table would change between writes.
 
     Raises:
         SchemaError: Delta tables have no such type.
@@ -160,7 +160,7 @@ def refuse_nameless(schema: pa.Schema) -> None:
     """Refuse a column whose name is empty.
 
     Raises:
-        SchemaError: tells its place.
+        SchemaError: names the position of the column.
     """
     if "" in schema.names:
         place = f"{schema.names.index('') + 1} of {len(schema)}"
@@ -168,7 +168,7 @@ def refuse_nameless(schema: pa.Schema) -> None:
 
 
 def compare(old: pa.Schema, new: pa.Schema) -> SchemaChange:
-    """Tell what changes from one normal schema to another; the order of columns does not count."""
+    """Return what differs between two normal schemas; the order of columns does not count."""
     before = {f.name: type_name(f.type) for f in old}
     after = {f.name: type_name(f.type) for f in new}
     return SchemaChange(
@@ -179,7 +179,7 @@ def compare(old: pa.Schema, new: pa.Schema) -> SchemaChange:
 
 
 def widens(old: pa.DataType, new: pa.DataType) -> bool:
-    """Tell whether every value of one type is exactly a value of the other."""
+    """Return whether every value of the old type is exactly a value of the new type."""
     t = pa.types
     if old == new or t.is_null(old):
         return True
@@ -216,7 +216,7 @@ def fit(actual: pa.Schema, declared: pa.Schema, what: str) -> pa.Schema:
         what: names the frame in messages, such as "the frame for 'silver.flights'".
 
     Raises:
-        SchemaError: a declared column is missing, or its type does not widen to the declared one.
+        SchemaError: a declared column is missing, or its type does not widen to the declared type.
     """
     actual = normal_schema(actual)
     missing = [name for name in declared.names if name not in actual.names]

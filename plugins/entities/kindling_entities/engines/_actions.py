@@ -1,4 +1,4 @@
-"""The files of one version of a table, as its log names them: checkpoints and commits read without an engine.
+"""The files of a version of a table, as its log names them: checkpoints and commits, read without an engine.
 
 After the Delta transaction log protocol, "Action Reconciliation" and "Checkpoints".
 """
@@ -35,7 +35,7 @@ class Actions:
     adds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def take(self, action: dict[str, Any]) -> None:
-        """Apply one line of the log."""
+        """Apply a line of the log."""
         if add := action.get("add"):
             self.adds[_key(add)] = add
         elif remove := action.get("remove"):
@@ -87,7 +87,7 @@ def read_definition(location: str, version: int) -> Actions:
 
 
 def commit(location: str, version: int, kinds: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """The lines of one commit.
+    """The lines of a commit.
 
     Args:
         kinds: only actions of these kinds, such as "add"; all if empty.

@@ -1,4 +1,4 @@
-"""Rules that a table itself has: which they are, what delta-rs does not check of them, and which one rows break."""
+"""Rules that a table itself has: which they are, which of them delta-rs does not check, and which rule rows break."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def checker(table: Table, rules: Rules, *, all_stored: bool = True) -> Callable[
 def _of_other_length(texts: pa.Array, kind: str, length: int) -> Iterator[pa.Scalar]:
     found = pc.utf8_length(texts)
     bad = texts.filter(pc.greater(found, length) if kind == "varchar" else pc.not_equal(found, length))
-    # A char is padded with blanks, so that a shorter one would not be equal to itself.
+    # A char is padded with blanks, so a shorter text would not come back equal.
     yield from bad[:1]
 
 
@@ -172,7 +172,7 @@ def explained(
 
 
 def _counted(folder: str, condition: str, rows: Callable[[], pa.RecordBatchReader]) -> int:
-    """How many rows break a condition, by the engine that checks it; 0 where that cannot be told."""
+    """How many rows break a condition, by the engine that checks it; 0 where the count fails."""
     try:
         if not DeltaTable.is_deltatable(folder):
             write_deltalake(folder, rows())

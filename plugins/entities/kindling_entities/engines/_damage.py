@@ -15,7 +15,7 @@ from kindling_entities.errors import CorruptTableError, EntityError
 from kindling_entities.protocols import Table
 
 _LOG_FILE = re.compile(r"^(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.(?:parquet|json))$")
-# What a log has beside commits and checkpoints; left alone, it tells of commits that are lost.
+# What a log has beside commits and checkpoints; where the log has nothing else, its commits were lost.
 _TRACE = re.compile(r"^(_last_checkpoint|\d{20}\..*)$")
 # No action of a commit is shorter, so that a file of this size holds none.
 _EMPTY_BYTES = 2

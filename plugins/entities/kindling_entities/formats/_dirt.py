@@ -69,7 +69,7 @@ def reasons_of(text: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class BadRow:
-    """One row that was kept out.
+    """A row that was kept out.
 
     Attributes:
         file: its path below the source's folder, so that a project which moves knows the row again.
@@ -90,7 +90,7 @@ class BadRow:
 
 
 class Dirt:
-    """Counts of one reading.
+    """The counts of a read.
 
     Attributes:
         rows_read: rows that came out.

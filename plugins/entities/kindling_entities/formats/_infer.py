@@ -1,4 +1,4 @@
-"""Chooses types for columns of text: only one that prints every value back as it came."""
+"""Chooses types for columns of text: only types that print every value back as it came."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class _Lines:
 
 
 class JsonFiles:
-    """Json files of one source.
+    """The json files of a source.
 
     Attributes:
         schema: columns in the order in which they appear, then columns of the folders.

@@ -66,7 +66,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def kind_of(value: Any, column: str) -> pa.DataType:
-    """The kind of one value."""
+    """The kind of a value."""
     if value is None:
         return pa.null()
     if isinstance(value, bool):

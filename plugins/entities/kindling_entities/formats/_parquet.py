@@ -21,7 +21,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 
 
 class ParquetFile:
-    """One file with the types that its columns have in a table.
+    """A file, with the types that its columns have in a table.
 
     Attributes:
         schema: in table types.
@@ -230,7 +230,7 @@ def _masked(made: pa.Array, like: pa.Array) -> pa.Array:
 
 
 def unified(what: str, files: Sequence[ParquetFile], declared: pa.Schema) -> pa.Schema:
-    """One schema for all files: the widest type of each column, in the order in which columns appear.
+    """The schema of all files together: the widest type of each column, in the order in which columns appear.
 
     Raises:
         SchemaError: the types of a column do not agree; names column and both files.

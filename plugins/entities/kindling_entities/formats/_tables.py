@@ -1,4 +1,4 @@
-"""Csv files of one source as one table: headers, folders, types, and what does not parse."""
+"""The csv files of a source as a table: headers, folders, types, and what does not parse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT_BYTES = 256 * 1024 * 1024
 
 
 class CsvFiles:
-    """Csv files of one source.
+    """The csv files of a source.
 
     Attributes:
         schema: file columns in their order, then columns of the folders.

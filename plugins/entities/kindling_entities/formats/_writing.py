@@ -17,7 +17,7 @@ from kindling_entities.formats._options import TextOptions
 
 
 def write_json(reader: pa.RecordBatchReader, stream: Any) -> int:
-    """Write one object a line; return the rows.
+    """Write an object a line; return the number of rows.
 
     Binary is base64; decimals, dates and timestamps are texts; NaN and the infinities are the texts "NaN", "Infinity"
     and "-Infinity". A map is an object where its keys are texts, else an array of objects with ``key`` and ``value``.

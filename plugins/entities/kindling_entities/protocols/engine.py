@@ -45,7 +45,7 @@ class Sifted(Protocol):
 
 
 class Engine(Protocol):
-    """Computes frames and commits Delta tables. One App owns one engine object.
+    """Computes frames and commits Delta tables. Each App has an engine object of its own.
 
     Attributes:
         name: as the job file has it.
@@ -92,7 +92,7 @@ class Engine(Protocol):
         """Return what ``append``, ``overwrite`` and ``merge`` take, cast to what ``wanted`` makes of its schema.
 
         Args:
-            wanted: given the frame's schema, returns one to which it casts without loss, or raises SchemaError.
+            wanted: given the frame's schema, returns a schema to which it casts without loss, or raises SchemaError.
         """
 
     def label(self, label: str) -> None:
@@ -204,7 +204,8 @@ class Engine(Protocol):
 
         Args:
             expected_version: the version that the frame was computed from; -1 means no table. A commit of another
-                writer in the moment before the merge may go unseen: then the version of the commit tells of it.
+                writer in the moment before the merge may go unseen; the caller sees it by the version of the returned
+                commit.
 
         Raises:
             VersionMoved: the table is at another version than expected; nothing was written.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StorageProvider(Protocol):
-    """One kind of storage: delta, parquet, csv, json, memory, or a third party's.
+    """A kind of storage: delta, parquet, csv, json, memory, or a third party's.
 
     Made once per App by ``StorageKind.make``. Locations are absolute paths or URIs. What a kind can do beyond this it
     says by having the methods of a protocol in ``storage.py``, too.

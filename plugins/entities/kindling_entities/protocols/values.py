@@ -21,7 +21,7 @@ class Transaction:
 
     Attributes:
         app_id: who writes, usually the pipe.
-        version: a sequence number that only grows; a table that holds it or a higher one is not written again.
+        version: a sequence number that only grows; a table that holds it or a higher number is not written again.
     """
 
     app_id: str
@@ -67,14 +67,16 @@ class CommitInfo:
     """What the log of a table says of a commit, whichever engine made it.
 
     Attributes:
-        version: that the commit made.
+        version: of the table after the commit.
         timestamp: of the commit, UTC; None where its writer left it out.
         operation: as the writer named it, such as "WRITE", "MERGE" or "OPTIMIZE".
-        metadata: what its caller gave with it (``CommitOptions.metadata``). A text of another writer that is not ours
-            stands under ``userMetadata``.
+        metadata: texts by name that the caller of the write gave (``CommitOptions.metadata``). A text by a writer other
+            than Kindling is under ``userMetadata``.
         transactions: the transaction ids that it carries.
         rows_written: rows of an append or overwrite.
-        rows_inserted, rows_updated, rows_deleted: of a merge, an update or a deletion.
+        rows_inserted: of a merge.
+        rows_updated: of a merge or an update.
+        rows_deleted: of a merge or a deletion.
         figures: all that the writer counted, under its own names.
     """
 
@@ -92,11 +94,11 @@ class CommitInfo:
 
 @dataclass(frozen=True)
 class Table:
-    """One physical table.
+    """A physical table.
 
     Attributes:
-        location: an absolute path or a URI. Of a table in a catalog: where its files are to lie when it is made,
-            empty to leave that to the catalog.
+        location: an absolute path or a URI. For a table in a catalog: where its files are put when it is created,
+            "" to leave that to the catalog.
         partition_columns: in declared order.
         schema_policy: "evolve", "warn" or "fail".
         name: catalog, schema and table; None for a table by path.
@@ -142,15 +144,17 @@ class MergeRules:
 
 @dataclass(frozen=True)
 class Commit:
-    """What one write did.
+    """What a write did.
 
     Attributes:
         version: of the table after the write, None where the storage has no versions.
-        old_version: before it, None if the table did not exist.
-        rows_written: rows of an append or overwrite; None for a merge, or where it cannot be told.
-        rows_inserted, rows_updated, rows_deleted: of a merge.
-        skipped: the transaction id was already in the table, nothing was written.
-        empty: the frame had no rows and the caller wanted no commit of none; nothing was written.
+        old_version: of the table before the write, None if the table did not exist.
+        rows_written: rows of an append or overwrite; None for a merge, or where it is not known.
+        rows_inserted: new rows of a merge; None for other writes.
+        rows_updated: changed rows of a merge; None for other writes.
+        rows_deleted: removed rows of a merge or a deletion; None for other writes.
+        skipped: the transaction id was already in the table; nothing was written.
+        empty: the frame had no rows and the caller wanted no commit without rows; nothing was written.
         created: the write made the table.
         schema_change: columns added, removed or changed, None if the schema stayed.
         expectations: what the entity's expectations counted.
@@ -177,7 +181,9 @@ class TableInfo:
         schema: in column order, normal types.
         computed: columns that the table fills itself where a frame lacks them, as far as known.
         table_id: the table's identity; a table that was removed and made anew has another. "" where it is not known.
-        rows, size_bytes, files: of the newest version; None where the log does not tell or was not asked.
+        rows: of the newest version; None where the log does not hold the count or was not asked.
+        size_bytes: of the data files of the newest version; None where the log was not asked.
+        files: number of data files of the newest version; None where the log was not asked.
     """
 
     version: int
@@ -201,7 +207,8 @@ class Upkeep:
     """What maintenance did, or in a dry run would do.
 
     Attributes:
-        files_compacted, files_written: small files, and what they became; None where a dry run cannot tell.
+        files_compacted: number of small files that were replaced; None where a dry run does not know.
+        files_written: number of files that replaced them; None where a dry run does not know.
         files_removed: paths of files that no retained version needs, leftovers of killed writes among them.
         version: of the table afterwards.
     """

@@ -90,12 +90,12 @@ def _files(
         name,
         make,
         options=options,
-        # Transactions are known of appends alone: the name of a file that is replaced tells none.
+        # Only appends keep their transaction, in the name of their file; an overwritten file keeps none.
         write_modes=WRITE_MODES - {"merge"},
         # A file has no place for what a caller says of a commit.
         commit_options=frozenset({"skip_empty"}),
         partitions=False,
-        # An overwrite is one file, replaced in one step.
+        # An overwrite is a single file, replaced in a single step.
         adds_to_overwritten=False,
         in_files=True,
         **more,

@@ -133,7 +133,7 @@ class DeltaProvider:
         return self._engine.delete(self.table(entity, location), condition)
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Create an empty table of the declared columns unless there is one."""
+        """Create an empty table of the declared columns if none exists."""
         table = self.table(entity, location)
         if not entity.columns:
             if self._engine.exists(table):
@@ -144,7 +144,7 @@ class DeltaProvider:
         return self._engine.ensure(table, schemas.to_arrow_schema(entity.columns))
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether there is a table."""
+        """Return whether there is a table."""
         return self._engine.exists(self.table(entity, location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:

@@ -57,7 +57,7 @@ class _Files(ABC):
 
     @abstractmethod
     def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
-        """Write one file; return its rows."""
+        """Write a file; return its rows."""
 
     def _schema_change(
         self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
@@ -90,7 +90,7 @@ class _Files(ABC):
         *,
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
-        """Write one file, complete before it appears under its name."""
+        """Write a file, complete before it appears under its name."""
         reader = declared_reader(self._engine, entity, frame)
         old = self.versions({entity.entity_id: (entity, location)})[entity.entity_id]
         old_version = old if isinstance(old, int) else None
@@ -142,14 +142,14 @@ class _Files(ABC):
         return rows
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Write an empty file of the declared columns unless there is one."""
+        """Write an empty file of the declared columns if none exists."""
         if matching(location):
             return False
         self.write(entity, location, schemas.to_arrow_schema(entity.columns).empty_table(), "overwrite")
         return True
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether there is at least one file."""
+        """Return whether there is a file."""
         return bool(matching(location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
@@ -158,7 +158,10 @@ class _Files(ABC):
         return _newest_transaction(location, who) >= transaction.version
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str:
-        """Return the transaction of this whole id, if an append had it; names of files tell no ending."""
+        """Return the transaction with exactly this id, "" if no append had it.
+
+        The names of files hold only digests of ids, so an ending cannot be searched for.
+        """
         who = hashlib.sha256(ending.encode()).hexdigest()[:16]
         return ending if _newest_transaction(location, who) >= 0 else ""
 
@@ -298,7 +301,7 @@ def _what(entity: EntityDefinition) -> str:
 
 
 def _small(paths: Sequence[str]) -> bool:
-    # What a packed file becomes cannot be told from its size.
+    # The size of a packed file does not say how large its rows are in memory.
     plain = all(os.path.splitext(path)[1] in (".csv", ".json", ".jsonl", ".txt", ".tsv") for path in paths)
     return plain and sum(os.path.getsize(path) for path in paths) <= _SMALL_BYTES
 

@@ -73,7 +73,7 @@ class MemoryProvider:
         *,
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
-        """Replace the rows in one step."""
+        """Replace all rows at once."""
         source = declared_reader(self._engine, entity, frame).read_all()
         transactions = options.after(transaction).transactions
         if options.skip_empty and not source.num_rows:
@@ -131,14 +131,14 @@ class MemoryProvider:
         return list(found["gone"].to_pylist())
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Keep an empty table of the declared columns unless there is one."""
+        """Keep an empty table of the declared columns if none exists."""
         if self.exists(entity, location):
             return False
         self.write(entity, location, schemas.to_arrow_schema(entity.columns).empty_table(), "overwrite")
         return True
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether something was written."""
+        """Return whether something was written."""
         return entity.entity_id in self._tables
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:

@@ -30,7 +30,7 @@ class Reasons:
         return reasons_of(text)
 
     def of(self, text: str) -> list[str]:
-        """Return the names that a reason is made of; what is between declared names is one name."""
+        """Return the names that a reason is made of; text between declared names counts as a single name."""
         if self._source:
             return [kind for kind, _ in self._of_source(text)]
         parts = text.split(SEPARATOR)

@@ -46,7 +46,7 @@ class Released:
         failing: that do not meet the expectations as they are declared now.
         accepted: whose key the entity has accepted since; left, or removed if that was asked for.
         dropped: of those, the removed ones.
-        unclear: with a null in their key, or quarantined by one write together with others of their key.
+        unclear: with a null in their key, or quarantined by the same write as others of their key.
         older: of a key of which a newer row is in the quarantine, too.
         version: of the entity afterwards; None where nothing was written.
     """
@@ -61,7 +61,7 @@ class Released:
 
 
 class Quarantine:
-    """The quarantine of one entity.
+    """The quarantine of an entity.
 
     Args:
         entity_id: the entity or its quarantine.
@@ -164,7 +164,7 @@ class Quarantine:
         return rows.join(wanted, [REASON], "left_semi").select(*map(quote, rows.columns))
 
     def _with_accepted(self, rows: Any) -> Any:
-        """Add ``ACCEPTED``: whether the entity holds a row of the key that is at least as new as far as can be told."""
+        """Add ``ACCEPTED``: whether the entity is known to hold a row of the key that is at least as new."""
         keys, store = self.entity.keys, self._store
         usable = keys and all(key in rows.columns for key in keys)
         if not usable or self.entity.read_only or not store.check_entity_exists(self.entity.entity_id):

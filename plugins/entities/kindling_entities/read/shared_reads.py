@@ -37,7 +37,7 @@ class _Reader:
 
 
 class _Kept:
-    """A frame under one key.
+    """A frame under a key.
 
     Attributes:
         frame: once it is computed.
@@ -56,7 +56,7 @@ class _Kept:
 
 
 class _Shared:
-    """What one run keeps. ``changed`` guards all of it, and is notified of each change."""
+    """The frames that a run keeps. ``changed`` guards all attributes, and is notified of each change."""
 
     def __init__(self, plan: ExecutionPlan) -> None:
         self.changed = threading.Condition()
@@ -80,7 +80,7 @@ class _Shared:
 
 
 class ReadCache:
-    """Frames by what was read: never two different reads under one key.
+    """Frames by what was read; two different reads never share a key.
 
     Args:
         views: the entities that are computed from their inputs whenever they are read.
@@ -112,7 +112,7 @@ class ReadCache:
 
         Args:
             pipe_id: who asks.
-            key: everything that tells one read of this entity from another, its version first of all.
+            key: everything in which two reads of this entity can differ, its version above all.
             held: as ``Engine.held``: a context manager that yields a frame which is computed once.
 
         Raises:

@@ -97,7 +97,7 @@ def refuse_no_change_feed(table: Table, properties: Mapping[str, Any]) -> None:
 
 
 def refuse_missing_keys(entity_id: str, keys: Sequence[str], frame: pa.Schema) -> None:
-    """Refuse a merge without keys, or of a frame that lacks one.
+    """Refuse a merge without keys, or of a frame that lacks a key.
 
     Raises:
         MergeKeyError: names it.

@@ -61,7 +61,7 @@ class RunReads:
             and self._store.kind(name).versioned
         ]
         for name, newest in self._store.get_entity_versions(pinned).items():
-            # One that cannot be told is left to its reader, whose error has the pipe to it.
+            # An unknown version is left to the read itself, whose error names the pipe.
             if isinstance(newest, int):
                 plan.pinned_versions[name] = newest
 
@@ -104,7 +104,7 @@ class RunReads:
             self._read_how(ReadRequest(source, pipe, request.run))[1]()
 
     def _read_how(self, request: ReadRequest) -> tuple[object, Callable[[], Any], Keep | None]:
-        """Return what tells a read from others of its entity, the read itself, and how its frame is kept."""
+        """Return the key of a read among reads of its entity, the read itself, and how its frame is kept."""
         kind, version = self._store.kind(request.entity_id), request.version
         if version is None and request.start_version is None and request.storage_level is not None:
             version = self.written.get(request.run, request.entity_id)

@@ -25,7 +25,7 @@ from kindling_entities.verify.value_equality import identities, rank, same
 _SHOWN = 5
 _PARTS = 64
 _HELD_BYTES = 64 * 1024 * 1024
-# Rows of one key are tried each with each where they do not pair by their order, up to this many.
+# Rows of the same key that do not pair by their order are compared each with each, up to this many rows.
 _TRIED_ROWS = 200
 _KEY = "__kindling_key"
 
@@ -39,7 +39,7 @@ class Comparison:
     Attributes:
         rows: of the first and of the second table; None where there is no table.
         compared: rows of each that were compared; fewer than ``rows`` where a sample was taken.
-        differences: one readable line each; empty means equal.
+        differences: a readable line each; empty means equal.
         note: what was not compared, and why; empty if everything was.
     """
 
@@ -76,7 +76,7 @@ def compare(
         sample: the share of the keys that is compared, 0 to 1; the same keys on both sides, with all their rows.
             Without keys, the share of the different rows.
         declared: column -> type that both must have.
-        ignored: columns whose values are not compared, since they tell the time of the write.
+        ignored: columns whose values are not compared, since they depend on the time of the write.
         held_bytes: what is held of each side before rows wait in files.
     """
     readers = [source.to_reader() if isinstance(source, pa.Table) else source for source in (first, second)]
@@ -131,7 +131,7 @@ def _schema_differences(first: pa.Schema, second: pa.Schema, names: tuple[str, s
 
 
 class _Parts:
-    """The rows of one side, parted by a digest of their keys; reads the stream when it is made.
+    """The rows of a side, split by a digest of their keys; reads the stream when it is made.
 
     Attributes:
         total: rows of the stream.
@@ -199,7 +199,7 @@ class _Parts:
 
 
 def _digests(batch: pa.RecordBatch, by: Sequence[str]) -> list[bytes]:
-    """Tell keys apart; the same on both sides and in each call, which the hash of Python's texts is not."""
+    """Hash a key; the result is the same on both sides and in each process, unlike Python's hash of texts."""
     if not by:
         return [bytes(16)] * batch.num_rows
     columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in by]
@@ -225,7 +225,7 @@ class _Finding:
         return any(lost.count for lost in self._lost)
 
     def add(self, left: _Rows, right: _Rows) -> None:
-        """Compare one part of each side."""
+        """Compare a part of each side."""
         for key in dict.fromkeys([*left, *right]):
             mine, others = left.get(key, []), right.get(key, [])
             if mine == others:
@@ -241,7 +241,7 @@ class _Finding:
                         )
 
     def differences(self) -> list[str]:
-        """One line for each kind of difference."""
+        """A line for each kind of difference."""
         differences = []
         for lost, names in zip(self._lost, (self._names, self._names[::-1]), strict=True):
             if lost.count:
@@ -269,7 +269,7 @@ class _Examples:
 def _unequal(
     mine: list[dict[str, Any]], others: list[dict[str, Any]], columns: Sequence[str]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pair the rows of one key, which have no order, and return the pairs that differ."""
+    """Pair the rows of a key, which have no order, and return the pairs that differ."""
 
     def matches(row: dict[str, Any], other: dict[str, Any]) -> bool:
         return all(same(row[name], other[name]) for name in columns)

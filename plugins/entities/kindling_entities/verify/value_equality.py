@@ -1,4 +1,4 @@
-"""When two values from different engines are the same one. Pure functions of Python values."""
+"""When two values from different engines are the same. Pure functions of Python values."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def rank(value: Any) -> Any:
-    """What rows of one key are laid side by side by: values that are the same to nine digits nearly always meet."""
+    """The sort key that pairs the rows of a key: values that are the same to nine digits nearly always meet."""
     if isinstance(value, float):
         return (0, 0.0, "nan") if math.isnan(value) else (1, float(f"{value:.7g}") + 0.0, "")
     return (2, 0.0, identity(value))

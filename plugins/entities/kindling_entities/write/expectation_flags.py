@@ -62,7 +62,7 @@ def checked(
         held: compute the rows once before they are written, in any case.
 
     Raises:
-        ExpectationError: one with action "fail" is not met, found before or while the block writes.
+        ExpectationError: an expectation with action "fail" is not met, found before or while the block writes.
     """
     with contextlib.ExitStack() as stack:
         flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
@@ -134,7 +134,7 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> C
     """Part the rows of a flagged frame that can be read more than once.
 
     Raises:
-        ExpectationError: one with action "fail" is not met.
+        ExpectationError: an expectation with action "fail" is not met.
     """
     expectations = entity.expectations
     results = _results(entity, counted(kept, [_flag(index) for index in range(len(expectations))]))
@@ -165,7 +165,7 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> C
             f"{row_hash(frame.columns, schema)} as {QUARANTINE_KEY}",
         )
         if mode == "append":
-            # A row that comes twice in one append is two rows; its keys are the same when the append is repeated.
+            # A row that comes twice in an append is two rows; its keys are the same when the append is repeated.
             number = f"row_number() over (partition by {QUARANTINE_KEY} order by {QUARANTINE_KEY})"
             bad = bad.selectExpr("*", f"{number} as __kindling_number").selectExpr(
                 *columns,
@@ -192,7 +192,7 @@ def with_waiting(entity: EntityDefinition, sound: Checked, stored: Any) -> Any:
 
 
 def _typed(entity: EntityDefinition, column: pa.Field) -> str:
-    """SQL of a column; one that is null throughout and has no type gets the declared one, as in the table."""
+    """SQL of a column; a column without a type, which is null throughout, is cast to the declared type."""
     name = quote(column.name)
     declared = entity.columns.get(column.name) if pa.types.is_null(column.type) else None
     return name if declared is None else f"cast({name} as {declared}) as {name}"
@@ -263,7 +263,7 @@ def not_yet_kept(rows: Any, stored: Any) -> Any:
     """
     made = (REASON, QUARANTINED_AT, QUARANTINE_KEY)
     columns = [name for name in rows.columns if name not in made]
-    # Two comparisons in place of one "like": files that hold new keys alone are passed over by their statistics.
+    # Two comparisons in place of a "like": statistics then let files be skipped that hold only new keys.
     after = VERSION_PREFIX[:-1] + chr(ord(VERSION_PREFIX[-1]) + 1)
     old = stored.where(f"{QUARANTINE_KEY} < '{VERSION_PREFIX}' or {QUARANTINE_KEY} >= '{after}'")
     keys = old.selectExpr(f"{row_hash(columns, frame_schema(stored))} as {QUARANTINE_KEY}")

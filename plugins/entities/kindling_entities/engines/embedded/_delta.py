@@ -302,7 +302,7 @@ class DeltaWriter:
         """The source without exact repeats.
 
         Raises:
-            MergeKeyError: rows of one key differ; with up to five of the keys.
+            MergeKeyError: rows of a key differ; names up to five keys.
         """
         different: list[Any] = []
         batches = without_repeats(source.batches(), keys, repeated, different)

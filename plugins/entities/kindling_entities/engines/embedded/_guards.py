@@ -22,7 +22,7 @@ ARITHMETIC = {"+": "try_add", "-": "try_subtract", "*": "try_multiply"}
 EXTREMES = frozenset({"min", "max"})
 # Functions of a bigint that multiply it, with the factor.
 MOMENTS = {"timestamp_seconds": 1_000_000, "timestamp_millis": 1_000}
-# What these give differs from one evaluation to the next.
+# Functions whose result differs between evaluations.
 VOLATILE = frozenset(
     ["rand", "random", "randn", "uuid", "randstr", "uniform", "shuffle", "monotonically_increasing_id"]
 )
@@ -39,7 +39,7 @@ SIGNS = frozenset([*ARITHMETIC, "and", "or", "==", "<=", ">="])
 
 
 class Maker(Protocol):
-    """Makes expressions of one kind."""
+    """Makes expressions: Connect messages or SQL text."""
 
     def call(self, name: str, *arguments: Any) -> Any:
         """A function of expressions, or an operator between two."""
@@ -65,7 +65,7 @@ class Spot:
         kind: "arithmetic", "sum", "extreme", "moment", "isnan", "either" (and, or), or "leaf" for any other operand.
         name: operator or function.
         handle: the piece itself, as its maker has it.
-        parts: operands, or the one argument.
+        parts: operands, or the argument.
         inner: of a leaf: the spots somewhere within it.
         constant: whether it is a number.
         volatile: whether it may give another value each time.
@@ -137,7 +137,7 @@ class Guard:
         )
 
     def _either(self, spot: Spot) -> Any:
-        """``and`` and ``or`` whose right side is left alone where the left one decides; Sail evaluates both."""
+        """``and`` and ``or`` whose right side is not evaluated where the left side decides; Sail evaluates both."""
         make = self._maker
         left, right = map(self._render, spot.parts)
         decided, test = (0, make.call("not", left)) if spot.name == "and" else (1, left)
@@ -279,7 +279,7 @@ def _scale(kind: str) -> int:
 
 
 def shorten(text: str, most: int = 80) -> str:
-    """A text for a message, on one line and not too long."""
+    """A text for a message, on a single line and not too long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."
 

@@ -31,7 +31,7 @@ from kindling_entities.rules.schema_policy import evolved
 
 
 class Merge:
-    """A merge of one source into one table; ``into`` may be called again after a lost race.
+    """A merge of a source into a table; ``into`` may be called again after a lost race.
 
     Args:
         source: the rows, whose keys were checked.

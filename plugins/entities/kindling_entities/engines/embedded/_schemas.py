@@ -19,7 +19,7 @@ Column = tuple[str, str]
 class Schemas:
     """Columns as pairs of name and type; None for what Sail does not resolve.
 
-    Sail describes a case by the type of its first branch, whatever it computes. Where there is one, it is made to
+    Sail describes a case by the type of its first branch, whatever it computes. Where there is a case, it is made to
     compute no rows instead, which takes 5 ms in place of 1.
     """
 
@@ -80,7 +80,7 @@ class Schemas:
         columns = self.of(projection)
         if columns is not None and len(columns) == len(expressions):
             return list(columns)
-        # Together they may not resolve, one by one most do.
+        # Together they may not resolve, but most of them resolve alone.
         if len(expressions) == 1:
             return [None]
         return [self.expressions(scope, [expression], named=named)[0] for expression in expressions]

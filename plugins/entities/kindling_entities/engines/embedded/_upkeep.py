@@ -15,7 +15,7 @@ from kindling_entities.protocols import Table, Upkeep
 
 
 def maintain(table: Table, policy: MaintenancePolicy, retry: Retry, far: FarTimestamps, *, dry_run: bool) -> Upkeep:
-    """Maintain one table; a lost race is tried again."""
+    """Maintain a table; a lost race is tried again."""
     return retry.run(table, lambda: _once(table, policy, far, dry_run))
 
 

@@ -137,7 +137,7 @@ class EmbeddedEngine:
             from pyspark.sql.pandas.types import from_arrow_schema
 
             normal = normal_schema(data.schema)
-            # Left to itself, it takes timestamps without a zone for those with one.
+            # By default it gives timestamps without a zone the zone of the session.
             typed = from_arrow_schema(normal, prefer_timestamp_ntz=True)
             return self.session.createDataFrame(cast_table(data, normal), typed)
         reader = _frames.to_reader(data)
@@ -181,7 +181,7 @@ class EmbeddedEngine:
         return stream
 
     def overflows(self, frame: Any) -> list[Overflow]:
-        """Arithmetic in a frame's plan that is not checked for overflow; each place is told once."""
+        """Arithmetic in a frame's plan that is not checked for overflow; each place is returned once per engine."""
         if not _frames.is_frame(frame):
             return []
         new = {
@@ -298,7 +298,7 @@ class EmbeddedEngine:
         return self._writer.ensure(table, schema)
 
     def exists(self, table: Table) -> bool:
-        """Tell whether the table has a commit."""
+        """Return whether the table has a commit."""
         return _log.newest_version(table.location) is not None
 
     def committed(self, table: Table, transaction: Transaction) -> bool:

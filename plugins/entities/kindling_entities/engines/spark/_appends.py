@@ -1,7 +1,7 @@
 """The rows that commits added to a table which lies elsewhere than on this machine.
 
 The log is read by Spark. Files that were added are read as of a version that still has them: the last of the range, or
-the one before a compaction took them. Spark has no way to read some files of a Delta table alone, so that it opens the
+the version before a compaction took them. Spark has no way to read only some files of a Delta table, so it opens the
 others of that version, too.
 """
 

@@ -1,4 +1,4 @@
-"""What a table's log tells: without Spark where the log lies on this machine, else by SQL."""
+"""Reads a table's log: without Spark where the log lies on this machine, else by SQL."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def newest_versions(session: Any, tables: Iterable[Table]) -> dict[str, int | Ex
 
 
 def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo | None:
-    """The table as it stands, None if there is none; ``figures`` cost nothing where SQL tells the rest."""
+    """The table as it stands, None if there is none; ``figures`` cost nothing where SQL answers the rest."""
     if is_local(table):
         return files.describe(table, figures=figures)
     version = _sql_version(session, table)

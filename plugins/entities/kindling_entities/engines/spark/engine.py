@@ -44,8 +44,8 @@ from kindling_entities.rules.refusals import refuse_no_change_feed
 class SparkEngine:
     """Tables on Spark with Delta Lake. Implements ``Engine``.
 
-    The session that the process runs already is taken (a platform's, a notebook's), else one is started. It
-    stays when the App closes: the process has only one, and others may use it.
+    A session that the process runs already is used (a platform's, a notebook's), else a session is started. It
+    stays when the App closes: the process has no other, and other code may use it.
 
     Args:
         master, remote, conf: see ``build_session``.
@@ -152,7 +152,7 @@ class SparkEngine:
 
     @contextlib.contextmanager
     def cloned(self) -> Iterator[Any]:
-        """A session with the same settings and temporary views, for one statement with settings of its own."""
+        """A session with the same settings and temporary views, for a single statement with settings of its own."""
         session = self.session
         if not _session.is_connect(session):
             yield type(session)(session.sparkContext, session._jsparkSession.cloneSession())
@@ -320,7 +320,7 @@ class SparkEngine:
         return ensure(self.session, table, schema)
 
     def exists(self, table: Table) -> bool:
-        """Tell whether the table has a commit."""
+        """Return whether the table has a commit."""
         return _log.newest_version(self.session, table) is not None
 
     def committed(self, table: Table, transaction: Transaction) -> bool:
