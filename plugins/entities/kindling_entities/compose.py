@@ -63,7 +63,7 @@ def catalog_of(app: App, engine: Engine, entities: Iterable[EntityDefinition]) -
 
 
 class Declarations:
-    """What is checked of all entities of an App together, again whenever some are added."""
+    """The checks of all entities of an App together; they run again whenever entities are added."""
 
     def __init__(self, manager: DataEntityManager, views: Views) -> None:
         self._manager = manager

@@ -1,4 +1,4 @@
-"""The registry of entities, which also sends what happens to them."""
+"""The registry of entities, which also sends their signals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DataEntityRegistry(Protocol):
 
 
 class DataEntityManager(SignalEmitter):
-    """The entities of one App. Sends every ``entity.*`` signal; its sender is this object.
+    """The entities of an App. Sends every ``entity.*`` signal; its sender is this object.
 
     Args:
         kinds: the kinds of storage that entities may name; those of this plugin if None.

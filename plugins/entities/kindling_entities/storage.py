@@ -28,7 +28,7 @@ class TransactionalStorage(Protocol):
 
 @runtime_checkable
 class DescribedStorage(Protocol):
-    """Storage that says what its tables are like."""
+    """Storage that describes its tables."""
 
     def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none; without ``figures`` nothing is counted."""
@@ -36,7 +36,7 @@ class DescribedStorage(Protocol):
 
 @runtime_checkable
 class LoggedStorage(Protocol):
-    """Storage that keeps what it knows of its commits."""
+    """Storage that keeps a log of its commits."""
 
     def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
         """The commits after a version, oldest first; None is all that are still known.
@@ -82,7 +82,7 @@ class TableStorage(DescribedStorage, Protocol):
 
 @runtime_checkable
 class RowStorage(Protocol):
-    """Storage whose rows are changed and removed by conditions: what a quarantine needs to be released and purged."""
+    """Storage whose rows are changed and removed by conditions. Quarantines need it to be released and purged."""
 
     def merge_by(self, entity: EntityDefinition, location: str, frame: Any, rules: MergeRules) -> Commit:
         """Change the rows whose keys match, as rules say, in one commit."""
@@ -103,7 +103,7 @@ class DirtyStorage(Protocol):
 
 @runtime_checkable
 class UntypedStorage(Protocol):
-    """Storage that keeps text without types, of which ``kindling columns`` chooses some."""
+    """Storage that keeps text without types; ``kindling columns`` proposes types for it."""
 
     def infer(self, entity: EntityDefinition, location: str) -> pa.Schema | None:
         """The types under which every value prints back as it came; None if there is nothing."""

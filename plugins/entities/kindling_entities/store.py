@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class EntityStore:
-    """The ``EntityProvider`` of an App: definition -> storage provider, with every ``entity.*`` signal.
+    """The ``EntityProvider`` of an App: reads and writes entities by their providers, with every ``entity.*`` signal.
 
     Args:
         manager: the definitions and the kinds of storage; sends the signals.

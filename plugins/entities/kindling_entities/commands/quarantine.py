@@ -1,4 +1,4 @@
-"""``kindling quarantine``: what expectations, or the reading of a source, have kept out, and what becomes of it."""
+"""``kindling quarantine``: lists, releases and purges rows that expectations or reads of a source kept out."""
 
 from __future__ import annotations
 

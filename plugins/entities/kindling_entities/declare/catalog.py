@@ -1,4 +1,4 @@
-"""Names of tables in a catalog: Unity Catalog, a Hive metastore, or whatever the Spark session knows under a name."""
+"""Names of tables in a catalog: Unity Catalog, a Hive metastore, or any other catalog of the Spark session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Catalog:
 
     Attributes:
         name: of the catalog; ``spark_catalog`` is the session's own, such as a Hive metastore.
-        schemas: layer -> schema, where they are called differently.
+        schemas: layer -> schema, for layers whose schema has another name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a declaration must not say, given the kinds of storage that the job has: found before anything runs."""
+"""Checks a declaration against the kinds of storage that the job has, before anything runs."""
 
 from __future__ import annotations
 

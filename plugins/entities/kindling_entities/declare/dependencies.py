@@ -1,4 +1,4 @@
-"""What the rows of an entity depend on: what is declared of it and, of a source of files, which files there are."""
+"""What the rows of an entity depend on: its declaration and, for a source of files, the state of these files."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ class ExpectationResult:
     """How many rows of a write met an expectation.
 
     Attributes:
-        rows_passed, rows_failed: together the rows of the frame.
+        rows_passed: rows of the frame that met it.
+        rows_failed: all other rows of the frame.
     """
 
     name: str

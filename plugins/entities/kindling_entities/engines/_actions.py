@@ -23,10 +23,11 @@ _CHECKPOINT = re.compile(
 
 @dataclass
 class Actions:
-    """What makes up a version.
+    """The actions that make up a version of a table.
 
     Attributes:
-        protocol, metadata: the newest of each, as in the log.
+        protocol: the newest protocol action, as in the log.
+        metadata: the newest metadata action, as in the log.
         adds: the action of every file, by path and deletion vector.
     """
 

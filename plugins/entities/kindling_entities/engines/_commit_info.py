@@ -1,7 +1,7 @@
-"""What a commit says of itself: written into its own information, and read from the log again.
+"""Information that a commit carries: written with the commit, and read back from the log.
 
-Both engines write a text, ``userMetadata`` of ``commitInfo``, which is a JSON object: what the caller gave, and the
-mark by which a writer finds its own commit.
+Both engines write a text, ``userMetadata`` of ``commitInfo``, which is a JSON object: the metadata of the
+caller, and the marker by which a writer finds its own commit.
 """
 
 from __future__ import annotations

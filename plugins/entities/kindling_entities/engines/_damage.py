@@ -1,4 +1,4 @@
-"""Damage of a table on this machine: files of its log that are empty or lost, and data files that are gone or cut."""
+"""Damage of a table on this machine: empty or lost files of its log, and missing or truncated data files."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def parquet_batches(paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.Reco
 
 
 def unless_empty(reader: pa.RecordBatchReader) -> pa.RecordBatchReader | None:
-    """The same rows from their start, None if there are none; computes no more than the first batch that has some."""
+    """The same rows from their start, None if there are none. Computes up to the first batch with rows."""
     for batch in reader:
         if batch.num_rows:
             return pa.RecordBatchReader.from_batches(reader.schema, chain([batch], reader))
@@ -57,7 +57,7 @@ def unless_empty(reader: pa.RecordBatchReader) -> pa.RecordBatchReader | None:
 
 
 class Stream:
-    """Rows that are made anew each time they are read, so that a write which lost a race can read them again."""
+    """Rows that are computed again each time they are read, so that a write which lost a race can read them again."""
 
     def __init__(self, make: Callable[[], pa.RecordBatchReader]) -> None:
         self._make = make
@@ -137,9 +137,15 @@ def _connect_reader(frame: Any) -> pa.RecordBatchReader:
 
 
 class Source:
-    """A frame that can be read again without being computed again.
+    """The rows of a frame, computed once and readable several times.
 
-    Held in memory up to ``limit_bytes``, beyond that in an Arrow file in the folder that ``folder`` returns.
+    Args:
+        limit_bytes: rows up to this size are held in memory, larger frames in an Arrow file.
+        folder: returns the folder of that file.
+
+    Attributes:
+        schema: of the rows.
+        rows: number of rows.
     """
 
     def __init__(self, frame: Any, limit_bytes: int, folder: Callable[[], str]) -> None:

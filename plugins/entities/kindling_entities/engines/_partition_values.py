@@ -1,4 +1,4 @@
-"""Partition values that would not come back as they went in: found before the commit, refused by name.
+"""Refuses partition values that would read back changed, before the commit, and names them.
 
 A partition value travels as text, in the name of a folder and in the log. What was measured is in docs/engines.md,
 "Partition values".

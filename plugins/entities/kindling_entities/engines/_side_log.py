@@ -1,7 +1,7 @@
-"""A log of its own over the data files of a table, in another folder: of a version, or of some of its files.
+"""A second log over the data files of a table, in another folder: of a version, or of some of its files.
 
-Reading it is reading these files as the table would: partition values, deletion vectors, column mapping and schemas
-that grew hold as before. The least and greatest values of columns that Sail misreads are left out, see ``misread``.
+Engines read these files as they would through the table: with its partition values, deletion vectors, column mapping
+and earlier schemas. The least and greatest values of columns that Sail misreads are left out, see ``misread``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _LARGEST = 38
 
 
 class Column:
-    """What the texts of a column have had in common so far."""
+    """The types that all texts of a column so far could have."""
 
     def __init__(self) -> None:
         self._seen = False

@@ -48,10 +48,10 @@ class Engine(Protocol):
     """Computes frames and commits Delta tables. Each App has an engine object of its own.
 
     Attributes:
-        name: as the job file has it.
+        name: as in the job file.
         catalogs: whether tables may have a ``name``.
-        several_transactions: whether a commit can carry more than one transaction id; else more are refused.
-        streams: whether rows reach a commit as a stream, so that the first of them can be looked at before it.
+        several_transactions: whether a commit can carry several transaction ids; if not, several are refused.
+        streams: whether rows reach a commit as a stream, so that the writer can see the first rows before it commits.
     """
 
     name: str

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class StorageProvider(Protocol):
     """A kind of storage: delta, parquet, csv, json, memory, or a third party's.
 
-    Made once per App by ``StorageKind.make``. Locations are absolute paths or URIs. What a kind can do beyond this it
-    says by having the methods of a protocol in ``storage.py``, too.
+    Made once per App by ``StorageKind.make``. Locations are absolute paths or URIs. A kind that can do more also has
+    the methods of Protocols in ``storage.py``.
     """
 
     def read(

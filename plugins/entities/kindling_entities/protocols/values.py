@@ -30,13 +30,13 @@ class Transaction:
 
 @dataclass(frozen=True)
 class CommitOptions:
-    """What the caller of a write wants of its commit.
+    """Options of a single write.
 
     Attributes:
         metadata: kept in the commit's own information; names that begin with ``kindling.`` belong to Kindling and
             its plugins.
-        transactions: further transaction ids of the same commit, where the engine can.
-        skip_empty: a frame without rows makes no commit, and no table.
+        transactions: further transaction ids of the same commit, on engines that support several.
+        skip_empty: whether a frame without rows makes no commit, and no table.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -124,8 +124,8 @@ class Table:
 class MergeRules:
     """Conditions under which a merge changes rows, evaluated within the merge itself.
 
-    SQL that every engine reads, over ``t`` (the row of the table) and ``s`` (that of the source). Where a deletion
-    and an update both hold, the row is deleted.
+    The conditions are SQL that every engine reads, over ``t`` (the row of the table) and ``s`` (the row of the source).
+    Where the conditions of a deletion and an update both hold, the row is deleted.
 
     Attributes:
         update_when: which matched rows are updated; None: all.
@@ -180,7 +180,8 @@ class TableInfo:
     Attributes:
         schema: in column order, normal types.
         computed: columns that the table fills itself where a frame lacks them, as far as known.
-        table_id: the table's identity; a table that was removed and made anew has another. "" where it is not known.
+        table_id: the table's identity, "" where it is not known. A table that was removed and created again has
+            another.
         rows: of the newest version; None where the log does not hold the count or was not asked.
         size_bytes: of the data files of the newest version; None where the log was not asked.
         files: number of data files of the newest version; None where the log was not asked.

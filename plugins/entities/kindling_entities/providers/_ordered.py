@@ -1,4 +1,4 @@
-"""Merges that know an order of changes, deletes and full snapshots: histories, and tables where newer rows win."""
+"""Merges with an order of changes, with deletes or full snapshots: histories, and tables where newer rows win."""
 
 from __future__ import annotations
 

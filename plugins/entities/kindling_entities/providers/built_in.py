@@ -1,4 +1,7 @@
-"""The kinds of storage that come with the plugin, as they describe themselves. Nothing heavy is imported by it."""
+"""The kinds of storage that come with the plugin, as they describe themselves.
+
+Importing this module loads neither pyarrow nor an engine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delta tables: the engine does the work, this translates definitions into tables."""
+"""Delta tables: translates declarations into tables, which the engine reads and writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes the reasons of quarantined rows apart: names of expectations joined by a comma, which names may hold too.
+"""Splits the reasons of quarantined rows: names of expectations joined by a comma, which names may hold too.
 
 Of a source they are sentences about values of its files, and are counted without the values.
 """

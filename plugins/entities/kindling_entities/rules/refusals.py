@@ -1,4 +1,4 @@
-"""What every engine refuses to write, and in which words. The same fault reads the same on each."""
+"""What every engine refuses to write, with the same message on each engine."""
 
 from __future__ import annotations
 

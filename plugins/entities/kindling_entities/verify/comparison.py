@@ -1,6 +1,6 @@
 """Compare two tables of the same entity, row by row, and say readably where they differ.
 
-Rows are parted by their keys into parts small enough to be held; what does not fit into memory waits in files.
+Rows are split by their keys into parts that fit into memory; the other parts wait in files.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class _Finding:
 
 
 class _Examples:
-    """How many, and the first few in the order of their texts, so that each call shows the same ones."""
+    """Counts findings, and keeps the first few in the order of their texts: each call shows the same examples."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""What comes in for a merge that knows an order of changes: checked, and free of exact repeats."""
+"""Checks the rows of a merge that orders its changes, and removes exact repeats."""
 
 from __future__ import annotations
 

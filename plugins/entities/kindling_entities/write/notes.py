@@ -1,4 +1,4 @@
-"""What the report of a run says of a write: what its rows did not meet, and how its columns differed."""
+"""What the report of a run shows of a write: unmet expectations, and changes of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the caller of a write wants of its commit, and what kinds of storage can do of it."""
+"""Passes the options of a write to its kind of storage, and refuses options that the kind does not support."""
 
 from __future__ import annotations
 

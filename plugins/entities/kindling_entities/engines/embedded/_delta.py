@@ -51,7 +51,10 @@ class DeltaWriter:
     """Writes tables; every method either commits once or leaves the table as it was.
 
     Args:
+        spool_bytes: rows that must be read twice are held in memory up to this size, beyond it on disk.
         folder: returns a folder for temporary files, which it may make.
+        retry: how often a write that lost a race is tried again.
+        far: refuses tables whose timestamps delta-rs would change.
     """
 
     def __init__(
@@ -324,7 +327,7 @@ class DeltaWriter:
 
 
 class _Readable:
-    """A schema, and how to read the rows once more."""
+    """Rows that can be read again, with their schema."""
 
     def __init__(self, schema: pa.Schema, opener: Callable[[], pa.RecordBatchReader]) -> None:
         self.schema = schema

@@ -22,7 +22,11 @@ from kindling_entities.engines.embedded._text_spots import text_root
 
 
 class GuardedPlans(grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    """Guards what is executed; ``schemas`` is set once there is a client."""
+    """Guards the expressions of each plan that is executed.
+
+    Attributes:
+        schemas: asks the server for types; None until the session's client exists.
+    """
 
     def __init__(self) -> None:
         self.schemas: Schemas | None = None

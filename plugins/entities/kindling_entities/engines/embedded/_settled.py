@@ -19,7 +19,7 @@ _log = logging.getLogger("kindling.entities")
 def settled(table: Table, marker: str, before: int | None, error: BaseException) -> DeltaTable | None:
     """Find the commit that carries a marker, and open the table at it.
 
-    A commit after which nobody can read the table is taken back, unless another commit follows it.
+    A commit after which nobody can read the table is removed, unless another commit follows it.
 
     Args:
         before: the version that the write began from, None where there was no table.

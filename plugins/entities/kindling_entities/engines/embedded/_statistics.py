@@ -1,4 +1,4 @@
-"""Which statistics delta-rs writes."""
+"""Which column statistics delta-rs writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a MERGE of Spark says, and which rows and keys it takes."""
+"""The MERGE statement of Spark: its clauses, the rows that it inserts, and the keys that make it fail."""
 
 from __future__ import annotations
 

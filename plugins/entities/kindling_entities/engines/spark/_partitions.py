@@ -1,4 +1,4 @@
-"""Refuses partition values that would not come back, in the plan that writes them: no pass of its own."""
+"""Refuses partition values that would read back changed, within the plan that writes them."""
 
 from __future__ import annotations
 
