@@ -125,7 +125,7 @@ def _lock(path: str) -> int | None:
     """Lock a folder of this user; None where there are no such locks.
 
     Raises:
-        BlockingIOError: somebody else has it.
+        BlockingIOError: another process holds the lock.
         FileNotFoundError: it is gone.
         OSError: it is another user's, or no folder.
     """

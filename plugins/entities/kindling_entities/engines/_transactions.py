@@ -10,7 +10,7 @@ from kindling_entities.engines._log import newest_version, open_if_exists
 from kindling_entities.errors import TransactionsDisagree, UnsupportedError
 from kindling_entities.protocols import Table, Transaction
 
-# So far back the log is read; a commit that is further back than that is not the newest of anybody who still matters.
+# How many commits back the log is searched; older transactions are of runs that nobody continues any more.
 _MOST_COMMITS = 1000
 _SIGN = '"txn"'
 

@@ -44,7 +44,7 @@ class _Kept:
         reader: who computes it now.
         stack: releases what is kept under the key; more than one frame where a pipe that had to stop ended its read
             nevertheless.
-        released: nobody reads it any more.
+        released: no pipe reads it any more.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class ReadCache:
         return sorted(shared.kept) if shared is not None else []
 
     def starting(self, run: RunInfo, pipe: PipeMetadata) -> None:
-        """Have nobody wait for an earlier attempt at a pipe, which was left behind."""
+        """Stop other pipes from waiting for an earlier attempt at this pipe, which was left behind."""
         shared = self._runs.get(run, "")
         if shared is None or not shared.readers:
             return

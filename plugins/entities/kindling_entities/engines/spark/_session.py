@@ -53,7 +53,7 @@ def running_session() -> Any | None:
 
 
 def write_microseconds(session: Any) -> bool:
-    """Let a session that is not ours write timestamps as microseconds, unless somebody chose for it.
+    """Let a session that is not ours write timestamps as microseconds, unless its settings choose a type.
 
     Returns:
         Whether the setting was made, so that it can be taken back.
