@@ -17,7 +17,8 @@ from kindling_core.signals import SignalEmitter, SignalPayload, SignalProvider
 if TYPE_CHECKING:
     from kindling_core.plan.graph import Graph
 
-CACHE_LEVEL = "MEMORY_AND_DISK"
+# The storage level that a plan recommends, by its name in Spark.
+STORAGE_LEVEL = "MEMORY_AND_DISK"
 
 
 class ExecutionStrategy(SignalEmitter):
@@ -92,7 +93,7 @@ class ExecutionStrategy(SignalEmitter):
             if pipe_id not in streaming
             for entity_id in pipe.input_entity_ids
         )
-        return {entity_id: CACHE_LEVEL for entity_id, count in readers.items() if count > 1}
+        return {entity_id: STORAGE_LEVEL for entity_id, count in readers.items() if count > 1}
 
 
 class BatchExecutionStrategy(ExecutionStrategy):

@@ -93,7 +93,7 @@ class HookIO(RunIO):
         super().__init__()
         self._host = host
         self._run = run
-        self._cached = {} if plan is None or cache == "never" else plan.cache_recommendations
+        self._storage_levels = {} if plan is None or cache == "never" else plan.cache_recommendations
         self._always = cache == "always"
         self._once = once
 
@@ -106,7 +106,7 @@ class HookIO(RunIO):
             self._run,
             version=pinned if end is None else end,
             start_version=start,
-            cache=self._cached.get(entity_id),
+            storage_level=self._storage_levels.get(entity_id),
             cache_always=self._always,
         )
         frame = self._host.call("kindling_read", request=request)

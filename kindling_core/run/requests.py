@@ -106,8 +106,8 @@ class ReadRequest:
         appends: with ``start_version``, read the rows that these versions added to a table that only grows, also of a
             table without a record of its changes. Fails where one of the versions did more than add rows.
         columns: read only these; None is all.
-        cache: the plan's storage level if several pipes of the run read this entity, else None.
-        cache_always: keep it in memory whether or not that pays.
+        storage_level: where to keep the frame, from the plan, if several pipes of the run read this entity, else None.
+        cache_always: keep the frame at that level whether or not that pays.
     """
 
     entity_id: str
@@ -116,7 +116,7 @@ class ReadRequest:
     version: int | None = None
     start_version: int | None = None
     columns: Sequence[str] | None = None
-    cache: str | None = None
+    storage_level: str | None = None
     cache_always: bool = False
     appends: bool = False
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from kindling_entities.declare.schema import parse_type, type_name
+from kindling_entities.declare.types import parse_type, type_name
 
 UTC = dt.timezone.utc
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import DataError, SchemaError
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.protocols import Table
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import DataError, UnsupportedError
-from kindling_entities.declare.schema import parse_type
+from kindling_entities.declare.types import parse_type
 from kindling_entities.protocols import Table
 
 UTC = dt.timezone.utc

@@ -152,7 +152,7 @@ def test_rows_are_removed_by_age_reason_and_acceptance(store: EntityStore) -> No
     now = datetime.now(timezone.utc)
     assert kept.frame(before=now - timedelta(hours=1)).count() == 0
     assert kept.frame(before=now + timedelta(hours=1)).count() == 2
-    assert kept.purge(kept.frame(reason="b", told=False)) == 1
+    assert kept.purge(kept.frame(reason="b", look_up_accepted=False)) == 1
     assert rows(store, "t.f__quarantine", "id") == [2]
     store.write("t.f", pa.table({"id": [2], "v": [7]}), None)
     assert kept.purge(kept.frame(accepted=True)) == 1

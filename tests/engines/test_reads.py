@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_entities.declare.schema import parse_type
+from kindling_entities.declare.types import parse_type
 from kindling_entities.protocols import Table
 
 NAN, INF, UTC = float("nan"), float("inf"), dt.timezone.utc

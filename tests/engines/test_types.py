@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_entities import SchemaError
-from kindling_entities.declare.schema import parse_type, type_name
+from kindling_entities.declare.types import parse_type, type_name
 from kindling_entities.protocols import Table
 
 VALUES: dict[str, list[Any]] = {

@@ -1,4 +1,4 @@
-"""Puts the feature together for one App: kinds of storage, engine, catalog, and the places of all entities."""
+"""Puts the feature together for an App: kinds of storage, engine, catalog, and the places of all entities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def engine_of(app: App) -> EngineKind:
         )
     kind = known[settings.engine]
     if settings.catalog is not None and not kind.catalogs:
-        others = " or ".join(repr(one.name) for one in known.values() if one.catalogs)
+        others = " or ".join(repr(candidate.name) for candidate in known.values() if candidate.catalogs)
         raise ConfigError(
             f"entities.catalog: the {kind.name} engine knows no catalogs; set engine to {others}, or leave out catalog."
         )
@@ -52,7 +52,7 @@ def catalog_of(app: App, engine: Engine, entities: Iterable[EntityDefinition]) -
         entities: of kinds that a catalog can name.
 
     Raises:
-        ConfigError: two entities would be one table.
+        ConfigError: two entities would be the same table.
     """
     settings = app.config.section("entities")
     if settings.catalog is None or not engine.catalogs:
@@ -63,7 +63,7 @@ def catalog_of(app: App, engine: Engine, entities: Iterable[EntityDefinition]) -
 
 
 class Declarations:
-    """What is checked of all entities of an App together, again whenever some are added."""
+    """The checks of all entities of an App together; they run again whenever entities are added."""
 
     def __init__(self, manager: DataEntityManager, views: Views) -> None:
         self._manager = manager
@@ -74,7 +74,7 @@ class Declarations:
         """Return the entities that are stored in a kind of storage for which this is true."""
         found = map(self._manager.get_entity_definition, self._manager.get_entity_ids())
         kinds = self._manager.kinds
-        return [one for one in found if one.entity_id not in self._views and wanted(kinds[one.provider])]
+        return [entity for entity in found if entity.entity_id not in self._views and wanted(kinds[entity.provider])]
 
     def check_places(self, app: App, in_catalog: bool) -> None:
         """Refuse entities that share files. Where other kinds of storage keep their rows is their own affair.
@@ -87,5 +87,9 @@ class Declarations:
         """
         kinds = self._manager.kinds
         in_files = self.of_kinds(lambda kind: kind.in_files)
-        placed = [one for one in in_files if not (in_catalog and one.path is None and kinds[one.provider].catalogs)]
+        placed = [
+            entity
+            for entity in in_files
+            if not (in_catalog and entity.path is None and kinds[entity.provider].catalogs)
+        ]
         self._locations.check(placed, root_of(app.config.section("entities").root, app.base_dir), app.base_dir)

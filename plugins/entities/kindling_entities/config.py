@@ -15,7 +15,7 @@ OptionalText = Annotated[str | None, AfterValidator(lambda given: given or None)
 
 
 class SparkConfig(Section):
-    """``[entities.spark]``: the session that is started where none runs. A running one is taken as it is."""
+    """``[entities.spark]``: the session that is started where none runs. A running session is used unchanged."""
 
     master: OptionalText = Field(
         default=None, description='such as "local[4]" or "spark://host:7077"; default "local[*]"'

@@ -155,9 +155,9 @@ _PASSING = re.compile(
 
 
 def passes(error: BaseException) -> bool | None:
-    """Tell of an engine's error whether it is worth trying again; None of any other.
+    """Return whether an error of an engine is worth another attempt; None for any other error.
 
-    A job that failed on the cluster for want of an executor may succeed on another; one whose plan is wrong will not.
+    A job that failed on the cluster for want of an executor may succeed on another; a job with a wrong plan will not.
     """
     if isinstance(error, EntityError) or not type(error).__module__.startswith(
         ("pyspark", "py4j", "grpc", "deltalake")

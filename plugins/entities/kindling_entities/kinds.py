@@ -1,6 +1,7 @@
-"""What a kind of storage and an engine say of themselves. Built-in and third-party ones are described alike.
+"""How a kind of storage and an engine describe themselves; built-in and third-party kinds do so alike.
 
-Everything that differs between kinds stands here or in a protocol of ``protocols.py``: no code asks for a name.
+Every difference between kinds is declared here or in a Protocol of ``protocols/`` or ``storage.py``: no code asks for
+a name.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class EngineKind:
     Attributes:
         name: in the job file.
         make: called once per App; returns an ``Engine``, which is started on its first use.
-        catalogs: whether a job may name a catalog. An engine that is made and has none after all then uses the root.
+        catalogs: whether a job may name a catalog. If the engine object has none after all, tables lie in
+            the root.
         checks: called by ``kindling doctor`` for a job with this engine; the App has not started, and is None where
             no job composes.
     """
@@ -101,7 +103,7 @@ EngineKinds: TypeAlias = "Mapping[str, Callable[[App], Engine]] | Iterable[Engin
 
 
 def storage_kinds(contributions: Iterable[StorageKinds]) -> dict[str, StorageKind]:
-    """Return name -> kind of what the features contributed; of two with one name the later counts."""
+    """Return name -> kind of what the features contributed; of two with the same name the later counts."""
     found: dict[str, StorageKind] = {}
     for contributed in contributions:
         if isinstance(contributed, Mapping):
@@ -111,7 +113,7 @@ def storage_kinds(contributions: Iterable[StorageKinds]) -> dict[str, StorageKin
 
 
 def engine_kinds(contributions: Iterable[EngineKinds]) -> dict[str, EngineKind]:
-    """Return name -> engine of what the features contributed; of two with one name the later counts."""
+    """Return name -> engine of what the features contributed; of two with the same name the later counts."""
     found: dict[str, EngineKind] = {}
     for contributed in contributions:
         if isinstance(contributed, Mapping):

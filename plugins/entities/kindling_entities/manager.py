@@ -1,4 +1,4 @@
-"""The registry of entities, which also sends what happens to them."""
+"""The registry of entities, which also sends their signals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DataEntityRegistry(Protocol):
 
 
 class DataEntityManager(SignalEmitter):
-    """The entities of one App. Sends every ``entity.*`` signal; its sender is this object.
+    """The entities of an App. Sends every ``entity.*`` signal; its sender is this object.
 
     Args:
         kinds: the kinds of storage that entities may name; those of this plugin if None.
@@ -121,7 +121,7 @@ class DataEntityManager(SignalEmitter):
         return [entity_id for entity_id in ids if self.left_quarantine(entity_id) is not None]
 
     def quarantined_from(self, entity_id: str) -> str | None:
-        """Return the entity whose expectations, or whose reading, fill this one; None for any other entity."""
+        """Return the entity whose writes or reads fill this quarantine; None if the id is no quarantine."""
         return self._quarantines.get(entity_id)
 
     def mount(self, entities: Iterable[EntityDefinition]) -> None:

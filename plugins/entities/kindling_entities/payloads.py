@@ -1,4 +1,4 @@
-"""Payloads of the ``entity.*`` signals. A before and its ending share one operation_id."""
+"""Payloads of the ``entity.*`` signals. The signals at the start and the end of an operation share its operation_id."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class AfterMerge(SignalPayload):
 
     entity_id: Annotated[str, "the entity"]
     merge_keys: Annotated[list[str], "columns that rows are matched on"]
-    rows_inserted: Annotated[int | None, "rows that were new; None where it cannot be told"]
-    rows_updated: Annotated[int | None, "rows that were replaced; None where it cannot be told"]
-    rows_deleted: Annotated[int | None, "rows that were removed; None where it cannot be told"]
+    rows_inserted: Annotated[int | None, "rows that were new; None where it is not known"]
+    rows_updated: Annotated[int | None, "rows that were replaced; None where it is not known"]
+    rows_deleted: Annotated[int | None, "rows that were removed; None where it is not known"]
     duration_seconds: Annotated[float, "seconds between before and after"]
     version: Annotated[int | None, "version of the table afterwards; None where the storage has none"]
 
@@ -95,7 +95,7 @@ class AfterAppend(SignalPayload):
     SIGNAL: ClassVar[str] = "entity.after_append"
 
     entity_id: Annotated[str, "the entity"]
-    rows_written: Annotated[int | None, "rows of the frame; None where it cannot be told"]
+    rows_written: Annotated[int | None, "rows of the frame; None where it is not known"]
     duration_seconds: Annotated[float, "seconds between before and after"]
     version: Annotated[int | None, "version of the table afterwards; None where the storage has none"]
 
@@ -128,7 +128,7 @@ class AfterWrite(SignalPayload):
     SIGNAL: ClassVar[str] = "entity.after_write"
 
     entity_id: Annotated[str, "the entity"]
-    rows_written: Annotated[int | None, "rows of the frame; None where it cannot be told"]
+    rows_written: Annotated[int | None, "rows of the frame; None where it is not known"]
     duration_seconds: Annotated[float, "seconds between before and after"]
     version: Annotated[int | None, "version of the table afterwards; None where the storage has none"]
 
@@ -188,7 +188,7 @@ class Maintained(SignalPayload):
     SIGNAL: ClassVar[str] = "entity.maintained"
 
     entity_id: Annotated[str, "the entity"]
-    files_compacted: Annotated[int | None, "small files that became fewer; None if it cannot be told"]
+    files_compacted: Annotated[int | None, "small files that became fewer; None where it is not known"]
     files_written: Annotated[int | None, "what they became"]
     files_removed: Annotated[int, "files that no retained version needed"]
     duration_seconds: Annotated[float, "how long it took"]

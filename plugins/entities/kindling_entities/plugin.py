@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class EntitiesPlugin:
-    """Keeps the definitions, the store and the engine of one App."""
+    """Keeps the definitions, the store and the engine of an App."""
 
     requires: list[str] = []
     optional: list[str] = []
@@ -109,7 +109,7 @@ class EntitiesPlugin:
             entity.read_only,
             entity.description,
             dict(entity.tags),
-            references=[one.references for one in entity.expectations if one.references],
+            references=[expectation.references for expectation in entity.expectations if expectation.references],
             written_with=None if filled else owner,
             filled_by_reading=owner if filled else None,
             versioned=kind.versioned and not view,
@@ -126,7 +126,7 @@ class EntitiesPlugin:
         mine = {name: self._manager.get_entity_definition(name) for name in entity_ids if name in self._manager}
         found = {name: declared(entity) for name, entity in mine.items()}
         if self._store is not None:
-            # Tables are read by their versions; of files nobody keeps those that were read.
+            # A resumed run reads tables at their pinned versions; files may have been replaced since.
             kinds = {name: self._store.kind(name) for name, entity in mine.items() if entity.read_only}
             files = [name for name, kind in kinds.items() if kind.in_files and not kind.versioned]
             for name, version in self._store.get_entity_versions(files).items():

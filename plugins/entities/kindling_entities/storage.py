@@ -23,12 +23,12 @@ class TransactionalStorage(Protocol):
         """Whether it has this transaction, or a later one of the same application."""
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
-        """The newest application id with this ending, "" if there is none, None where it cannot be told."""
+        """The newest application id with this ending, "" if there is none, None if that is not known."""
 
 
 @runtime_checkable
 class DescribedStorage(Protocol):
-    """Storage that says what its tables are like."""
+    """Storage that describes its tables."""
 
     def describe(self, entity: EntityDefinition, location: str, *, figures: bool = True) -> TableInfo | None:
         """The table as it stands, None if there is none; without ``figures`` nothing is counted."""
@@ -36,7 +36,7 @@ class DescribedStorage(Protocol):
 
 @runtime_checkable
 class LoggedStorage(Protocol):
-    """Storage that keeps what it knows of its commits."""
+    """Storage that keeps a log of its commits."""
 
     def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
         """The commits after a version, oldest first; None is all that are still known.
@@ -71,7 +71,7 @@ class TableStorage(DescribedStorage, Protocol):
     """Storage whose tables are brought to their declaration and maintained by commands."""
 
     def damage(self, entity: EntityDefinition, location: str) -> list[str]:
-        """What is wrong with the stored files; empty where nothing is, or where that cannot be told."""
+        """What is wrong with the stored files; empty if nothing is wrong or that is not known."""
 
     def migrate(self, entity: EntityDefinition, location: str, drift: Drift) -> int | None:
         """Do the steps of a drift in one commit; return the version afterwards, None if there were none."""
@@ -82,7 +82,7 @@ class TableStorage(DescribedStorage, Protocol):
 
 @runtime_checkable
 class RowStorage(Protocol):
-    """Storage whose rows are changed and removed by conditions: what a quarantine needs to be released and purged."""
+    """Storage whose rows are changed and removed by conditions. Quarantines need it to be released and purged."""
 
     def merge_by(self, entity: EntityDefinition, location: str, frame: Any, rules: MergeRules) -> Commit:
         """Change the rows whose keys match, as rules say, in one commit."""
@@ -103,7 +103,7 @@ class DirtyStorage(Protocol):
 
 @runtime_checkable
 class UntypedStorage(Protocol):
-    """Storage that keeps text without types, of which ``kindling columns`` chooses some."""
+    """Storage that keeps text without types; ``kindling columns`` proposes types for it."""
 
     def infer(self, entity: EntityDefinition, location: str) -> pa.Schema | None:
         """The types under which every value prints back as it came; None if there is nothing."""

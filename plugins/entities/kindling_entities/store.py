@@ -1,29 +1,18 @@
-"""Reads and writes entities by id, and tells what happened to them."""
+"""The store of entities: reads and writes them by id, for pipes, commands and other plugins."""
 
 from __future__ import annotations
 
-import threading
 import time
-import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kindling_core.errors import safe_str, text_of
-from kindling_entities.declare.checks import unknown_provider
+from kindling_entities.commit_signals import new_operation, send_results
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
-from kindling_entities.declare.places import root_of
-from kindling_entities.declare.reserved import QUARANTINE_KEY
-from kindling_entities.errors import (
-    DataError,
-    EntityNotFoundError,
-    ExpectationError,
-    MergeKeyError,
-    SchemaError,
-    UnsupportedError,
-)
+from kindling_entities.entity_writer import EntityWriter
+from kindling_entities.errors import DataError, EntityNotFoundError, SchemaError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
 from kindling_entities.protocols import (
     DEFAULT_COMMIT,
@@ -35,25 +24,21 @@ from kindling_entities.protocols import (
     TableInfo,
     Transaction,
 )
-from kindling_entities.providers.built_in import view_kind
 from kindling_entities.read.views import Views
+from kindling_entities.resolver import EntityResolver
 from kindling_entities.storage import DirtyStorage, GrowingStorage, LoggedStorage, TransactionalStorage, UntypedStorage
 from kindling_entities.tables import Tables
-from kindling_entities.write.options import has_no_rows, no_such_thing, put, refuse_options, written_before
+from kindling_entities.write.options import no_such_thing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from kindling_entities.declare.catalog import Catalog
-    from kindling_entities.formats import Dirt
     from kindling_entities.kinds import StorageKind
-
-# The operation as the names of its signals have it.
-_OPERATIONS = {"overwrite": "write", "append": "append", "merge": "merge"}
 
 
 class EntityStore:
-    """The ``EntityProvider`` of one App: definition -> storage provider, with every ``entity.*`` signal.
+    """The ``EntityProvider`` of an App: reads and writes entities by their providers, with every ``entity.*`` signal.
 
     Args:
         manager: the definitions and the kinds of storage; sends the signals.
@@ -79,14 +64,26 @@ class EntityStore:
         self.manager = manager
         self.engine = engine
         self.base_dir = Path(base_dir).resolve()
-        self.root: Path | str = root_of(root, self.base_dir)
         self.catalog = catalog
         self.views = views or Views()
-        # An entity is a view because its pipe says so, whatever its declaration has for a provider.
-        self._view_kind = view_kind(self.views, lambda name, version: self.read_entity(name, version=version))
-        self.tables = Tables(manager, self._find, self._tell_changes)
-        self._providers: dict[str, StorageProvider] = {}
-        self._lock = threading.Lock()
+        self._resolver = EntityResolver(
+            manager,
+            engine,
+            root,
+            self.base_dir,
+            catalog,
+            self.views,
+            lambda entity_id, version: self.read_entity(entity_id, version=version),
+        )
+        self.root = self._resolver.root
+        self.tables = Tables(manager, self._resolver.find)
+        self._writer = EntityWriter(
+            manager,
+            engine,
+            self._resolver,
+            self.tables,
+            lambda entity_id, columns: self.read_entity(entity_id, columns=columns),
+        )
 
     def elsewhere(self, engine: Engine, root: str | Path) -> EntityStore:
         """The same entities in another root, read with another engine; those of a catalog lie in the root, too."""
@@ -94,35 +91,15 @@ class EntityStore:
 
     def location(self, entity_id: str) -> str:
         """Return where an entity lies: an absolute path, a URI, or its name in the catalog."""
-        entity, location, _ = self._find(entity_id)
-        if self.catalog is not None and self.kind(entity_id).catalogs and self.catalog.names(entity):
-            return ".".join(self.catalog.table_name(entity_id))
-        return location
-
-    def _find(self, entity_id: str) -> tuple[EntityDefinition, str, StorageProvider]:
-        entity = self.manager.get_entity_definition(entity_id)
-        return entity, entity.resolve(self.root, self.base_dir), self._provider(entity_id)
+        return self._resolver.shown_location(entity_id)
 
     def kind(self, entity_id: str) -> StorageKind:
-        """The kind of storage of an entity: that of its declared provider, or the one of views.
+        """Return the kind of storage of an entity: that of its declared provider, or of views.
 
         Raises:
-            UnknownEntityError, EntityDefinitionError: there is no such entity, or no such kind.
+            UnknownEntityError, EntityDefinitionError: there is no such entity, or no such kind of storage.
         """
-        entity = self.manager.get_entity_definition(entity_id)
-        if entity_id in self.views:
-            return self._view_kind
-        if entity.provider not in self.manager.kinds:
-            raise unknown_provider(entity, self.manager.kinds)
-        return self.manager.kinds[entity.provider]
-
-    def _provider(self, entity_id: str) -> StorageProvider:
-        kind = self.kind(entity_id)
-        with self._lock:
-            if kind.name not in self._providers:
-                make = kind.make
-                self._providers[kind.name] = make(self.engine, self.catalog) if kind.catalogs else make(self.engine)
-            return self._providers[kind.name]
+        return self._resolver.kind(entity_id)
 
     def read_entity(
         self,
@@ -131,7 +108,7 @@ class EntityStore:
         version: int | None = None,
         start_version: int | None = None,
         columns: Sequence[str] | None = None,
-        told: list[ExpectationResult] | None = None,
+        parse_results: list[ExpectationResult] | None = None,
     ) -> Any:
         """Return a frame of an entity.
 
@@ -139,12 +116,12 @@ class EntityStore:
             version: as of this version; None is the newest.
             start_version: only the changes of (start_version, version].
             columns: only these.
-            told: takes what did not parse, of files that may hold such.
+            parse_results: takes the counts of rows and values that did not parse, of files that may hold such.
 
         Raises:
             UnknownEntityError, EntityNotFoundError, CorruptTableError: there is nothing to read.
         """
-        entity, location, provider = self._find(entity_id)
+        entity, location, provider = self._resolver.find(entity_id)
         if self.manager.left_quarantine(entity_id) is not None and not provider.exists(entity, location):
             raise EntityNotFoundError(
                 f"There is no {entity_id!r}: nothing of {entity_id.removesuffix(QUARANTINE_SUFFIX)!r} goes to a "
@@ -165,10 +142,10 @@ class EntityStore:
         if dirt is not None and results:
             quarantine = entity.quarantine
             if quarantine is not None and dirt.kept:
-                self._keep_dirt(quarantine.entity_id, dirt)
-            self._tell_results({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, results)
-            if told is not None:
-                told.extend(results)
+                self._writer.keep_dirt(quarantine.entity_id, dirt)
+            send_results(self.manager, new_operation(entity_id), results)
+            if parse_results is not None:
+                parse_results.extend(results)
         return frame
 
     def infer(self, entity_id: str) -> pa.Schema:
@@ -178,7 +155,7 @@ class EntityStore:
             EntityNotFoundError: there is nothing to read.
             UnsupportedError: the storage knows its types.
         """
-        entity, location, provider = self._find(entity_id)
+        entity, location, provider = self._resolver.find(entity_id)
         if not isinstance(provider, UntypedStorage):
             raise UnsupportedError(
                 f"{entity_id!r} is kept as {entity.provider}, which tells its types: `kindling entities` shows them."
@@ -195,16 +172,6 @@ class EntityStore:
 
         empty = QUARANTINE_SCHEMA.empty_table()
         return self.engine.from_arrow(empty if columns is None else empty.select(list(columns)))
-
-    def _keep_dirt(self, name: str, dirt: Dirt) -> None:
-        """Put rows of files aside, each once, however often its file is read."""
-        known: frozenset[str] = frozenset()
-        if self.check_entity_exists(name):
-            stored = self.engine.to_reader(self.read_entity(name, columns=[QUARANTINE_KEY])).read_all()
-            known = frozenset(stored.column(0).to_pylist())
-        rows = dirt.table(known)
-        if rows.num_rows:
-            self._write(name, self.engine.from_arrow(rows), "merge", None)
 
     def read_appends(
         self,
@@ -226,7 +193,7 @@ class EntityStore:
             VersionsGone: some of the versions are kept no more.
             UnsupportedError: the storage keeps no versions.
         """
-        entity, location, provider = self._find(entity_id)
+        entity, location, provider = self._resolver.find(entity_id)
         if not isinstance(provider, GrowingStorage):
             raise no_such_thing(entity, "appends by their versions")
         return provider.read_appends(entity, location, start_version, end_version, columns)
@@ -238,7 +205,7 @@ class EntityStore:
             VersionsGone: the log is kept no more for some of them.
             UnsupportedError: the storage keeps no log.
         """
-        entity, location, provider = self._find(entity_id)
+        entity, location, provider = self._resolver.find(entity_id)
         if not isinstance(provider, LoggedStorage):
             raise no_such_thing(entity, "log of its commits")
         return provider.commits(entity, location, since)
@@ -256,7 +223,7 @@ class EntityStore:
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Replace an entity, or its partitions that the frame has rows for, in one commit."""
-        return self._write(entity_id, frame, "overwrite", transaction, options=options)
+        return self._writer.write(entity_id, frame, "overwrite", transaction, options=options)
 
     def append_to_entity(
         self,
@@ -267,7 +234,7 @@ class EntityStore:
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Add rows in one commit."""
-        return self._write(entity_id, frame, "append", transaction, options=options)
+        return self._writer.write(entity_id, frame, "append", transaction, options=options)
 
     def merge_to_entity(
         self,
@@ -286,7 +253,7 @@ class EntityStore:
         Raises:
             MergeKeyError: no keys, or a frame whose keys are missing, null or not unique.
         """
-        return self._write(entity_id, frame, "merge", transaction, keys, options=options)
+        return self._writer.write(entity_id, frame, "merge", transaction, keys, options=options)
 
     def write(
         self,
@@ -297,205 +264,40 @@ class EntityStore:
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
         """Write as the entity declares, or with another mode."""
-        return self._write(entity_id, frame, mode, transaction, options=options)
+        return self._writer.write(entity_id, frame, mode, transaction, options=options)
 
     def release(self, entity_id: str, frame: Any, mode: str, transaction: Transaction) -> Commit:
         """Add rows whose expectations were evaluated before; a merge takes them for no full snapshot."""
-        return self._write(entity_id, frame, mode, transaction, checks=False)
-
-    def _write(
-        self,
-        entity_id: str,
-        frame: Any,
-        mode: str | None,
-        transaction: Transaction | None,
-        keys: Sequence[str] | None = None,
-        checks: bool = True,
-        options: CommitOptions = DEFAULT_COMMIT,
-    ) -> Commit:
-        entity, location, provider = self._find(entity_id)
-        if keys is not None:
-            entity = replace(entity, keys=tuple(keys))
-        if not checks:
-            entity = replace(entity, expectations=(), missing_rows="keep")
-        mode = mode or entity.write_mode
-        self._refuse_wrong_use(entity, self.kind(entity_id), mode)
-        refuse_options(entity, self.kind(entity_id), options)
-        operation = _OPERATIONS[mode]
-        common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
-        told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
-        before = told or {"mode": "overwrite_partitions" if _by_partition(entity, mode) else mode}
-        emit = self.manager.emit
-        emit(f"entity.before_{operation}", **common, **before)
-        started = time.perf_counter()
-        try:
-            earlier = written_before(entity, location, provider, options.after(transaction).transactions)
-            if earlier is not None:
-                commit = earlier
-            elif entity.expectations:
-                commit = self._write_checked(common, entity, location, provider, frame, mode, transaction, options)
-            else:
-                commit = put(provider, entity, location, frame, mode, transaction, options)
-        except BaseException as error:
-            emit(f"entity.{operation}_failed", **common, **told, error=text_of(error), error_type=type(error).__name__)
-            raise
-        duration = time.perf_counter() - started
-        if mode == "merge":
-            told |= {f"rows_{what}": getattr(commit, f"rows_{what}") for what in ("inserted", "updated", "deleted")}
-        else:
-            told = {"rows_written": commit.rows_written}
-        emit(f"entity.after_{operation}", **common, **told, duration_seconds=duration, version=commit.version)
-        self._tell_changes(common, commit)
-        return commit
-
-    def _write_checked(
-        self,
-        common: dict[str, Any],
-        entity: EntityDefinition,
-        location: str,
-        provider: StorageProvider,
-        frame: Any,
-        mode: str,
-        transaction: Transaction | None,
-        options: CommitOptions,
-    ) -> Commit:
-        """Write what meets the expectations; the quarantine first, so that no row is lost between the two."""
-        from kindling_entities.write.expectation_flags import checked, with_waiting
-
-        def read(entity_id: str, columns: Sequence[str]) -> Any:
-            return self.read_entity(entity_id, columns=columns)
-
-        def exists() -> bool:
-            return provider.exists(entity, location)
-
-        quarantine = entity.quarantine
-        try:
-            # A frame that does not stream is computed once and held, to see whether it has rows.
-            held = options.skip_empty and not getattr(self.engine, "streams", False)
-            with checked(self.engine, entity, frame, mode, read, exists, held) as sound:
-                if quarantine is not None and not (options.skip_empty and has_no_rows(sound.results())):
-                    everything = mode == "overwrite" and not _by_partition(entity, mode)
-                    aside = replace(options, skip_empty=False)
-                    self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction, aside)
-                rows = sound.frame
-                snapshot = mode == "merge" and entity.missing_rows != "keep"
-                if snapshot and sound.quarantined is not None and provider.exists(entity, location):
-                    rows = with_waiting(entity, sound, self.read_entity(entity.entity_id))
-                commit = put(provider, entity, location, rows, mode, transaction, options)
-                results = [] if commit.skipped else sound.results()
-        except ExpectationError as error:
-            self._tell_results(common, error.results)
-            raise
-        self._tell_results(common, results)
-        return replace(commit, expectations=tuple(results))
-
-    def _tell_results(self, common: dict[str, Any], results: Sequence[ExpectationResult]) -> None:
-        for one in results:
-            self.manager.emit(
-                "entity.expectation_evaluated",
-                **common,
-                expectation=one.name,
-                action=one.action,
-                kind=one.kind,
-                rows_passed=one.rows_passed,
-                rows_failed=one.rows_failed,
-            )
-
-    def _quarantine(
-        self, name: str, rows: Any | None, everything: bool, transaction: Transaction | None, options: CommitOptions
-    ) -> None:
-        """Keep rows aside: those of the newest overwrite, or of all other writes, each distinct row once."""
-        from kindling_entities.write.expectation_flags import not_yet_kept
-
-        if not everything:
-            if rows is not None:
-                if self.check_entity_exists(name):
-                    rows = not_yet_kept(rows, self.read_entity(name))
-                self._add_to_quarantine(name, rows.dropDuplicates([QUARANTINE_KEY]), transaction, options)
-        elif rows is not None:
-            self._write(name, rows, "overwrite", transaction, options=options)
-        elif self.check_entity_exists(name):
-            stored, info = self.read_entity(name), self.tables.describe(name)
-            if info.rows if info is not None and info.rows is not None else stored.count():
-                self._write(name, stored.where("false"), "overwrite", transaction, options=options)
-
-    def _add_to_quarantine(self, name: str, rows: Any, transaction: Transaction | None, options: CommitOptions) -> None:
-        try:
-            self._write(name, rows, "merge", transaction, options=options)
-        except SchemaError as error:
-            if not self.check_entity_exists(name):
-                raise
-            if self.read_entity(name).limit(1).count():
-                raise SchemaError(
-                    f"{error} Nothing was written to {name.removesuffix(QUARANTINE_SUFFIX)!r}. If its columns are "
-                    f"meant to change, release or remove the rows of {name!r} first: `kindling quarantine list {name}`."
-                ) from error
-            # It holds nothing whose columns would have to be kept.
-            self._write(name, rows, "overwrite", transaction, options=options)
-
-    def _tell_changes(self, common: dict[str, Any], commit: Commit) -> None:
-        if commit.skipped:
-            return
-        change = commit.schema_change
-        if change:
-            self.manager.emit(
-                "entity.schema_changed",
-                **common,
-                added=list(change.added),
-                removed=list(change.removed),
-                changed=list(change.changed),
-            )
-        if commit.version is not None and commit.version != commit.old_version:
-            self.manager.emit(
-                "entity.version_updated", **common, old_version=commit.old_version, new_version=commit.version
-            )
-
-    def _refuse_wrong_use(self, entity: EntityDefinition, kind: StorageKind, mode: str) -> None:
-        if entity.read_only:
-            raise UnsupportedError(
-                f"Entity {entity.entity_id!r} is a source and is only read. "
-                "Write to another entity, or declare it with entities.entity(...)."
-            )
-        if mode not in _OPERATIONS or mode not in kind.write_modes:
-            raise UnsupportedError(
-                f"Entity {entity.entity_id!r}: provider {kind.name!r} cannot {mode!r}. "
-                f"Use {' or '.join(sorted(kind.write_modes))}, or provider='delta'."
-            )
-        if mode == "merge" and entity.ordered and not kind.ordered_merges:
-            raise UnsupportedError(
-                f"Entity {entity.entity_id!r}: provider {kind.name!r} knows no sequence_by, delete_when or "
-                "missing_rows. Use provider='delta'."
-            )
-        if mode == "merge" and not entity.keys:
-            raise MergeKeyError(f"Entity {entity.entity_id!r} declares no keys to merge on. Declare keys=[...].")
+        return self._writer.write(entity_id, frame, mode, transaction, checks=False)
 
     def ensure_entity_table(self, entity_id: str) -> bool:
-        """Create an empty table of the declared columns unless there is one; return whether it was created."""
-        entity, location, provider = self._find(entity_id)
-        common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
-        self.manager.emit("entity.before_ensure_table", **common, location=location)
+        """Create an empty table of the declared columns if none exists; return whether it was created."""
+        entity, location, provider = self._resolver.find(entity_id)
+        operation = new_operation(entity_id)
+        self.manager.emit("entity.before_ensure_table", **operation, location=location)
         started = time.perf_counter()
         try:
             if entity.read_only:
                 raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
             created = provider.ensure(entity, location)
         except BaseException as error:
-            self.manager.emit("entity.ensure_failed", **common, error=text_of(error), error_type=type(error).__name__)
+            fields = {"error": text_of(error), "error_type": type(error).__name__}
+            self.manager.emit("entity.ensure_failed", **operation, **fields)
             raise
         duration = time.perf_counter() - started
         self.manager.emit(
-            "entity.after_ensure_table", **common, location=location, created=created, duration_seconds=duration
+            "entity.after_ensure_table", **operation, location=location, created=created, duration_seconds=duration
         )
         return created
 
     def check_entity_exists(self, entity_id: str) -> bool:
-        """Tell whether the table or the files of an entity exist."""
-        entity, location, provider = self._find(entity_id)
+        """Return whether the table or the files of an entity exist."""
+        entity, location, provider = self._resolver.find(entity_id)
         return provider.exists(entity, location)
 
     def newest_transaction(self, entity_id: str, ending: str) -> str | None:
-        """Return the newest transaction id with this ending, "" if there is none, None where that cannot be told."""
-        entity, location, provider = self._find(entity_id)
+        """Return the newest transaction id with this ending, "" if there is none, None if that is not known."""
+        entity, location, provider = self._resolver.find(entity_id)
         if not isinstance(provider, TransactionalStorage):
             return None
         return provider.newest_transaction(entity, location, ending)
@@ -514,19 +316,16 @@ class EntityStore:
     def get_entity_versions(self, entity_ids: Sequence[str]) -> dict[str, int | Exception]:
         """Return the newest version of each entity, or the error of that entity alone."""
         found: dict[str, int | Exception] = {}
-        groups: dict[str, dict[str, tuple[EntityDefinition, str]]] = {}
+        # Kind of storage -> its provider, and the entities to ask it for.
+        groups: dict[str, tuple[StorageProvider, dict[str, tuple[EntityDefinition, str]]]] = {}
         for entity_id in entity_ids:
             try:
-                entity, location, _ = self._find(entity_id)
+                entity, location, provider = self._resolver.find(entity_id)
                 kind = self.kind(entity_id).name
             except Exception as error:  # noqa: BLE001 - one entity's error must not hide the others' versions
                 found[entity_id] = error
             else:
-                groups.setdefault(kind, {})[entity_id] = (entity, location)
-        for name, group in groups.items():
-            found.update(self._providers[name].versions(group))
+                groups.setdefault(kind, (provider, {}))[1][entity_id] = (entity, location)
+        for provider, entities in groups.values():
+            found.update(provider.versions(entities))
         return {entity_id: found[entity_id] for entity_id in entity_ids}
-
-
-def _by_partition(entity: EntityDefinition, mode: str) -> bool:
-    return mode == "overwrite" and entity.overwrite_scope == "partitions"

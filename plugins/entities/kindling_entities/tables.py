@@ -1,17 +1,17 @@
 """Tables as they stand: described, compared with their declaration, migrated, maintained, and changed row by row.
 
-Works on every kind of storage whose provider is a ``TableStorage`` or ``RowStorage``. Reading and writing whole frames
-is the business of ``store.py``.
+Works on every kind of storage whose provider is a ``TableStorage`` or ``RowStorage``. Whole frames are read by
+``store.py`` and written by ``entity_writer.py``.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from kindling_entities.commit_signals import new_operation, send_changes
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import UnknownEntityError, UnsupportedError
 from kindling_entities.manager import DataEntityManager
@@ -23,23 +23,20 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """The tables of one store.
+    """The tables of a store.
 
     Args:
         manager: the definitions; sends the signals.
         find: entity id -> its definition, where it lies, and the provider that keeps it.
-        committed: sends what a commit changed; called with the fields that its signals share.
     """
 
     def __init__(
         self,
         manager: DataEntityManager,
         find: Callable[[str], tuple[EntityDefinition, str, StorageProvider]],
-        committed: Callable[[dict[str, Any], Commit], None],
     ) -> None:
         self._manager = manager
         self._find = find
-        self._committed = committed
 
     def ids(self, patterns: Sequence[str] = ()) -> list[str]:
         """Return the tables that this job writes, all or those that match a pattern or ``tag:x``.
@@ -81,7 +78,7 @@ class Tables:
         return provider.describe(entity, location) if isinstance(provider, DescribedStorage) else None
 
     def damage(self, entity_id: str) -> list[str]:
-        """Return what is wrong with the stored files of a table; empty where that cannot be told."""
+        """Return what is wrong with the stored files of a table; empty if nothing is known to be."""
         entity, location, provider = self._find(entity_id)
         return provider.damage(entity, location) if isinstance(provider, TableStorage) else []
 
@@ -154,7 +151,7 @@ class Tables:
         return self._sent(entity_id, provider.delete(entity, location, condition))
 
     def _sent(self, entity_id: str, commit: Commit) -> Commit:
-        self._committed({"entity_id": entity_id, "operation_id": str(uuid.uuid4())}, commit)
+        send_changes(self._manager, new_operation(entity_id), commit)
         return commit
 
     def _table(self, entity_id: str) -> tuple[EntityDefinition, str, TableStorage]:

@@ -44,7 +44,7 @@ class OwnFolder:
         assert kind in _KINDS, kind
         while True:
             self.path = tempfile.mkdtemp(prefix=f"kindling-{kind}-{'-'.join(_machine())}-", dir=parent)
-            # Another process may take the folder for one without an owner before it is locked, and remove it.
+            # Until the folder is locked, another process may consider it abandoned, and remove it.
             with contextlib.suppress(FileNotFoundError, BlockingIOError):
                 lock = _lock(self.path)
                 break
@@ -104,7 +104,7 @@ def sweep(parent: str | None = None) -> list[str]:
 
 
 def _near(named: re.Match[str], host: str, boot: str) -> bool:
-    # Containers have names of their own on one kernel, and a machine keeps its name when it starts anew.
+    # Containers have names of their own on the same kernel, and a machine keeps its name when it starts anew.
     return named[1] == host or named[2] == boot
 
 
@@ -125,7 +125,7 @@ def _lock(path: str) -> int | None:
     """Lock a folder of this user; None where there are no such locks.
 
     Raises:
-        BlockingIOError: somebody else has it.
+        BlockingIOError: another process holds the lock.
         FileNotFoundError: it is gone.
         OSError: it is another user's, or no folder.
     """

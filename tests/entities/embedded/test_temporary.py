@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from kindling_core.errors import PipeAbandoned
-from kindling_entities.engines._frames import Staging
+from kindling_entities.engines._staging import Staging
 from kindling_entities.engines.embedded import EmbeddedEngine
 from kindling_entities.engines.embedded._snapshots import Snapshots
 from kindling_entities.protocols import Table
@@ -93,7 +93,7 @@ def test_a_later_start_removes_what_killed_processes_left_and_nothing_of_living_
 
 
 def test_a_process_that_ends_without_stopping_its_engine_leaves_nothing(tmp_path: Path) -> None:
-    program = "import sys, pyarrow as pa; from kindling_entities.engines._frames import Staging\n"
+    program = "import sys, pyarrow as pa; from kindling_entities.engines._staging import Staging\n"
     program += "kept = Staging(sys.argv[1]); kept.stage(pa.table({'n': [1]}).to_reader()); sys.exit(3)"
     done = subprocess.run([sys.executable, "-c", program, tmp_path], timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, left(tmp_path)) == (3, [])

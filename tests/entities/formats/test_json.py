@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, DataError, SchemaError, UnsupportedError
 from kindling_entities.formats import Reading, TextOptions, read_files
 from kindling_entities.formats._writing import write_csv, write_json

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import parse_type
+from kindling_entities.declare.types import parse_type
 
 UTC = dt.timezone.utc
 NUMBERS = ("i8", "i16", "i32", "i64", "d9", "d15", "d20", "d38", "f32", "f64")

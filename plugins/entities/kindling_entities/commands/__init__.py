@@ -1,1 +1,1 @@
-"""The commands of the plugin, one in a file."""
+"""The commands of the plugin, each in its own file."""

@@ -31,7 +31,7 @@ def columns(context: CommandContext, source: str) -> None:
 
 
 def _found(store: EntityStore, entity_id: str) -> dict[str, str]:
-    from kindling_entities.declare.schema import type_name
+    from kindling_entities.declare.types import type_name
 
     schema = store.infer(entity_id)
     return {field.name: type_name(field.type) for field in schema}

@@ -37,7 +37,7 @@ def entities(context: CommandContext) -> None:
 
 
 def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table: bool) -> dict[str, Any]:
-    from kindling_entities.declare.schema import type_name
+    from kindling_entities.declare.types import type_name
     from kindling_entities.write.migration import compare
 
     entity = store.manager.get_entity_definition(entity_id)
@@ -60,7 +60,7 @@ def _row(store: EntityStore, entity_id: str, version: int | Exception, is_table:
         "version": version if isinstance(version, int) else None,
         "rows": actual.rows if actual else None,
         "size_bytes": actual.size_bytes if actual else None,
-        "columns": {one.name: type_name(one.type) for one in actual.schema} if actual else dict(entity.columns),
+        "columns": {field.name: type_name(field.type) for field in actual.schema} if actual else dict(entity.columns),
         "drift": [*drift.steps, *drift.conflicts] if drift else [],
         "location": store.location(entity_id),
         "damage": damaged,

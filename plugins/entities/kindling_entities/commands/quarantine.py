@@ -1,4 +1,4 @@
-"""``kindling quarantine``: what expectations, or the reading of a source, have kept out, and what becomes of it."""
+"""``kindling quarantine``: lists, releases and purges rows that expectations or reads of a source kept out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
         total = rows.count()
         accepted = rows.where(ACCEPTED).count() if kept.entity.keys and not source else None
         counts = kept.reasons(rows)
-        # Of one read all rows have one time.
+        # All rows of the same read have the same time.
         newest = rows.orderBy(rows[QUARANTINED_AT].desc(), *(["file", "line"] if source else [])).limit(limit)
         shown = plain(store.engine.to_reader(newest).read_all().to_pylist(), reasons)
     gone = [name for name in counts if name not in reasons.names] if not source else []
@@ -53,16 +53,16 @@ def list_rows(context: CommandContext, entity: str | None, limit: int) -> None:
     columns, more = kept.columns, [] if source else ["accepted"]
     cells = [
         [
-            one["quarantined_at"],
-            "; ".join(one["reasons"]),
-            *(_yes(one[name]) for name in more),
-            *(one["row"][name] for name in columns),
+            entry["quarantined_at"],
+            "; ".join(entry["reasons"]),
+            *(_yes(entry[name]) for name in more),
+            *(entry["row"][name] for name in columns),
         ]
-        for one in shown
+        for entry in shown
     ]
     context.emit(data, context.table(["quarantined_at", "reason", *more, *columns], cells))
-    told = "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
-    context.messages.print(f"{total} row(s) in {kept.name}. {told}", markup=False)
+    summary = "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
+    context.messages.print(f"{total} row(s) in {kept.name}. {summary}", markup=False)
     if accepted:
         context.messages.print(f"{accepted} of them have a key that was accepted since.", markup=False)
     if gone:
@@ -75,8 +75,8 @@ def _list_all(context: CommandContext, store: EntityStore) -> None:
         kept = Quarantine(store, name)
         data.append({"entity_id": kept.entity.entity_id, "rows": kept.count(), "reasons": kept.reasons()})
     cells = [
-        [one["entity_id"], one["rows"], "; ".join(f"{name}: {count}" for name, count in one["reasons"].items())]
-        for one in data
+        [entry["entity_id"], entry["rows"], "; ".join(f"{name}: {count}" for name, count in entry["reasons"].items())]
+        for entry in data
     ]
     context.emit(data, context.table(["entity_id", "rows", "reasons"], cells))
 
@@ -142,7 +142,7 @@ def purge(
     kept = Quarantine(store, entity)
     kept.finish()
     before = None if older_than is None else datetime.now(timezone.utc) - older_than
-    with store.engine.held(kept.frame(reason, before, accepted, told=False)) as rows:
+    with store.engine.held(kept.frame(reason, before, accepted, look_up_accepted=False)) as rows:
         found = rows.count()
         if found and not yes:
             click.confirm(f"Remove {found} of {kept.count()} row(s) from {kept.name}?", abort=True, err=True)

@@ -73,26 +73,26 @@ def verify(context: CommandContext, selection: tuple[str, ...], sample: float, k
         context.messages.print(f"Not compared: {name} ({reason}).")
     data = [
         {
-            "entity_id": one.entity_id,
-            "rows": one.rows,
-            "compared": one.compared,
-            "differences": one.differences,
-            "note": one.note,
+            "entity_id": result.entity_id,
+            "rows": result.rows,
+            "compared": result.compared,
+            "differences": result.differences,
+            "note": result.note,
         }
-        for one in results
+        for result in results
     ]
     rows = [
         [
-            one.entity_id,
-            *("none" if count is None else count for count in one.rows),
-            max(one.compared),
-            "; ".join([*(one.differences or ["equal"]), *([one.note] if one.note else [])]),
+            result.entity_id,
+            *("none" if count is None else count for count in result.rows),
+            max(result.compared),
+            "; ".join([*(result.differences or ["equal"]), *([result.note] if result.note else [])]),
         ]
-        for one in results
+        for result in results
     ]
     titles = ["entity_id", *(f"rows on {name}" for name in ENGINES), "compared", "result"]
     context.emit(data, context.table(titles, rows))
-    different = [one.entity_id for one in results if not one.equal]
+    different = [result.entity_id for result in results if not result.equal]
     if different:
         raise EnginesDiffer(f"{len(different)} of {len(results)} tables differ: {', '.join(different)}.")
 
@@ -117,7 +117,7 @@ def _outputs(plan: ExecutionPlan, store: EntityStore) -> tuple[list[str], dict[s
 
 
 def _compared(entity_id: str, sides: Sequence[EntityStore], sample: float) -> Comparison | None:
-    """Compare one entity; None for a quarantine that neither engine had a row for."""
+    """Compare an entity; None for a quarantine that neither engine had a row for."""
     from kindling_entities.verify.comparison import compare
 
     here = [side.check_entity_exists(entity_id) for side in sides]
@@ -162,7 +162,7 @@ def _refuse_outside(outputs: Sequence[str], store: EntityStore) -> None:
 
 
 def _link_inputs(plan: ExecutionPlan, store: EntityStore, root: Path) -> None:
-    """Let the selected pipes read, in the new root, the tables of the real one that they do not make."""
+    """Let the selected pipes read, in the new root, the tables of the real root that they do not write."""
     pipes = [plan.pipes[pipe_id] for pipe_id in plan.pipe_ids]
     made = {pipe.output_entity_id for pipe in pipes}
     for pipe in pipes:
@@ -190,21 +190,21 @@ def _read_by(pipe: PipeMetadata, store: EntityStore) -> list[str]:
         names += _read_by(store.views.pipe(name), store) if name in store.views else [name]
     if pipe.output_entity_id is not None:
         output = store.manager.get_entity_definition(pipe.output_entity_id)
-        names += [one.references for one in output.expectations if one.references]
+        names += [expectation.references for expectation in output.expectations if expectation.references]
     return names
 
 
 def _run(context: CommandContext, engine: str, root: Path, selection: Sequence[str], temporary: OwnFolder) -> None:
     # A process an engine: pyspark allows one kind of session in each.
     command = [sys.executable, "-m", "kindling_core", "run", "--job", str(context.job)]
-    # As a job of its own: where runs are remembered, those of the real one are nothing that this continues or repeats.
+    # As a job of its own: where runs are recorded, this job neither continues nor repeats those of the real job.
     mine = (f"job.name={context.app().name} (verify)", f"entities.engine={engine}", f"entities.root={root}")
     for assignment in (*context.overrides, *mine, "entities.catalog="):
         command += ["--set", assignment]
-    # The folder stays as long as any process uses it, also where this one is killed.
+    # The folder stays as long as any process uses it, also where this process is killed.
     keeping = temporary.lock_files
     done = subprocess.run([*command, "--", *selection], capture_output=True, text=True, check=False, pass_fds=keeping)
     if done.returncode != 0:
         reasons = [line for line in done.stderr.splitlines() if line.startswith(("error:", "pipe "))]
-        told = reasons[-1] if reasons else done.stderr.strip()[-500:]
-        raise EnginesDiffer(f"The job failed on {engine}: {told}")
+        reason = reasons[-1] if reasons else done.stderr.strip()[-500:]
+        raise EnginesDiffer(f"The job failed on {engine}: {reason}")

@@ -1,4 +1,4 @@
-"""Names of tables in a catalog: Unity Catalog, a Hive metastore, or whatever the Spark session knows under a name."""
+"""Names of tables in a catalog: Unity Catalog, a Hive metastore, or any other catalog of the Spark session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Catalog:
 
     Attributes:
         name: of the catalog; ``spark_catalog`` is the session's own, such as a Hive metastore.
-        schemas: layer -> schema, where they are called differently.
+        schemas: layer -> schema, for layers whose schema has another name.
     """
 
     name: str
@@ -26,18 +26,18 @@ class Catalog:
     def table_name(self, entity_id: str) -> tuple[str, str, str]:
         """Return catalog, schema and table: ``silver.flights`` becomes ``main.silver.flights``.
 
-        An id of one part lies in the schema ``default``; parts after the second are joined by ``_``.
+        An id with a single part lies in the schema ``default``; parts after the second are joined by ``_``.
         """
         layer, _, rest = entity_id.rpartition(".") if entity_id.count(".") < 2 else entity_id.partition(".")
         layer = layer or _DEFAULT_SCHEMA
         return self.name, self.schemas.get(layer, layer), rest.replace(".", "_")
 
     def names(self, entity: EntityDefinition) -> bool:
-        """Whether an entity, of a kind that catalogs can name, is a table of this one: sources lie elsewhere."""
+        """Whether an entity, of a kind that catalogs can name, is a table of this catalog: sources lie elsewhere."""
         return not entity.read_only
 
     def check(self, entities: Iterable[EntityDefinition]) -> None:
-        """Refuse two entities that would be one table.
+        """Refuse two entities that would be the same table.
 
         Args:
             entities: of kinds that catalogs can name.
@@ -49,7 +49,7 @@ class Catalog:
         for entity in entities:
             if not self.names(entity):
                 continue
-            # Catalogs do not tell upper from lower case.
+            # Catalogs ignore case.
             name = tuple(part.lower() for part in self.table_name(entity.entity_id))
             other = taken.setdefault(name, entity.entity_id)
             if other != entity.entity_id:

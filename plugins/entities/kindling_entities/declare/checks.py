@@ -1,4 +1,4 @@
-"""What a declaration must not say, given the kinds of storage that the job has: found before anything runs."""
+"""Checks a declaration against the kinds of storage that the job has, before anything runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _check_writes(entity: EntityDefinition, kind: StorageKind, kinds: Mapping[st
         raise entity.wrong(f"scd=2 needs provider {_those(kinds, 'histories')}, not {kind.name!r}.")
     if entity.write_mode not in kind.write_modes:
         modes = " or ".join(map(repr, sorted(kind.write_modes, reverse=True)))
-        others = [repr(one.name) for one in kinds.values() if entity.write_mode in one.write_modes]
+        others = [repr(candidate.name) for candidate in kinds.values() if entity.write_mode in candidate.write_modes]
         raise entity.wrong(
             f"provider {kind.name!r} cannot {entity.write_mode}. Use write_mode {modes}, or provider "
             f"{' or '.join(others)}."
@@ -82,7 +82,11 @@ def _check_columns(entity: EntityDefinition) -> None:
 
 
 def _check_conditions(entity: EntityDefinition) -> None:
-    named = [(f"expectation {one.name!r}", one.condition) for one in entity.expectations if one.condition]
+    named = [
+        (f"expectation {expectation.name!r}", expectation.condition)
+        for expectation in entity.expectations
+        if expectation.condition
+    ]
     if entity.delete_when:
         named.append(("delete_when", entity.delete_when))
     if not named:

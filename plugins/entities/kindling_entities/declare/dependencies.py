@@ -1,4 +1,4 @@
-"""What the rows of an entity depend on: what is declared of it and, of a source of files, which files there are."""
+"""What the rows of an entity depend on: its declaration and, for a source of files, the state of these files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _NOT_ROWS = {"entity_id", "description", "tags", "location", "maintenance", "clu
 def declared(entity: EntityDefinition) -> dict[str, str]:
     """Return field -> text of all that a declaration says which is not the default."""
     found = {}
-    for one in fields(entity):
-        value = getattr(entity, one.name)
-        if one.name not in _NOT_ROWS and value != _default(one):
-            found[one.name] = _text(value)
+    for field in fields(entity):
+        value = getattr(entity, field.name)
+        if field.name not in _NOT_ROWS and value != _default(field):
+            found[field.name] = _text(value)
     return found
 
 
-def with_files(told: Mapping[str, str], version: object) -> dict[str, str]:
+def with_files(declared: Mapping[str, str], version: object) -> dict[str, str]:
     """Add which files a source has; the number differs whenever they do."""
-    return {**told, FILES: "none" if isinstance(version, Exception) else f"state {version}"}
+    return {**declared, FILES: "none" if isinstance(version, Exception) else f"state {version}"}
 
 
-def _default(one: Field[Any]) -> Any:
-    if one.default_factory is not MISSING:
-        return one.default_factory()
-    return one.default
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _text(value: Any) -> str:

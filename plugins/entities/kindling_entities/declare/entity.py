@@ -30,7 +30,7 @@ _ENTITY_ID = re.compile(r"[A-Za-z0-9_][\w\-]*(\.[A-Za-z0-9_][\w\-]*)*")
 
 @dataclass(frozen=True)
 class EntityDefinition:
-    """One entity as it was declared.
+    """An entity as it was declared.
 
     Attributes:
         entity_id: ``layer.name``.
@@ -47,7 +47,7 @@ class EntityDefinition:
             logs, "fail" raises before anything is written.
         scd: 2 keeps a history (``valid_from``, ``valid_to``, ``is_current``, ``row_hash``); 1 is a plain merge.
         track: columns whose change begins a new row of the history; default: all but keys and sequence.
-        sequence_by: column that orders the changes of a key, so that an older one never replaces a newer; default:
+        sequence_by: column that orders the changes of a key, so that an older change never replaces a newer; default:
             the time of the write.
         delete_when: SQL over the frame's columns; a row for which it holds deletes its key, or closes its history.
         missing_rows: what becomes of rows whose key a frame lacks: "keep"; of a full snapshot "delete" (a merge), or
@@ -200,16 +200,18 @@ class EntityDefinition:
         if self.expectations and self.read_only:
             raise self.wrong("a source is never written, so it has no expectations. Declare them where it is stored")
         names: set[str] = set()
-        for one in self.expectations:
-            if not isinstance(one, Expectation):
-                raise self.wrong(f"{one!r} is no expectation. Make it with expect(...), unique(...) and the like")
-            if one.name in names:
-                raise self.wrong(f"two expectations are called {one.name!r}. Give one another name")
-            names.add(one.name)
-            for name in one.columns:
+        for expectation in self.expectations:
+            if not isinstance(expectation, Expectation):
+                raise self.wrong(
+                    f"{expectation!r} is no expectation. Make it with expect(...), unique(...) and the like"
+                )
+            if expectation.name in names:
+                raise self.wrong(f"two expectations are called {expectation.name!r}. Give one of them another name")
+            names.add(expectation.name)
+            for name in expectation.columns:
                 if self.columns and name not in self.columns:
                     raise self.wrong(
-                        f"expectation {one.name!r}: {name!r} is not one of its columns."
+                        f"expectation {expectation.name!r}: {name!r} is not one of its columns."
                         f"{did_you_mean(name, self.columns)}"
                     )
 
@@ -217,7 +219,7 @@ class EntityDefinition:
     def quarantine(self) -> EntityDefinition | None:
         """Where rows go that an expectation, or the reading of a source, puts aside; None without such."""
         reading = self.read_only and "quarantine" in (self.options.get("on_bad_row"), self.options.get("on_bad_value"))
-        if not reading and not any(one.action == "quarantine" for one in self.expectations):
+        if not reading and not any(expectation.action == "quarantine" for expectation in self.expectations):
             return None
         return self.quarantine_table
 
@@ -270,7 +272,7 @@ class EntityDefinition:
 
 
 class Entities:
-    """Declarations of one module, mounted by an App."""
+    """The declarations of a module, mounted by an App."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, EntityDefinition] = {}

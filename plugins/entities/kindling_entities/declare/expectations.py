@@ -26,7 +26,7 @@ QUARANTINE_SUFFIX = "__quarantine"
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation. Made by the functions of this module.
+    """An expectation. Made by the functions of this module.
 
     Attributes:
         name: unique among those of its entity.
@@ -69,10 +69,11 @@ class Expectation:
 
 @dataclass(frozen=True)
 class ExpectationResult:
-    """How many rows of one write met an expectation.
+    """How many rows of a write met an expectation.
 
     Attributes:
-        rows_passed, rows_failed: together the rows of the frame.
+        rows_passed: rows of the frame that met it.
+        rows_failed: all other rows of the frame.
     """
 
     name: str
@@ -132,7 +133,7 @@ def foreign_key(
     """The values of the columns occur in another entity; a null refers to nothing and passes.
 
     Args:
-        references: the other entity. Its pipe runs before the one that writes this entity.
+        references: the other entity. Its pipe runs before the pipe that writes this entity.
         referenced_columns: its columns; the same names unless given.
     """
     own = (columns,) if isinstance(columns, str) else tuple(columns)
@@ -142,7 +143,7 @@ def foreign_key(
 
 
 def summary(results: Sequence[ExpectationResult]) -> str | None:
-    """One line of the expectations that rows did not meet, None if all did."""
+    """The expectations that rows did not meet, on a single line; None if all were met."""
     what = {
         "null": "made null",
         "skip": "skipped",
@@ -151,5 +152,5 @@ def summary(results: Sequence[ExpectationResult]) -> str | None:
         "quarantine": "quarantined",
         "fail": "refused",
     }
-    failed = [f"{one.name}: {one.rows_failed} {what[one.action]}" for one in results if one.rows_failed]
+    failed = [f"{result.name}: {result.rows_failed} {what[result.action]}" for result in results if result.rows_failed]
     return "; ".join(failed) or None

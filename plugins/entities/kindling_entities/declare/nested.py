@@ -1,4 +1,4 @@
-"""Walks over Arrow types and arrays: lists, maps and structs down to what they are made of. Pure functions."""
+"""Walks through nested Arrow types and arrays: lists, maps and structs. Pure functions."""
 
 from __future__ import annotations
 

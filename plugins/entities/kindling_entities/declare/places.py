@@ -1,4 +1,4 @@
-"""Two entities of a job at one place: one would overwrite, vacuum or read the files of the other."""
+"""Refuses two entities of a job at the same place, where each would overwrite, vacuum or read the other's files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Locations:
         self._parts: dict[str, tuple[str, ...]] = {}
 
     def check(self, entities: Iterable[EntityDefinition], root: Path | str, base_dir: Path) -> None:
-        """Refuse an entity that is written where another one lies, within its folder, or around it.
+        """Refuse an entity that is written where another entity lies, within its folder, or around it.
 
         Sources may share files with each other.
 

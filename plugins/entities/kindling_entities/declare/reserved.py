@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH = "valid_from", "valid_to", "is_current", "row_hash"
 COLUMNS = (VALID_FROM, VALID_TO, IS_CURRENT, ROW_HASH)
-# Of a row in a quarantine: which expectations or files kept it out, when, and what tells it from others.
+# Of a row in a quarantine: which expectations or files kept it out, when, and the digest that identifies it.
 REASON, QUARANTINED_AT, QUARANTINE_KEY = "_quarantine_reason", "_quarantined_at", "_quarantine_key"
 # Of columns that merges need beside those of the user.
 OWN_PREFIX = "_kindling_"

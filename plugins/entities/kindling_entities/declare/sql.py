@@ -19,9 +19,9 @@ def columns_of(condition: str) -> tuple[str, ...]:
     try:
         tree = parse_one(condition, dialect="spark", into=exp.Condition)
     except ParseError as error:
-        told = error.errors[0] if error.errors else {}
-        line, column, near = told.get("line"), told.get("col"), told.get("highlight")
-        what = str(told.get("description") or error).split(" for <class")[0].rstrip(".")
+        details = error.errors[0] if error.errors else {}
+        line, column, near = details.get("line"), details.get("col"), details.get("highlight")
+        what = str(details.get("description") or error).split(" for <class")[0].rstrip(".")
         place = f" at line {line}, column {column}, near {near!r}" if line is not None else ""
         raise EntityDefinitionError(f"does not parse{place}: {what}") from None
     except TokenError:

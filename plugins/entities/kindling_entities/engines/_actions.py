@@ -1,4 +1,4 @@
-"""The files of one version of a table, as its log names them: checkpoints and commits read without an engine.
+"""The files of a version of a table, as its log names them: checkpoints and commits, read without an engine.
 
 After the Delta transaction log protocol, "Action Reconciliation" and "Checkpoints".
 """
@@ -23,10 +23,11 @@ _CHECKPOINT = re.compile(
 
 @dataclass
 class Actions:
-    """What makes up a version.
+    """The actions that make up a version of a table.
 
     Attributes:
-        protocol, metadata: the newest of each, as in the log.
+        protocol: the newest protocol action, as in the log.
+        metadata: the newest metadata action, as in the log.
         adds: the action of every file, by path and deletion vector.
     """
 
@@ -35,7 +36,7 @@ class Actions:
     adds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def take(self, action: dict[str, Any]) -> None:
-        """Apply one line of the log."""
+        """Apply a line of the log."""
         if add := action.get("add"):
             self.adds[_key(add)] = add
         elif remove := action.get("remove"):
@@ -87,7 +88,7 @@ def read_definition(location: str, version: int) -> Actions:
 
 
 def commit(location: str, version: int, kinds: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """The lines of one commit.
+    """The lines of a commit.
 
     Args:
         kinds: only actions of these kinds, such as "add"; all if empty.

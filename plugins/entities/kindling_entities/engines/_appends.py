@@ -9,10 +9,10 @@ import os
 import uuid
 
 from kindling_entities.engines._actions import Actions, commit, read_definition
-from kindling_entities.engines._frames import Staging
 from kindling_entities.engines._log import mapped_errors, newest_version, not_found
 from kindling_entities.engines._retained import gone, is_there, refuse_gone_commits
 from kindling_entities.engines._side_log import write_log
+from kindling_entities.engines._staging import Staging
 from kindling_entities.errors import EntityNotFoundError, RowsRewritten
 from kindling_entities.protocols import Table
 

@@ -1,7 +1,7 @@
-"""What a commit says of itself: written into its own information, and read from the log again.
+"""Information that a commit carries: written with the commit, and read back from the log.
 
-Both engines write one text, ``userMetadata`` of ``commitInfo``, which is a JSON object: what the caller gave, and the
-mark by which a writer finds its own commit.
+Both engines write a text, ``userMetadata`` of ``commitInfo``, which is a JSON object: the metadata of the
+caller, and the marker by which a writer finds its own commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kindling_entities.engines._retained import refuse_gone_commits
 from kindling_entities.protocols import CommitInfo, Table, Transaction
 
 USER_METADATA = "userMetadata"
-# The mark of one write. Names that begin so are not the caller's.
+# The marker of a write. Callers may not use names that begin like this.
 MARKER = "kindling.write"
 # Fields of commitInfo that writers of Delta Lake make themselves; others are what a caller of delta-rs gave.
 _KNOWN = {

@@ -6,5 +6,5 @@ import os
 
 
 def commit_file(location: str, version: int) -> str:
-    """The file of one commit (Delta protocol, "Delta Log Entries")."""
+    """The file of a commit (Delta protocol, "Delta Log Entries")."""
     return os.path.join(location, "_delta_log", f"{version:020d}.json")

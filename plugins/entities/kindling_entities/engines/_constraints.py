@@ -1,4 +1,4 @@
-"""Rules that a table itself has: which they are, what delta-rs does not check of them, and which one rows break."""
+"""Rules that a table itself has: which they are, which of them delta-rs does not check, and which rule rows break."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from kindling_entities.declare.schema import shown
+from kindling_entities.declare.casts import shown
 from kindling_entities.errors import ConstraintError, UnsupportedError
 from kindling_entities.protocols import Table
 
@@ -56,20 +56,20 @@ def rules_of(opened: DeltaTable) -> Rules:
     required, computed, nested = [], [], []
     lengths: dict[str, tuple[str, int]] = {}
     for column in opened.schema().fields:
-        name, told = column.name, column.metadata
+        name, metadata = column.name, column.metadata
         if not column.nullable:
             required.append(name)
-        if not told:
+        if not metadata:
             continue
-        if "delta.invariants" in told:
-            checks[f"invariant of column {name!r}"] = _invariant(told["delta.invariants"])
-        if "delta.generationExpression" in told:
-            expression = told["delta.generationExpression"]
+        if "delta.invariants" in metadata:
+            checks[f"invariant of column {name!r}"] = _invariant(metadata["delta.invariants"])
+        if "delta.generationExpression" in metadata:
+            expression = metadata["delta.generationExpression"]
             checks[f"generated column {name!r}"] = f"`{name.replace('`', '``')}` is not distinct from ({expression})"
             computed.append(name)
-        if "delta.identity.start" in told:
+        if "delta.identity.start" in metadata:
             computed.append(name)
-        length = told.get("__CHAR_VARCHAR_TYPE_STRING")
+        length = metadata.get("__CHAR_VARCHAR_TYPE_STRING")
         if length is not None:
             match = _LENGTH.fullmatch(str(length))
             if match is None:
@@ -138,7 +138,7 @@ def checker(table: Table, rules: Rules, *, all_stored: bool = True) -> Callable[
 def _of_other_length(texts: pa.Array, kind: str, length: int) -> Iterator[pa.Scalar]:
     found = pc.utf8_length(texts)
     bad = texts.filter(pc.greater(found, length) if kind == "varchar" else pc.not_equal(found, length))
-    # A char is padded with blanks, so that a shorter one would not be equal to itself.
+    # A char is padded with blanks, so a shorter text would not come back equal.
     yield from bad[:1]
 
 
@@ -172,7 +172,7 @@ def explained(
 
 
 def _counted(folder: str, condition: str, rows: Callable[[], pa.RecordBatchReader]) -> int:
-    """How many rows break a condition, by the engine that checks it; 0 where that cannot be told."""
+    """How many rows break a condition, by the engine that checks it; 0 where the count fails."""
     try:
         if not DeltaTable.is_deltatable(folder):
             write_deltalake(folder, rows())

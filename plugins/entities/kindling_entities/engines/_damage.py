@@ -1,4 +1,4 @@
-"""Damage of a table on this machine: files of its log that are empty or lost, and data files that are gone or cut."""
+"""Damage of a table on this machine: empty or lost files of its log, and missing or truncated data files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kindling_entities.errors import CorruptTableError, EntityError
 from kindling_entities.protocols import Table
 
 _LOG_FILE = re.compile(r"^(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.(?:parquet|json))$")
-# What a log has beside commits and checkpoints; left alone, it tells of commits that are lost.
+# What a log has beside commits and checkpoints; where the log has nothing else, its commits were lost.
 _TRACE = re.compile(r"^(_last_checkpoint|\d{20}\..*)$")
 # No action of a commit is shorter, so that a file of this size holds none.
 _EMPTY_BYTES = 2
@@ -69,7 +69,7 @@ def refuse_empty_commits(table: Table, version: int | None = None) -> None:
     start = max((number for number in log.checkpoints if number <= until), default=-1)
     needed = [(number, entry) for number, entry in log.commits.items() if start < number <= until]
     needed += [(start, log.checkpoints[start])] if start >= 0 else []
-    for number, entry in sorted(needed, key=lambda one: one[0]):
+    for number, entry in sorted(needed, key=lambda item: item[0]):
         if entry.stat().st_size <= _EMPTY_BYTES:
             raise CorruptTableError(
                 f"The log of {table.entity_id!r} at {table.location}/_delta_log cannot be read: {entry.name} is "
@@ -115,15 +115,15 @@ def damage(table: Table) -> list[str]:
         else:
             if actual != size:
                 cut.append(path)
-    told = []
+    problems = []
     for paths, what in ((gone, "lost"), (cut, "of another size than the log says")):
         if paths:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            told.append(
+            problems.append(
                 f"Table of {table.entity_id!r} at {table.location}: {len(paths)} of its data files are {what}: "
                 f"{', '.join(paths[:_SHOWN])}{more}. Restore them, or move the folder away and run the pipe again."
             )
-    return told
+    return problems
 
 
 def _data_files(opened: DeltaTable, location: str) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,7 @@
-"""What ``kindling doctor`` asks about the embedded engine. Stands outside its package, which needs what may lack."""
+"""What ``kindling doctor`` asks about the embedded engine.
+
+Outside the engine's package, which imports packages that may be missing.
+"""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def newest_versions(tables: Iterable[Table]) -> dict[str, int | Exception]:
 
 
 def describe(table: Table, *, figures: bool = True) -> TableInfo | None:
-    """The table as its log tells it, None if there is none; without ``figures`` its files are not counted."""
+    """The table as its log describes it, None if there is none; without ``figures`` its files are not counted."""
     opened = open_if_exists(table)
     if opened is None:
         return None
@@ -229,5 +229,5 @@ def small_files(opened: DeltaTable, policy: MaintenancePolicy) -> int:
     keys = zip(*partitions, strict=True) if partitions else repeat(())
     sizes = files["size_bytes"].to_pylist()
     small = Counter(key for key, size in zip(keys, sizes, strict=False) if size < policy.target_file_bytes)
-    # One small file alone in its partition has nothing to be merged with.
+    # A small file alone in its partition has nothing to be merged with.
     return sum(count for count in small.values() if count > 1)

@@ -1,4 +1,4 @@
-"""A data file that is gone, as the engines tell of it while they compute: the table is there, a part of it is not."""
+"""Recognizes the engines' errors for a data file that is missing although its table exists."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Item = TypeVar("Item")
 
 
 def lost_file(error: BaseException, text: str = "") -> DataFileMissing | None:
-    """What to raise for an error that tells of a data file which is not there; None for any other.
+    """The exception to raise for an engine's error about a missing data file; None for any other error.
 
     Args:
-        text: that says more than the error's own.
+        text: used in place of the error's own, where it says more.
     """
     found = _LOST.search(text or str(error))
     if found is None:
@@ -36,8 +36,8 @@ def lost_file(error: BaseException, text: str = "") -> DataFileMissing | None:
     )
 
 
-def told_of_lost_files(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items; an error that tells of a lost file becomes ``DataFileMissing``."""
+def mapped_lost_files(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the same items; an error about a missing data file becomes ``DataFileMissing``."""
     try:
         yield from items
     except Exception as error:

@@ -1,7 +1,7 @@
 """Makes a Python datetime without a zone mean UTC, which is the zone of the sessions that an engine starts.
 
-pyspark takes it in the zone of the machine, when it makes constants and rows as when it gives back rows, so that one
-pipe gives other rows in another country, and ``collect()`` others than ``toPandas()``.
+pyspark reads such a datetime in the zone of the machine, both in constants and rows that it sends and in rows that it
+returns. The same pipe would then give other rows in another country, and ``collect()`` others than ``toPandas()``.
 """
 
 from __future__ import annotations

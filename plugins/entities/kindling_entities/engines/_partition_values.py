@@ -1,4 +1,4 @@
-"""Partition values that would not come back as they went in: found before the commit, refused by name.
+"""Refuses partition values that would read back changed, before the commit, and names them.
 
 A partition value travels as text, in the name of a folder and in the log. What was measured is in docs/engines.md,
 "Partition values".
@@ -14,8 +14,9 @@ from urllib.parse import quote as percent
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kindling_entities.declare.casts import shown
 from kindling_entities.declare.names import no_partition
-from kindling_entities.declare.schema import shown, type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import DataError, UnsupportedError
 from kindling_entities.protocols import Table
 

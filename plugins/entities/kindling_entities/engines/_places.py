@@ -75,7 +75,7 @@ def unreachable_text(part: str) -> str:
 
 
 class Places:
-    """The links of one engine; safe on any thread.
+    """The links of an engine; safe on any thread.
 
     Args:
         parent: where the folder of links is made, if its name is plain.

@@ -1,7 +1,7 @@
 """Which versions of a table on this machine can still be read: what its log and its folder still have.
 
 Cleaning a log removes the commits before a checkpoint, and a vacuum the files that only older versions name. Both are
-told apart from damage: a commit that is lost without a checkpoint after it, or a file of the newest version.
+distinguished from damage: a commit that is lost without a checkpoint after it, or a file of the newest version.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ def _paths(action: dict[str, Any]) -> Sequence[str]:
 
 
 def _oldest_in_log(log: LogFiles) -> int:
-    """The oldest version that the log tells of; without a checkpoint nothing was cleaned, so a hole is damage."""
+    """The oldest version that the log describes; without a checkpoint nothing was cleaned, so a hole is damage."""
     return 0 if 0 in log.commits else min(log.checkpoints, default=0)
 
 
 def _oldest_with_files(location: str, log: LogFiles, first: int) -> int:
     """The oldest version from ``first`` on of which no file was removed.
 
-    What a commit removed is what the version before it has more than the one after it.
+    A commit removed the files that its version lacks and the version before it has.
     """
     for version in range(log.newest or 0, first, -1):
         if version not in log.commits:

@@ -23,11 +23,12 @@ def first_line(error: BaseException) -> str:
 
 
 class Retry:
-    """How often, and after what wait, a lost race is tried again.
+    """Tries a write again after a lost race, with growing random waits of at most 0.75 seconds.
 
     Args:
-        max_attempts: before ConflictError.
-        sleep, jitter: replaced in tests.
+        max_attempts: number of attempts before ConflictError.
+        sleep: waits for a number of seconds; replaced in tests.
+        jitter: returns a random number from 0 to 1; replaced in tests.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""A log of its own over the data files of a table, in another folder: of a version, or of some of its files.
+"""A second log over the data files of a table, in another folder: of a version, or of some of its files.
 
-Reading it is reading these files as the table would: partition values, deletion vectors, column mapping and schemas
-that grew hold as before. The least and greatest values of columns that Sail misreads are left out, see ``misread``.
+Engines read these files as they would through the table: with its partition values, deletion vectors, column mapping
+and earlier schemas. The least and greatest values of columns that Sail misreads are left out, see ``misread``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 from kindling_entities.engines._actions import Actions
 from kindling_entities.engines._commits import commit_file
 
-# A double tells decimals of up to 15 digits apart.
+# Decimals of up to 15 digits stay distinct as doubles.
 _EXACT_DIGITS = 15
 # What a reader must know; the rest of a table's properties is for writers.
 _READERS_PROPERTIES = ("delta.columnMapping.mode", "delta.columnMapping.maxColumnId", "delta.enableTypeWidening")
@@ -33,7 +33,7 @@ def misread(kind: pa.DataType) -> bool:
 
 
 def write_log(path: str, location: str, actions: Actions) -> None:
-    """Make a folder with a log of one version, over the data files of a table.
+    """Make a folder with a log of a single version, over the data files of a table.
 
     Args:
         path: of the folder.

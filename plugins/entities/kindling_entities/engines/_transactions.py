@@ -10,7 +10,7 @@ from kindling_entities.engines._log import newest_version, open_if_exists
 from kindling_entities.errors import TransactionsDisagree, UnsupportedError
 from kindling_entities.protocols import Table, Transaction
 
-# So far back the log is read; a commit that is further back than that is not the newest of anybody who still matters.
+# How many commits back the log is searched; older transactions are of runs that nobody continues any more.
 _MOST_COMMITS = 1000
 _SIGN = '"txn"'
 
@@ -21,11 +21,11 @@ def happened(table: Table, transactions: Sequence[Transaction], known: Callable[
     Raises:
         TransactionsDisagree: some of them are in the table and some are not.
     """
-    found = {known(one) for one in transactions}
+    found = {known(transaction) for transaction in transactions}
     if len(found) < 2:
         return True in found
-    there = [f"{one.app_id} {one.version}" for one in transactions if known(one)]
-    lacking = [f"{one.app_id} {one.version}" for one in transactions if not known(one)]
+    there = [f"{transaction.app_id} {transaction.version}" for transaction in transactions if known(transaction)]
+    lacking = [f"{transaction.app_id} {transaction.version}" for transaction in transactions if not known(transaction)]
     raise TransactionsDisagree(
         f"Table of {table.entity_id!r} at {table.place} has the transaction(s) {', '.join(there)} and not "
         f"{', '.join(lacking)}, which were to come in one commit with them. Nothing was written: write again with only "
@@ -40,7 +40,7 @@ def refuse_several(table: Table, transactions: Sequence[Transaction], engine: st
         UnsupportedError: names the ids.
     """
     if len(transactions) > 1:
-        ids = ", ".join(one.app_id for one in transactions)
+        ids = ", ".join(transaction.app_id for transaction in transactions)
         raise UnsupportedError(
             f"{table.entity_id!r}: a commit of the engine {engine!r} carries one transaction id, and "
             f"{len(transactions)} were given ({ids}). Nothing was written. Write in as many commits, or use "

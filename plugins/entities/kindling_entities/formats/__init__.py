@@ -40,7 +40,7 @@ class _Files(Protocol):
 
 
 class Reading:
-    """Files of one source, about to be read.
+    """The files of a source, about to be read.
 
     Attributes:
         schema: the columns in the order of the files, those of the folders last; declared types, else those found.
@@ -65,7 +65,7 @@ def read_files(
     columns: Mapping[str, str] | None = None,
     options: TextOptions | None = None,
 ) -> Reading:
-    """Open text files as one table.
+    """Open text files as a single table.
 
     Args:
         what: names the source in errors, such as "Entity 'raw.orders'".

@@ -1,4 +1,4 @@
-"""Csv files as batches of texts, each with what tells the line of a row."""
+"""Csv files as batches of texts that know the line of each row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kindling_entities.formats._dirt import BadRow, Dirt
 from kindling_entities.formats._options import TextOptions
 from kindling_entities.formats._records import Block, Broken, Grammar
 
-# What Arrow parses on one thread.
+# Bytes that Arrow parses on a single thread.
 _PART_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a source.
+    """A file of a source.
 
     Attributes:
         path: where it is.
@@ -36,7 +36,7 @@ class Source:
 
 
 class TextBatch:
-    """Rows of one block as texts, which knows where they stand in their file."""
+    """Rows of a block of bytes as texts, with their positions in the file."""
 
     def __init__(self, batch: pa.RecordBatch, block: Block, grammar: Grammar, bad: Sequence[str]) -> None:
         self.batch = batch
@@ -52,7 +52,7 @@ class TextBatch:
     def rows(self) -> Iterator[tuple[int, str, bool]]:
         """Yield line, text and whether it is in the batch, of each row of the block."""
         data, bad = self._block.data, iter(self._bad)
-        # Arrow leaves out empty lines, but where a row is one field.
+        # Arrow leaves out empty lines, except where a row has a single field.
         skips = self.batch.num_columns > 1
         wanted = next(bad, None)
         line, counted = self._block.line, 0
@@ -62,7 +62,7 @@ class TextBatch:
             text = data[start:end].decode("utf-8")
             line, counted = line + data.count(b"\n", counted, start), start
             shown = line if b"\n" in data else self._block.line + count_lines(data, start)
-            # The refused rows come in order, and a row that is taken has no text in common with one that is not.
+            # The refused rows come in order, and a row that is taken shares no text with a row that is refused.
             refused = wanted is not None and text == wanted
             if refused:
                 wanted = next(bad, None)
@@ -91,7 +91,7 @@ class CsvFile:
         self.columns = self._find_columns(names)
 
     def _find_columns(self, declared: Sequence[str]) -> list[str]:
-        """Read the header; without one the declared columns are those of the file, else they are numbered."""
+        """Read the header; without a header the declared columns are those of the file, else columns are numbered."""
         first = next(self._pieces(size=64 * 1024, skip_header=False), None)
         if first is None:
             self.empty = True
@@ -114,7 +114,7 @@ class CsvFile:
         return fields
 
     def _fields(self, data: bytes) -> list[str]:
-        """Take one record apart."""
+        """Split a record into fields."""
 
         def read(kinds: dict[str, pa.DataType]) -> pa.Table:
             return pa.csv.read_csv(
@@ -218,7 +218,7 @@ class CsvFile:
     def _parsed_in_parts(self, block: Block) -> pa.Table | None:
         """Parse a block without quotes, whose parts Arrow can parse at the same time; None if that cannot be done.
 
-        A file of one column cannot: Arrow may part a carriage return from its newline, and the empty line between
+        A file of a single column cannot: Arrow may part a carriage return from its newline, and the empty line between
         them would be a row.
         """
         if len(self.columns) < 2 or len(block.data) < _PART_BYTES or not self._grammar.is_plain(block.data):
@@ -234,7 +234,7 @@ class CsvFile:
         except pa.ArrowInvalid:
             # A line is longer than a part, or whatever the parse of the whole will say.
             return None
-        # They come in no order here, and have to be told with their lines.
+        # They come in no order here, and messages need their lines.
         return None if bad else table
 
     def _table(
@@ -249,7 +249,7 @@ class CsvFile:
             pa.BufferReader(block.data),
             pa.csv.ReadOptions(column_names=self.columns, block_size=block_size),
             self._parse_options(
-                # In a file of one column an empty line is a row whose field is empty.
+                # In a file of a single column an empty line is a row whose field is empty.
                 ignore_empty_lines=len(self.columns) > 1,
                 invalid_row_handler=refuse,
                 newlines_in_values=newlines_in_values,

@@ -1,4 +1,4 @@
-"""What a reading of files found that does not parse: counted, and kept where a quarantine is wanted."""
+"""Counts the rows and values of files that do not parse, and keeps them where a quarantine is wanted."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def reasons_of(text: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class BadRow:
-    """One row that was kept out.
+    """A row that was kept out.
 
     Attributes:
-        file: its path below the source's folder, so that a project which moves knows the row again.
+        file: its path below the source's folder, so that the row is recognized after the project has moved.
         line: on which it begins, from 1.
         raw: its text.
     """
@@ -90,13 +90,13 @@ class BadRow:
 
 
 class Dirt:
-    """Counts of one reading.
+    """The counts of a read.
 
     Attributes:
-        rows_read: rows that came out.
-        bad_rows: rows that could not be taken apart.
-        bad_values: values that do not parse, by column.
-        rows_with_bad_values: rows that hold at least one of them.
+        rows_read: number of rows that were read.
+        bad_rows: number of rows that could not be split into fields.
+        bad_values: column -> number of values that do not parse.
+        rows_with_bad_values: number of rows with such a value.
     """
 
     def __init__(self, what: str, options: TextOptions) -> None:

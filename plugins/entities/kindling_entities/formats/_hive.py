@@ -32,10 +32,10 @@ def sources(what: str, location: str, paths: Sequence[str]) -> list[Source]:
             if match is not None:
                 columns[unquote(match[1])] = None if match[2] == _NULL else unquote(match[2])
         found.append(Source(path, name, columns))
-    for one in found[1:]:
-        if list(one.partition) != list(found[0].partition):
+    for source in found[1:]:
+        if list(source.partition) != list(found[0].partition):
             raise SchemaError(
-                f"{what}: {one.path} lies in folders of the columns {_names(one)}, {found[0].path} in folders of "
+                f"{what}: {source.path} lies in folders of the columns {_names(source)}, {found[0].path} in folders of "
                 f"{_names(found[0])}. Move one of them, or declare two sources."
             )
     return found

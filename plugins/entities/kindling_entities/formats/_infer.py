@@ -1,4 +1,4 @@
-"""Chooses types for columns of text: only one that prints every value back as it came."""
+"""Chooses types for columns of text: only types that print every value back as it came."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST = 38
 
 
 class Column:
-    """What the texts of a column have had in common so far."""
+    """The types that all texts of a column so far could have."""
 
     def __init__(self) -> None:
         self._seen = False

@@ -17,7 +17,7 @@ import pyarrow.json
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.nested import holds, with_leaves
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._bytes import chunks, count_lines, refuse_other_encoding
 from kindling_entities.formats._csv import Source
@@ -49,7 +49,7 @@ class _Lines:
 
 
 class JsonFiles:
-    """Json files of one source.
+    """The json files of a source.
 
     Attributes:
         schema: columns in the order in which they appear, then columns of the folders.
@@ -63,7 +63,7 @@ class JsonFiles:
         self._what = what
         self._options = options
         self._sources = sources
-        self._declared = {one.name: one.type for one in declared}
+        self._declared = {field.name: field.type for field in declared}
         self._kept: list[_Lines] | None = []
         kinds = self._find_kinds()
         self._partition = [name for name in sources[0].partition if name not in kinds]
@@ -97,7 +97,7 @@ class JsonFiles:
                 except Mismatch as error:
                     raise SchemaError(
                         f"{self._what}: {source.path}: column {error.column!r} holds {error.other} here and "
-                        f"{error.one} before. Correct the file, or declare the column as string."
+                        f"{error.known} before. Correct the file, or declare the column as string."
                     ) from None
                 size += len(lines.data)
                 if self._kept is not None:
@@ -183,12 +183,12 @@ class JsonFiles:
                     except Mismatch as error:
                         raise SchemaError(
                             f"{self._what}: {lines.source.path}, line {line}: column {error.column!r} holds "
-                            f"{error.other} here and {error.one} before. Correct the file, or declare the column as "
+                            f"{error.other} here and {error.known} before. Correct the file, or declare the column as "
                             "string."
                         ) from None
             return columns
         lines.table = table
-        kinds = {one.name: one.type for one in table.schema if self._occurs(one.name, table, lines.data)}
+        kinds = {field.name: field.type for field in table.schema if self._occurs(field.name, table, lines.data)}
         if _RISKY.search(lines.data):
             # Its integers may be too large to share a column with fractions of another block.
             kinds = {name: _cautious(kind) for name, kind in kinds.items()}
@@ -202,14 +202,14 @@ class JsonFiles:
 
     def _fast(self, lines: _Lines, schema: pa.Schema | None) -> pa.Table | None:
         """Let pyarrow parse; None where it cannot, or would lose something."""
-        fields = {one.name: one.type for one in schema} if schema is not None else dict(self._declared)
+        fields = {field.name: field.type for field in schema} if schema is not None else dict(self._declared)
         explicit = {name: _parseable(kind) for name, kind in fields.items()}
         if any(kind is None for kind in explicit.values()):
             return None
         table = _parse(lines.data, explicit)
         if table is None:
             return None
-        guessed = {one.name: one.type for one in table.schema if one.name not in fields}
+        guessed = {field.name: field.type for field in table.schema if field.name not in fields}
         texts = {name: _texts(kind) for name, kind in guessed.items()}
         if texts != guessed:
             table = _parse(lines.data, {**explicit, **texts})
@@ -235,7 +235,9 @@ class JsonFiles:
             CorruptTableError: a row or a value does not parse, and the source does not take that.
         """
         kept, self._kept = self._kept, None
-        pieces = iter(kept) if kept is not None else (one for source in self._sources for one in self._lines(source))
+        pieces = (
+            iter(kept) if kept is not None else (lines for source in self._sources for lines in self._lines(source))
+        )
         for lines in pieces:
             batch = self._quick(lines)
             batch = self._slow(lines) if batch is None else batch
@@ -244,7 +246,7 @@ class JsonFiles:
             yield batch
 
     def _own(self) -> pa.Schema:
-        return pa.schema([one for one in self.schema if one.name not in self._partition])
+        return pa.schema([field for field in self.schema if field.name not in self._partition])
 
     def _quick(self, lines: _Lines) -> pa.RecordBatch | None:
         own = self._own()
@@ -257,22 +259,22 @@ class JsonFiles:
         if table is None:
             return None
         columns = []
-        for one in self.schema:
-            index = table.schema.get_field_index(one.name)
-            if one.name in self._partition:
-                columns.append(partition_values(self._what, lines.source, one, table.num_rows))
+        for field in self.schema:
+            index = table.schema.get_field_index(field.name)
+            if field.name in self._partition:
+                columns.append(partition_values(self._what, lines.source, field, table.num_rows))
             elif index < 0:
-                columns.append(pa.nulls(table.num_rows, one.type))
+                columns.append(pa.nulls(table.num_rows, field.type))
             else:
                 column = table.column(index).combine_chunks()
                 column = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
                 if isinstance(column, pa.ChunkedArray):
                     column = pa.array([], column.type)
-                if column.type != one.type and pa.types.is_string(column.type):
-                    column, refused = parsed(column, one.type)
+                if column.type != field.type and pa.types.is_string(column.type):
+                    column, refused = parsed(column, field.type)
                     if refused:
                         return None
-                columns.append(column if column.type == one.type else column.cast(one.type))
+                columns.append(column if column.type == field.type else column.cast(field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _slow(self, lines: _Lines) -> pa.RecordBatch:
@@ -285,18 +287,18 @@ class JsonFiles:
                 places.append((line, text))
         columns: list[pa.Array] = []
         reasons: dict[int, list[str]] = {}
-        for one in self.schema:
-            if one.name in self._partition:
-                columns.append(partition_values(self._what, lines.source, one, len(rows)))
+        for field in self.schema:
+            if field.name in self._partition:
+                columns.append(partition_values(self._what, lines.source, field, len(rows)))
                 continue
-            values, bad = column_of([row.get(one.name) for row in rows], one.type)
+            values, bad = column_of([row.get(field.name) for row in rows], field.type)
             columns.append(values)
             for index in bad:
-                shown = json.dumps(rows[index][one.name], ensure_ascii=False, default=str)
+                shown = json.dumps(rows[index][field.name], ensure_ascii=False, default=str)
                 if len(shown) > 200:
                     shown = f"{shown[:200]}..."
-                reasons.setdefault(index, []).append(bad_value(one.name, shown, type_name(one.type)))
-                self.dirt.bad_values[one.name] = self.dirt.bad_values.get(one.name, 0) + 1
+                reasons.setdefault(index, []).append(bad_value(field.name, shown, type_name(field.type)))
+                self.dirt.bad_values[field.name] = self.dirt.bad_values.get(field.name, 0) + 1
         batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
         if not reasons:
             return batch
@@ -309,9 +311,9 @@ class JsonFiles:
         self.dirt.rows_with_bad_values += len(reasons)
         if self._options.on_bad_value == "null":
             return batch
-        for index, told in reasons.items():
+        for index, why in reasons.items():
             line, text = places[index]
-            self.dirt.keep(BadRow(lines.source.name, line, text, "; ".join(told)))
+            self.dirt.keep(BadRow(lines.source.name, line, text, "; ".join(why)))
         return batch.filter(pa.array([index not in reasons for index in range(batch.num_rows)]))
 
     def _refuse_row(self, lines: _Lines, line: int, text: str) -> None:

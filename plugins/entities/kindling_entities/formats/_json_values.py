@@ -42,9 +42,9 @@ class Mismatch(Exception):
         column: with dots into structs.
     """
 
-    def __init__(self, column: str, one: str, other: str) -> None:
-        self.column, self.one, self.other = column, one, other
-        super().__init__(f"column {column!r} holds {one} and {other}")
+    def __init__(self, column: str, known: str, other: str) -> None:
+        self.column, self.known, self.other = column, known, other
+        super().__init__(f"column {column!r} holds {known} and {other}")
 
 
 def loads(text: str) -> Any:
@@ -66,7 +66,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def kind_of(value: Any, column: str) -> pa.DataType:
-    """The kind of one value."""
+    """The kind of a value."""
     if value is None:
         return pa.null()
     if isinstance(value, bool):
@@ -85,37 +85,37 @@ def kind_of(value: Any, column: str) -> pa.DataType:
         return pa.string()
     if isinstance(value, list):
         item: pa.DataType = pa.null()
-        for one in value:
-            item = unify(item, kind_of(one, column), column)
+        for element in value:
+            item = unify(item, kind_of(element, column), column)
         return pa.list_(item)
-    return pa.struct([(name, kind_of(one, f"{column}.{name}")) for name, one in value.items()])
+    return pa.struct([(name, kind_of(inner, f"{column}.{name}")) for name, inner in value.items()])
 
 
-def unify(one: pa.DataType, other: pa.DataType, column: str) -> pa.DataType:
+def unify(first: pa.DataType, other: pa.DataType, column: str) -> pa.DataType:
     """The kind that holds the values of both.
 
     Raises:
         Mismatch: there is none.
     """
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
+    if first == other or pa.types.is_null(other):
+        return first
+    if pa.types.is_null(first):
         return other
     numbers = [pa.int64(), LARGE, pa.decimal128(38, 0), pa.float64(), NUMBERS_AS_TEXT]
-    if one in numbers and other in numbers:
-        small, great = sorted((one, other), key=numbers.index)
+    if first in numbers and other in numbers:
+        small, great = sorted((first, other), key=numbers.index)
         if great == pa.float64() and small != pa.int64():
             return NUMBERS_AS_TEXT
         return great
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(unify(one.value_type, other.value_type, column))
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        fields = {field.name: field.type for field in one}
+    if pa.types.is_list(first) and pa.types.is_list(other):
+        return pa.list_(unify(first.value_type, other.value_type, column))
+    if pa.types.is_struct(first) and pa.types.is_struct(other):
+        fields = {field.name: field.type for field in first}
         for field in other:
             known = fields.get(field.name, pa.null())
             fields[field.name] = unify(known, field.type, f"{column}.{field.name}")
         return pa.struct(list(fields.items()))
-    raise Mismatch(column, _word(one), _word(other))
+    raise Mismatch(column, _word(first), _word(other))
 
 
 def _word(kind: pa.DataType) -> str:
@@ -191,9 +191,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return float(value) if value.exact else value.text
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(element) for element in value]
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(inner) for name, inner in value.items()}
     return value
 
 
@@ -210,9 +210,9 @@ def _fitted(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_list(kind):
         if not isinstance(value, list):
             raise ValueError
-        return [_fitted(one, kind.value_type) for one in value]
+        return [_fitted(element, kind.value_type) for element in value]
     if pa.types.is_map(kind):
-        return [(_fitted(key, kind.key_type), _fitted(one, kind.item_type)) for key, one in _entries(value)]
+        return [(_fitted(key, kind.key_type), _fitted(item, kind.item_type)) for key, item in _entries(value)]
     if pa.types.is_struct(kind):
         if not isinstance(value, dict):
             raise ValueError
@@ -231,8 +231,8 @@ def _entries(value: Any) -> list[tuple[Any, Any]]:
     """The pairs of a map: an object, or an array of objects with ``key`` and ``value``."""
     if isinstance(value, dict):
         entries = list(value.items())
-    elif isinstance(value, list) and all(isinstance(one, dict) and set(one) == {"key", "value"} for one in value):
-        entries = [(one["key"], one["value"]) for one in value]
+    elif isinstance(value, list) and all(isinstance(entry, dict) and set(entry) == {"key", "value"} for entry in value):
+        entries = [(entry["key"], entry["value"]) for entry in value]
     else:
         raise ValueError
     if any(key is None for key, _ in entries):

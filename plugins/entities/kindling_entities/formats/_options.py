@@ -1,4 +1,4 @@
-"""How text files are written and what becomes of what does not parse, checked when it is declared."""
+"""The options of text files: their syntax, and what happens to rows and values that do not parse."""
 
 from __future__ import annotations
 

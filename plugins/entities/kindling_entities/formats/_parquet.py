@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from kindling_core.errors import did_you_mean
 from kindling_entities.declare.nested import leaves, with_leaves
-from kindling_entities.declare.schema import normal_type, refuse_same_names, type_name, widens
+from kindling_entities.declare.schema import normal_type, refuse_same_names, widens
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._csv import Source
 from kindling_entities.formats._tables import partition_values
@@ -20,7 +21,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 
 
 class ParquetFile:
-    """One file with the types that its columns have in a table.
+    """A file, with the types that its columns have in a table.
 
     Attributes:
         schema: in table types.
@@ -229,7 +230,7 @@ def _masked(made: pa.Array, like: pa.Array) -> pa.Array:
 
 
 def unified(what: str, files: Sequence[ParquetFile], declared: pa.Schema) -> pa.Schema:
-    """One schema for all files: the widest type of each column, in the order in which columns appear.
+    """The schema of all files together: the widest type of each column, in the order in which columns appear.
 
     Raises:
         SchemaError: the types of a column do not agree; names column and both files.

@@ -11,7 +11,7 @@ def matching(location: str) -> list[str]:
     """The files at a location, in the order of their paths.
 
     The folders above a pattern are literal as far as they exist: ``br[1]/*.csv`` is a pattern within the folder
-    ``br[1]`` where there is one.
+    ``br[1]`` where such a file exists.
     """
     if os.path.isfile(location):
         return [location]

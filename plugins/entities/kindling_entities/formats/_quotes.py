@@ -12,7 +12,7 @@ _LONGEST_BYTES = 32 * 1024 * 1024
 
 
 def end_of_records(data: bytes, start: int, quote: bytes, delimiter: bytes, final: bool) -> int | None:
-    """Return an end of whole records, None where the quotes do not tell it.
+    """Return an end of whole records, None where the quotes leave it open.
 
     Args:
         start: where a record begins.

@@ -1,6 +1,6 @@
 """Cuts csv text into blocks of whole records, so that each block can be parsed by itself.
 
-The grammar is RFC 4180 with two liberties: a quote within a field that does not begin with one is text, and an escape
+The grammar is RFC 4180 with two liberties: a quote within a field that begins without a quote is text, and an escape
 character may be declared. A quoted field ends at a delimiter or at the end of the line: text after its closing quote
 means that a quote is missing somewhere, and would otherwise swallow rows.
 """
@@ -18,7 +18,7 @@ from kindling_entities.formats._quotes import end_of_records
 
 # A record that is longer has lost a quote. It is also what a block may hold in memory.
 LONGEST_RECORD_BYTES = 64 * 1024 * 1024
-# Possessive quantifiers keep no way back, so one match may take a whole block without memory for each field.
+# Possessive quantifiers keep no way back, so a match over a whole block needs no memory for each field.
 _POSSESSIVE = sys.version_info >= (3, 11)
 
 
@@ -106,7 +106,7 @@ class Grammar:
         return end
 
     def trouble(self, data: bytes, start: int, final: bool) -> tuple[int, str] | None:
-        """Tell what is wrong with the record at ``start``, which ``end`` did not pass.
+        """Return what is wrong with the record at ``start``, which ``end`` did not pass.
 
         Returns:
             The end of its line and the reason; None if the record only goes on in bytes that are still to come.

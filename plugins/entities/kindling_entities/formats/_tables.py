@@ -1,4 +1,4 @@
-"""Csv files of one source as one table: headers, folders, types, and what does not parse."""
+"""The csv files of a source as a table: headers, folders, types, and what does not parse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from kindling_core.errors import did_you_mean
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import CorruptTableError, SchemaError
 from kindling_entities.formats._csv import CsvFile, Source, TextBatch
 from kindling_entities.formats._dirt import BadRow, Dirt, bad_value, with_article
@@ -20,7 +20,7 @@ _KEPT_BYTES = 256 * 1024 * 1024
 
 
 class CsvFiles:
-    """Csv files of one source.
+    """The csv files of a source.
 
     Attributes:
         schema: file columns in their order, then columns of the folders.
@@ -63,16 +63,16 @@ class CsvFiles:
             if set(file.columns) != set(files[0].columns):
                 lacks = [name for name in self._names if name not in file.columns]
                 adds = [name for name in file.columns if name not in files[0].columns]
-                told = [f"lacks {', '.join(map(repr, lacks))}"] if lacks else []
-                told += [f"has {', '.join(map(repr, adds))}"] if adds else []
+                differences = [f"lacks {', '.join(map(repr, lacks))}"] if lacks else []
+                differences += [f"has {', '.join(map(repr, adds))}"] if adds else []
                 raise SchemaError(
-                    f"{self._what}: the headers of its files differ: {file.source.path} {' and '.join(told)}; "
+                    f"{self._what}: the headers of its files differ: {file.source.path} {' and '.join(differences)}; "
                     f"{files[0].source.path} has {', '.join(map(repr, files[0].columns))}. If a file has no header, "
                     "add one. If columns came later, set missing_columns='null'."
                 )
 
     def _schema(self) -> pa.Schema:
-        declared = {one.name: one.type for one in self._declared}
+        declared = {field.name: field.type for field in self._declared}
         names = [*self._names, *self._partition]
         if not self._options.infer_types:
             return pa.schema([(name, declared.get(name, pa.string())) for name in names])
@@ -118,16 +118,18 @@ class CsvFiles:
     def _typed(self, file: CsvFile, texts: TextBatch) -> pa.RecordBatch:
         rows = texts.batch.num_rows
         columns, bad = [], {}
-        for one in self.schema:
-            if one.name in file.columns:
-                hexadecimal = pa.types.is_integer(one.type) and texts.hexadecimal
-                values, refused = parsed(texts.batch.column(one.name), one.type, self._options.null_values, hexadecimal)
+        for field in self.schema:
+            if field.name in file.columns:
+                hexadecimal = pa.types.is_integer(field.type) and texts.hexadecimal
+                values, refused = parsed(
+                    texts.batch.column(field.name), field.type, self._options.null_values, hexadecimal
+                )
                 if refused:
-                    bad[one.name] = refused
-            elif one.name in file.source.partition:
-                values = self._repeated(file, one, rows)
+                    bad[field.name] = refused
+            elif field.name in file.source.partition:
+                values = self._repeated(file, field, rows)
             else:
-                values = pa.nulls(rows, one.type)
+                values = pa.nulls(rows, field.type)
             columns.append(values)
         batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
         return self._without_bad(file, texts, batch, bad) if bad else batch

@@ -1,4 +1,4 @@
-"""Texts to typed values, without loss: what does not say exactly a value of the type is told, never bent."""
+"""Texts to typed values without loss: a text that is not exactly a value of the type is reported, never changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parsed(
     """Convert texts to a type.
 
     Args:
-        nulls: texts that mean null, beside the empty one; a column of texts has had its own removed.
+        nulls: texts that mean null, besides the empty text; those of text columns were replaced before.
         hexadecimal: False where the caller knows that no text holds ``0x``, which Arrow takes for a number.
 
     Returns:

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from kindling_entities.declare.schema import type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import DataError, UnsupportedError
 from kindling_entities.formats._options import TextOptions
 
 
 def write_json(reader: pa.RecordBatchReader, stream: Any) -> int:
-    """Write one object a line; return the rows.
+    """Write an object a line; return the number of rows.
 
     Binary is base64; decimals, dates and timestamps are texts; NaN and the infinities are the texts "NaN", "Infinity"
     and "-Infinity". A map is an object where its keys are texts, else an array of objects with ``key`` and ``value``.
@@ -50,7 +50,9 @@ def write_csv(what: str, reader: pa.RecordBatchReader, stream: Any, options: Tex
     writing = pa.csv.WriteOptions(include_header=options.header, delimiter=options.delimiter)
     with pa.csv.CSVWriter(stream, schema, write_options=writing) as writer:
         for batch in reader:
-            writer.write_batch(pa.RecordBatch.from_arrays([_csv_column(one) for one in batch.columns], schema=schema))
+            writer.write_batch(
+                pa.RecordBatch.from_arrays([_csv_column(column) for column in batch.columns], schema=schema)
+            )
             rows += batch.num_rows
     return rows
 
@@ -121,13 +123,13 @@ def _shape(kind: pa.DataType) -> Callable[[Any], Any]:
         return _number
     if t.is_list(kind):
         item = _shape(kind.value_type)
-        return _same if item is _same else lambda value: None if value is None else [item(one) for one in value]
+        return _same if item is _same else lambda value: None if value is None else [item(element) for element in value]
     if t.is_map(kind):
         key, item = _shape(kind.key_type), _shape(kind.item_type)
         if t.is_string(kind.key_type):
-            return lambda value: None if value is None else {one: item(other) for one, other in value}
+            return lambda value: None if value is None else {name: item(other) for name, other in value}
         return lambda value: (
-            None if value is None else [{"key": key(one), "value": item(other)} for one, other in value]
+            None if value is None else [{"key": key(name), "value": item(other)} for name, other in value]
         )
     if t.is_struct(kind):
         parts = {field.name: _shape(field.type) for field in kind}

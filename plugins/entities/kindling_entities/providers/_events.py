@@ -1,4 +1,4 @@
-"""A table beside an entity's own, for events that the entity's rows do not tell of but later changes depend on.
+"""A table beside an entity's own, for events that its rows do not show but later changes depend on.
 
 Of a history: rows that repeat the state before them, deletes of what is not there. Of a merge by sequence: deletes.
 Written before the entity's table, so that nothing is forgotten if the process dies between the two; whoever writes
@@ -35,10 +35,10 @@ def events_table(table: Table) -> Table:
 
 
 class Events:
-    """The events of one table as one attempt to write sees them.
+    """The events of a table, as an attempt to write sees them.
 
     Args:
-        anew: the entity's table does not exist, so events that are there belong to one that was removed.
+        anew: the entity's table does not exist, so events that are there belong to a table that was removed.
     """
 
     def __init__(self, engine: Engine, table: Table, anew: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.casts import cast_reader
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.errors import SchemaError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def declared_reader(engine: Engine, entity: EntityDefinition, frame: Any) -> pa.RecordBatchReader:
     """Stream a frame, cast to the declared columns if there are any."""
     reader = engine.to_reader(frame)
-    return schemas.cast_reader(reader, fitted(entity, reader.schema)) if entity.columns else reader
+    return cast_reader(reader, fitted(entity, reader.schema)) if entity.columns else reader
 
 
 def fitted(entity: EntityDefinition, actual: pa.Schema) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Merges that know an order of changes, deletes and full snapshots: histories, and tables where newer rows win."""
+"""Merges with an order of changes, with deletes or full snapshots: histories, and tables where newer rows win."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo 
 
 def _of_first(options: CommitOptions, total: Commit | None) -> dict[str, Any]:
     """What only the first commit of a write carries."""
-    # Whether there are rows was looked at before: what is merged tells no more of it.
+    # Whether the frame has rows was checked before; the merged frame no longer shows it.
     wanted = replace(options, skip_empty=False)
     return {"options": wanted} if wanted and total is None else {}
 

@@ -1,4 +1,7 @@
-"""The kinds of storage that come with the plugin, as they describe themselves. Nothing heavy is imported by it."""
+"""The kinds of storage that come with the plugin, as they describe themselves.
+
+Importing this module loads neither pyarrow nor an engine.
+"""
 
 from __future__ import annotations
 
@@ -90,12 +93,12 @@ def _files(
         name,
         make,
         options=options,
-        # Transactions are known of appends alone: the name of a file that is replaced tells none.
+        # Only appends keep their transaction, in the name of their file; an overwritten file keeps none.
         write_modes=WRITE_MODES - {"merge"},
         # A file has no place for what a caller says of a commit.
         commit_options=frozenset({"skip_empty"}),
         partitions=False,
-        # An overwrite is one file, replaced in one step.
+        # An overwrite is a single file, replaced in a single step.
         adds_to_overwritten=False,
         in_files=True,
         **more,
@@ -156,7 +159,7 @@ def _check_text(entity: EntityDefinition) -> None:
 
 def _check_csv(entity: EntityDefinition) -> None:
     _check_text(entity)
-    from kindling_entities.declare.schema import parse_type
+    from kindling_entities.declare.types import parse_type
 
     for name, text in entity.columns.items():
         if "<" in text:

@@ -1,4 +1,4 @@
-"""Delta tables: the engine does the work, this translates definitions into tables."""
+"""Delta tables: translates declarations into tables, which the engine reads and writes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.catalog import Catalog
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._damage import damage
 from kindling_entities.errors import EntityDefinitionError
 from kindling_entities.protocols import (
@@ -117,7 +118,7 @@ class DeltaProvider:
                 raise newest
             end_version = newest
         rows = self._engine.read_appends(table, start_version, end_version)
-        return rows if columns is None else rows.select(*map(schemas.quote, columns))
+        return rows if columns is None else rows.select(*map(quote, columns))
 
     def commits(self, entity: EntityDefinition, location: str, since: int | None = None) -> Sequence[CommitInfo]:
         """What the log says of the commits after a version, oldest first."""
@@ -132,7 +133,7 @@ class DeltaProvider:
         return self._engine.delete(self.table(entity, location), condition)
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Create an empty table of the declared columns unless there is one."""
+        """Create an empty table of the declared columns if none exists."""
         table = self.table(entity, location)
         if not entity.columns:
             if self._engine.exists(table):
@@ -143,7 +144,7 @@ class DeltaProvider:
         return self._engine.ensure(table, schemas.to_arrow_schema(entity.columns))
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether there is a table."""
+        """Return whether there is a table."""
         return self._engine.exists(self.table(entity, location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
@@ -190,5 +191,5 @@ class DeltaProvider:
         return self._engine.versions([self.table(entity, location) for entity, location in entities.values()])
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+def _sum(first: int | None, other: int | None) -> int | None:
+    return None if first is None or other is None else first + other

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kindling_entities.declare import schema as schemas
+from kindling_entities.declare.casts import cast_reader
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._frames import unless_empty
 from kindling_entities.errors import (
     EntityNotFoundError,
@@ -55,7 +57,7 @@ class _Files(ABC):
 
     @abstractmethod
     def _encode(self, entity: EntityDefinition, reader: pa.RecordBatchReader, stream: BinaryIO) -> int:
-        """Write one file; return its rows."""
+        """Write a file; return its rows."""
 
     def _schema_change(
         self, entity: EntityDefinition, location: str, new: pa.Schema, mode: str
@@ -76,7 +78,7 @@ class _Files(ABC):
         if version is not None or start_version is not None:
             raise UnsupportedError(f"Entity {entity.entity_id!r}: files keep no versions. Use provider='delta'.")
         frame = self._frame(entity, location, columns)[0]
-        return frame if columns is None else frame.select(*map(schemas.quote, columns))
+        return frame if columns is None else frame.select(*map(quote, columns))
 
     def write(
         self,
@@ -88,7 +90,7 @@ class _Files(ABC):
         *,
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
-        """Write one file, complete before it appears under its name."""
+        """Write a file, complete before it appears under its name."""
         reader = declared_reader(self._engine, entity, frame)
         old = self.versions({entity.entity_id: (entity, location)})[entity.entity_id]
         old_version = old if isinstance(old, int) else None
@@ -140,14 +142,14 @@ class _Files(ABC):
         return rows
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Write an empty file of the declared columns unless there is one."""
+        """Write an empty file of the declared columns if none exists."""
         if matching(location):
             return False
         self.write(entity, location, schemas.to_arrow_schema(entity.columns).empty_table(), "overwrite")
         return True
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether there is at least one file."""
+        """Return whether there is a file."""
         return bool(matching(location))
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
@@ -156,7 +158,10 @@ class _Files(ABC):
         return _newest_transaction(location, who) >= transaction.version
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str:
-        """Return the transaction of this whole id, if an append had it; names of files tell no ending."""
+        """Return the transaction with exactly this id, "" if no append had it.
+
+        The names of files hold only digests of ids, so an ending cannot be searched for.
+        """
         who = hashlib.sha256(ending.encode()).hexdigest()[:16]
         return ending if _newest_transaction(location, who) >= 0 else ""
 
@@ -213,7 +218,7 @@ class ParquetFiles(_Files):
         old = _parquet_schema(entity, location, paths)
         table = Table(entity.entity_id, location, schema_policy=entity.schema_policy)
         if mode == "append":
-            return evolved(table, old, new)[1].told
+            return evolved(table, old, new)[1].if_any
         change = schemas.compare(old, new)
         apply_policy(table, change)
         return change or None
@@ -227,7 +232,7 @@ class _TextFiles(_Files):
     ) -> tuple[Any, Dirt | None]:
         """Return a frame of all files of the location, and what in them does not parse."""
         frame, dirt = self._frame(entity, location, columns)
-        return (frame if columns is None else frame.select(*map(schemas.quote, columns))), dirt
+        return (frame if columns is None else frame.select(*map(quote, columns))), dirt
 
     def infer(self, entity: EntityDefinition, location: str) -> pa.Schema | None:
         """The types under which every value prints back as it came; declared types stay."""
@@ -251,7 +256,7 @@ class _TextFiles(_Files):
         reading = self._reading(entity, location, paths, entity.options)
         reader, dirt = reading.reader(), reading.dirt
         if entity.columns:
-            reader = schemas.cast_reader(reader, fitted(entity, reader.schema))
+            reader = cast_reader(reader, fitted(entity, reader.schema))
         # Small data travel in the plan of the frame, without a file.
         return self._engine.from_arrow(reader.read_all() if _small(paths) else reader), dirt
 
@@ -296,7 +301,7 @@ def _what(entity: EntityDefinition) -> str:
 
 
 def _small(paths: Sequence[str]) -> bool:
-    # What a packed file becomes cannot be told from its size.
+    # The size of a packed file does not say how large its rows are in memory.
     plain = all(os.path.splitext(path)[1] in (".csv", ".json", ".jsonl", ".txt", ".tsv") for path in paths)
     return plain and sum(os.path.getsize(path) for path in paths) <= _SMALL_BYTES
 

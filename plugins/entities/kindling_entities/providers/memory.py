@@ -73,7 +73,7 @@ class MemoryProvider:
         *,
         options: CommitOptions = DEFAULT_COMMIT,
     ) -> Commit:
-        """Replace the rows in one step."""
+        """Replace all rows at once."""
         source = declared_reader(self._engine, entity, frame).read_all()
         transactions = options.after(transaction).transactions
         if options.skip_empty and not source.num_rows:
@@ -93,14 +93,14 @@ class MemoryProvider:
                 new, counts = _merged(entity, old, whole, gone, self._deleted.setdefault(name, {}))
             elif mode == "append" and old is not None:
                 new = _joined(entity, old, source)
-            change = None if old is None else _change(old.schema, source.schema, new.schema, mode).told
+            change = None if old is None else _change(old.schema, source.schema, new.schema, mode).if_any
             if change and entity.schema_policy == "fail":
                 raise SchemaError(f"Entity {name!r}: {change}. Its schema_policy is 'fail'.")
             if mode == "overwrite":
                 self._deleted.pop(name, None)
             self._tables[name] = (new, version + 1)
             self._ids.setdefault(name, str(uuid.uuid4()))
-            self._transactions.update({(name, one.app_id): one.version for one in transactions})
+            self._transactions.update({(name, done.app_id): done.version for done in transactions})
             self._commits.setdefault(name, []).append(
                 CommitInfo(
                     version + 1,
@@ -131,14 +131,14 @@ class MemoryProvider:
         return list(found["gone"].to_pylist())
 
     def ensure(self, entity: EntityDefinition, location: str) -> bool:
-        """Keep an empty table of the declared columns unless there is one."""
+        """Keep an empty table of the declared columns if none exists."""
         if self.exists(entity, location):
             return False
         self.write(entity, location, schemas.to_arrow_schema(entity.columns).empty_table(), "overwrite")
         return True
 
     def exists(self, entity: EntityDefinition, location: str) -> bool:
-        """Tell whether something was written."""
+        """Return whether something was written."""
         return entity.entity_id in self._tables
 
     def committed(self, entity: EntityDefinition, location: str, transaction: Transaction) -> bool:
@@ -167,7 +167,7 @@ class MemoryProvider:
             if entity.entity_id not in self._tables:
                 raise _missing(entity.entity_id)
             made = self._commits[entity.entity_id]
-            return [one for one in made if since is None or one.version > since]
+            return [commit for commit in made if since is None or commit.version > since]
 
     def newest_transaction(self, entity: EntityDefinition, location: str, ending: str) -> str | None:
         """None: what an earlier process has written is gone, and its transactions with it."""
@@ -192,8 +192,8 @@ def _joined(entity: EntityDefinition, old: pa.Table, new: pa.Table) -> pa.Table:
     refuse_other_case(entity.entity_id, old.schema, change.added)
     changed = change.changed
     if changed:
-        told = ", ".join(f"{name} is {was}, the frame has {now}" for name, (was, now) in changed.items())
-        raise SchemaError(f"Entity {entity.entity_id!r}: {told}. Cast it in the pipe.")
+        shown = ", ".join(f"{name} is {was}, the frame has {now}" for name, (was, now) in changed.items())
+        raise SchemaError(f"Entity {entity.entity_id!r}: {shown}. Cast it in the pipe.")
     return pa.concat_tables([old, new], promote_options="default")
 
 
@@ -268,13 +268,13 @@ def _newest(entity: EntityDefinition, source: pa.Table) -> dict[tuple[Any, ...],
     values = list(zip(*(source[name].to_pylist() for name in moment), strict=True))
     for value in values:
         if None in value:
-            told = ", ".join(f"{label[name]}={one!r}" for name, one in zip(moment, value, strict=True))
-            raise MergeKeyError(f"Entity {entity.entity_id!r}: a key or sequence is null in the frame: {told}.")
+            shown = ", ".join(f"{label[name]}={part!r}" for name, part in zip(moment, value, strict=True))
+            raise MergeKeyError(f"Entity {entity.entity_id!r}: a key or sequence is null in the frame: {shown}.")
     if len(set(values)) < len(values):
         _, different = marks(source, moment, {})
         if different:
             shown = "; ".join(
-                ", ".join(f"{label[name]}={one!r}" for name, one in zip(moment, key, strict=True))
+                ", ".join(f"{label[name]}={part!r}" for name, part in zip(moment, key, strict=True))
                 for key in sorted(set(different), key=repr)[:5]
             )
             raise MergeKeyError(f"Entity {entity.entity_id!r}: duplicate keys in the frame: {shown}.")

@@ -1,1 +1,1 @@
-"""Rows that were kept out of a table: why, and how they get into it."""
+"""Rows that were kept out of a table: for which reasons, and how they are released into it."""

@@ -1,4 +1,4 @@
-"""Takes the reasons of quarantined rows apart: names of expectations joined by a comma, which names may hold too.
+"""Splits the reasons of quarantined rows: names of expectations joined by a comma, which names may hold too.
 
 Of a source they are sentences about values of its files, and are counted without the values.
 """
@@ -16,7 +16,7 @@ class Reasons:
     """Knows the names of an entity's expectations as they are declared now."""
 
     def __init__(self, entity: EntityDefinition) -> None:
-        self.names = {one.name for one in entity.expectations}
+        self.names = {expectation.name for expectation in entity.expectations}
         self._source = entity.read_only
 
     def shown(self, text: str) -> list[str]:
@@ -30,7 +30,7 @@ class Reasons:
         return reasons_of(text)
 
     def of(self, text: str) -> list[str]:
-        """Return the names that a reason is made of; what is between declared names is one name."""
+        """Return the names that a reason is made of; text between declared names counts as a single name."""
         if self._source:
             return [kind for kind, _ in self._of_source(text)]
         parts = text.split(SEPARATOR)
@@ -61,4 +61,4 @@ class Reasons:
         for text, rows in texts.items():
             for name in self.of(text):
                 found[name] = found.get(name, 0) + rows
-        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.declare.reserved import QUARANTINE_KEY, QUARANTINED_AT, REASON
-from kindling_entities.declare.schema import quote, quote_text
 from kindling_entities.errors import SchemaError, UnsupportedError
 from kindling_entities.protocols import Commit, MergeRules, Transaction
 from kindling_entities.quarantine.reasons import Reasons
@@ -46,7 +46,7 @@ class Released:
         failing: that do not meet the expectations as they are declared now.
         accepted: whose key the entity has accepted since; left, or removed if that was asked for.
         dropped: of those, the removed ones.
-        unclear: with a null in their key, or quarantined by one write together with others of their key.
+        unclear: with a null in their key, or quarantined by the same write as others of their key.
         older: of a key of which a newer row is in the quarantine, too.
         version: of the entity afterwards; None where nothing was written.
     """
@@ -61,7 +61,7 @@ class Released:
 
 
 class Quarantine:
-    """The quarantine of one entity.
+    """The quarantine of an entity.
 
     Args:
         entity_id: the entity or its quarantine.
@@ -108,7 +108,11 @@ class Quarantine:
         return int(self._store.read_entity(self.name).count())
 
     def frame(
-        self, reason: str | None = None, before: datetime | None = None, accepted: bool = False, told: bool = True
+        self,
+        reason: str | None = None,
+        before: datetime | None = None,
+        accepted: bool = False,
+        look_up_accepted: bool = True,
     ) -> Any:
         """Return the rows with ``ACCEPTED``, all or those that fit.
 
@@ -116,7 +120,7 @@ class Quarantine:
             reason: of this expectation.
             before: quarantined before this time.
             accepted: whose key was accepted since.
-            told: whether ``ACCEPTED`` is looked up where nothing asks for it; else it is null.
+            look_up_accepted: whether ``ACCEPTED`` is looked up where nothing asks for it; else it is null.
         """
         rows = self._store.read_entity(self.name)
         if reason is not None:
@@ -133,7 +137,9 @@ class Quarantine:
                 f"{self.entity.entity_id!r} declares no keys, so it cannot be told which of its rows were accepted."
             )
         rows = (
-            self._with_accepted(rows) if accepted or told else rows.selectExpr("*", f"cast(null as boolean) {ACCEPTED}")
+            self._with_accepted(rows)
+            if accepted or look_up_accepted
+            else rows.selectExpr("*", f"cast(null as boolean) {ACCEPTED}")
         )
         return rows.where(ACCEPTED) if accepted else rows
 
@@ -158,7 +164,7 @@ class Quarantine:
         return rows.join(wanted, [REASON], "left_semi").select(*map(quote, rows.columns))
 
     def _with_accepted(self, rows: Any) -> Any:
-        """Add ``ACCEPTED``: whether the entity holds a row of the key that is at least as new as far as can be told."""
+        """Add ``ACCEPTED``: whether the entity is known to hold a row of the key that is at least as new."""
         keys, store = self.entity.keys, self._store
         usable = keys and all(key in rows.columns for key in keys)
         if not usable or self.entity.read_only or not store.check_entity_exists(self.entity.entity_id):
@@ -278,7 +284,7 @@ class Quarantine:
             else:
                 order = quote(str(entity.sequence_by))
         among = f"partition by {', '.join(keys)}"
-        null = " or ".join(f"{one} is null" for one in dict.fromkeys([*keys, order]))
+        null = " or ".join(f"{column} is null" for column in dict.fromkeys([*keys, order]))
         newest = rows.selectExpr("*", f"max({order}) over ({among}) as __kindling_newest")
         alike = newest.selectExpr("*", f"count(1) over ({among}, {order}) as __kindling_alike")
         return alike.selectExpr(

@@ -1,1 +1,1 @@
-"""What is read once for several pipes, and what is computed when it is read."""
+"""Frames that several pipes of a run share, and views, which are computed when they are read."""

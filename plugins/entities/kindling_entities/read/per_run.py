@@ -1,4 +1,4 @@
-"""What the plugin remembers of a run, for as long as somebody may ask for it."""
+"""Values that the plugin keeps for a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Value = TypeVar("Value")
 class PerRun(Generic[Value]):
     """Values by run and name; safe on any thread, since the pipes of a run share it.
 
-    They go with the run's ``RunInfo``, which a kept error or a listener may hold for long. What is large, or holds
-    something open, is forgotten when the run ends.
+    They are released with the run's ``RunInfo``, which a kept error or a listener may hold for long. Values that are
+    large, or hold something open, are removed when the run ends.
     """
 
     def __init__(self) -> None:

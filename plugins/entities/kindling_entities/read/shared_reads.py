@@ -37,14 +37,14 @@ class _Reader:
 
 
 class _Kept:
-    """A frame under one key.
+    """A frame under a key.
 
     Attributes:
         frame: once it is computed.
         reader: who computes it now.
         stack: releases what is kept under the key; more than one frame where a pipe that had to stop ended its read
             nevertheless.
-        released: nobody reads it any more.
+        released: no pipe reads it any more.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Kept:
 
 
 class _Shared:
-    """What one run keeps. ``changed`` guards all of it, and is notified of each change."""
+    """The frames that a run keeps. ``changed`` guards all attributes, and is notified of each change."""
 
     def __init__(self, plan: ExecutionPlan) -> None:
         self.changed = threading.Condition()
@@ -80,7 +80,7 @@ class _Shared:
 
 
 class ReadCache:
-    """Frames by what was read: never two different reads under one key.
+    """Frames by what was read; two different reads never share a key.
 
     Args:
         views: the entities that are computed from their inputs whenever they are read.
@@ -112,7 +112,7 @@ class ReadCache:
 
         Args:
             pipe_id: who asks.
-            key: everything that tells one read of this entity from another, its version first of all.
+            key: everything in which two reads of this entity can differ, its version above all.
             held: as ``Engine.held``: a context manager that yields a frame which is computed once.
 
         Raises:
@@ -141,7 +141,7 @@ class ReadCache:
         return sorted(shared.kept) if shared is not None else []
 
     def starting(self, run: RunInfo, pipe: PipeMetadata) -> None:
-        """Have nobody wait for an earlier attempt at a pipe, which was left behind."""
+        """Stop other pipes from waiting for an earlier attempt at this pipe, which was left behind."""
         shared = self._runs.get(run, "")
         if shared is None or not shared.readers:
             return
@@ -173,13 +173,13 @@ class ReadCache:
                 reader.stopping = reader.over = True
             shared.changed.notify_all()
             while ended:
-                one = ended.pop()
-                made = one.output_entity_id
+                ended_pipe = ended.pop()
+                made = ended_pipe.output_entity_id
                 if made is not None and made in self._views and shared.left[made] > 0:
                     # It reads its inputs when it is read itself.
-                    shared.lazy[made] = one
+                    shared.lazy[made] = ended_pipe
                     continue
-                for entity_id, times in Counter(split_version(name)[0] for name in one.input_entity_ids).items():
+                for entity_id, times in Counter(split_version(name)[0] for name in ended_pipe.input_entity_ids).items():
                     shared.left[entity_id] -= times
                     if shared.left[entity_id] <= 0:
                         done += shared.take(entity_id)

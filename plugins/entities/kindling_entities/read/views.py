@@ -16,7 +16,7 @@ MATERIALIZATIONS = ("table", "view")
 
 
 class Views:
-    """The views of one App.
+    """The views of an App.
 
     Attributes:
         returned: the frame that a view's pipe returned in a run, for the other pipes of that run.
@@ -34,7 +34,7 @@ class Views:
         return self._pipes[entity_id]
 
     def take(self, pipe: PipeMetadata) -> bool:
-        """Remember a pipe whose output is a view; return whether it is one.
+        """Remember a pipe whose output is a view; return whether its output is a view.
 
         Raises:
             PipeDefinitionError: the option has an impossible value, or the pipe cannot be a view.

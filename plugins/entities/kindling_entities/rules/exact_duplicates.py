@@ -26,7 +26,7 @@ def comparable(value: Any) -> Any:
 def marks(
     table: pa.Table, keys: Sequence[str], seen: dict[Hashable, Hashable]
 ) -> tuple[list[bool], list[tuple[Any, ...]]]:
-    """Tell which rows to keep, and the keys that have different rows.
+    """Return which rows to keep, and the keys that have different rows.
 
     Args:
         seen: key -> its row, of tables before; rows are added.
@@ -52,7 +52,7 @@ def marks(
 def without_repeats(
     batches: Iterable[pa.RecordBatch], keys: Sequence[str], repeated: pa.Table, different: list[Any]
 ) -> Iterator[pa.RecordBatch]:
-    """Leave out rows that equal an earlier one of the same key.
+    """Leave out rows that equal an earlier row of the same key.
 
     Args:
         repeated: the keys that come more than once; other rows are not looked at.
@@ -63,7 +63,7 @@ def without_repeats(
     for batch in batches:
         of_keys = zip(*(batch.column(batch.schema.get_field_index(key)).to_pylist() for key in keys), strict=True)
         watched = [tuple(map(comparable, key)) in wanted for key in of_keys]
-        positions = [index for index, one in enumerate(watched) if one]
+        positions = [index for index, is_watched in enumerate(watched) if is_watched]
         if not positions:
             yield batch
             continue

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kindling_entities.declare.schema import quote, type_name
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import MergeKeyError
 
 _FLOATING = frozenset({"float", "double"})

@@ -1,4 +1,4 @@
-"""What every engine refuses to write, and in which words. The same fault reads the same on each."""
+"""What every engine refuses to write, with the same message on each engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
-from kindling_entities.declare.schema import refuse_nameless, type_name
+from kindling_entities.declare.schema import refuse_nameless
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import EntityError, MergeKeyError, SchemaError, UnsupportedError, VersionMoved
 from kindling_entities.protocols import Table
 
@@ -96,7 +97,7 @@ def refuse_no_change_feed(table: Table, properties: Mapping[str, Any]) -> None:
 
 
 def refuse_missing_keys(entity_id: str, keys: Sequence[str], frame: pa.Schema) -> None:
-    """Refuse a merge without keys, or of a frame that lacks one.
+    """Refuse a merge without keys, or of a frame that lacks a key.
 
     Raises:
         MergeKeyError: names it.

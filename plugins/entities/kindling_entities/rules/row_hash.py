@@ -1,4 +1,4 @@
-"""SQL that turns the values of a row into one text or digest, so that different values never look alike.
+"""SQL that turns the values of a row into a text or digest; different values never give the same text.
 
 Every value is written so that its end is known: a text after its length, a number up to the comma that follows, a
 list after its size. So no value can pass for another, or for two others, whatever characters it has. Every engine
@@ -9,7 +9,7 @@ null                    ``n``
 text                    its length in characters, ``:``, itself
 binary                  hexadecimal digits
 integers, decimals      as SQL prints them
-float, double           a number that is one to one with the 64 bits; NaN is one value, -0.0 is 0.0
+float, double           a number that is unique to the 64 bits; all NaN are equal, -0.0 is 0.0
 boolean                 ``true`` or ``false``
 date, timestamp         days, microseconds since 1970 in UTC; a timestamp without zone as SQL prints it
 array                   ``[``, its size, ``:``, its items, ``]``
@@ -17,8 +17,8 @@ struct                  ``(``, its fields in order, ``)``
 map                     ``{``, its size, ``:``, its entries ordered by their text, ``}``
 ======================  ==============================================================
 
-A digest begins with the version of this table. One of another version was made of other texts: compute it anew from
-the values instead of comparing it.
+A digest begins with the version of this table. A digest of another version was made of other texts:
+compute it anew from the values instead of comparing it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import quote, type_name
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import SchemaError
 
 VERSION_PREFIX = "2:"
@@ -38,7 +39,7 @@ _PLAIN_SCALE = 6
 
 
 def row_hash(columns: Iterable[str], schema: pa.Schema) -> str:
-    """SQL of a digest that tells rows with different values in these columns apart.
+    """SQL of a digest that differs between rows with different values in these columns.
 
     Args:
         schema: their types; a column that it lacks is null throughout.
@@ -93,7 +94,7 @@ def _text(value: str, kind: pa.DataType, what: str, depth: int) -> str:
     if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
         return f"coalesce(concat(cast(length({value}) as string), ':', {value}), 'n')"
     if t.is_floating(kind):
-        # xxhash64 of eight bytes is one to one: each of its steps can be undone. A text of a double differs by engine.
+        # xxhash64 of eight bytes is injective: each of its steps can be undone. A text of a double differs by engine.
         return (
             f"case when {value} is null then 'n' when isnan({value}) then 'NaN' when {value} = 0 then 'zero' "
             f"else cast(xxhash64(cast({value} as double)) as string) end"
@@ -136,7 +137,7 @@ def _decimal(value: str, kind: pa.DataType) -> str:
     text = f"coalesce(cast({value} as string), 'n')"
     if kind.scale <= _PLAIN_SCALE or kind.scale > 36:
         return text
-    # Below 0.000001 the same on every session: with one added, there is no exponent to be printed.
+    # Below 0.000001 the same on every session: 1 is added, so that no exponent is printed.
     digits = f"cast(1 + abs(cast({value} as decimal({kind.scale},{kind.scale}))) as string)"
     # Not by abs(): Spark negates with 34 digits, so that the least decimals of 38 would be rounded, and overflow.
     return f"if({value} > -0.000001 and {value} < 0.000001, concat(if({value} < 0, '-', '+'), {digits}), {text})"

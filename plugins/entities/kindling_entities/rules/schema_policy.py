@@ -57,7 +57,7 @@ def apply_policy(table: Table, change: SchemaChange) -> None:
     Raises:
         SchemaError: the policy is "fail".
     """
-    if change.told is None:
+    if change.if_any is None:
         return
     if change and table.schema_policy == "fail":
         raise SchemaError(

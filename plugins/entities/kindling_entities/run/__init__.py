@@ -1,1 +1,1 @@
-"""What the feature does in a run: how the inputs of pipes are read, and how what they return is written."""
+"""What the feature does in a run: how the inputs of pipes are read, and their outputs written."""

@@ -61,14 +61,19 @@ class RunReads:
             and self._store.kind(name).versioned
         ]
         for name, newest in self._store.get_entity_versions(pinned).items():
-            # One that cannot be told is left to its reader, whose error has the pipe to it.
+            # An unknown version is left to the read itself, whose error names the pipe.
             if isinstance(newest, int):
                 plan.pinned_versions[name] = newest
 
     def _quarantines_filled(self, made: Collection[str | None], read: Collection[str]) -> set[str]:
         """Return the quarantines that a run adds rows to."""
         entities = list(map(self._manager.get_entity_definition, self._manager.get_entity_ids()))
-        referred = {one.references for entity in entities if entity.entity_id in made for one in entity.expectations}
+        referred = {
+            expectation.references
+            for entity in entities
+            if entity.entity_id in made
+            for expectation in entity.expectations
+        }
         filling = {
             entity.entity_id: entity.entity_id in made
             or (entity.read_only and (entity.entity_id in read or entity.entity_id in referred))
@@ -99,9 +104,9 @@ class RunReads:
             self._read_how(ReadRequest(source, pipe, request.run))[1]()
 
     def _read_how(self, request: ReadRequest) -> tuple[object, Callable[[], Any], Keep | None]:
-        """Return what tells a read from others of its entity, the read itself, and how its frame is kept."""
+        """Return the key of a read among reads of its entity, the read itself, and how its frame is kept."""
         kind, version = self._store.kind(request.entity_id), request.version
-        if version is None and request.start_version is None and request.cache is not None:
+        if version is None and request.start_version is None and request.storage_level is not None:
             version = self.written.get(request.run, request.entity_id)
         # Storage without versions has its newest rows and no others.
         pinned = version if kind.versioned else request.version
@@ -116,7 +121,7 @@ class RunReads:
                 version=pinned,
                 start_version=request.start_version,
                 columns=request.columns,
-                told=found,
+                parse_results=found,
             )
             if found:
                 before = self.dirt.get(request.run, request.pipe.pipe_id) or {}
@@ -128,8 +133,8 @@ class RunReads:
         return version, read, self._held(request) if request.cache_always else None
 
     def _held(self, request: ReadRequest) -> Keep:
-        engine, level = self._store.engine, request.cache
-        return lambda frame: engine.held(frame, level=level)
+        engine, storage_level = self._store.engine, request.storage_level
+        return lambda frame: engine.held(frame, storage_level=storage_level)
 
     def _read_once(self, request: ReadRequest, version: object, read: Callable[[], Any], keep: Keep | None) -> Any:
         """Read, or take what another pipe of the run has read, where that pays and is the same.
@@ -141,7 +146,7 @@ class RunReads:
             keep: keeps a frame until it is released; None where that does not pay.
         """
         # What is staged for appends goes with the pipe that reads them, so no other pipe is given their frame.
-        wanted = keep is not None and request.cache is not None and version is not None and not request.appends
+        wanted = keep is not None and request.storage_level is not None and version is not None and not request.appends
         if keep is None or not wanted or not self._cache.shared(request.run, request.entity_id):
             return read()
         columns = None if request.columns is None else tuple(request.columns)

@@ -11,7 +11,7 @@ from kindling_core.secrets import describe_error
 from kindling_entities.protocols import Commit, CommitOptions, OverflowFinder, Transaction
 from kindling_entities.run.reads import RunReads
 from kindling_entities.store import EntityStore
-from kindling_entities.write.notes import told, with_sources
+from kindling_entities.write.notes import report_of, with_sources
 
 if TYPE_CHECKING:
     from kindling_core.pipes import PipeMetadata
@@ -49,7 +49,7 @@ class RunWrites:
                 store.views.returned.keep(run, request.entity_id, frame)
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
-        further = tuple(Transaction(*one) for one in request.transactions)
+        further = tuple(Transaction(*ids) for ids in request.transactions)
         options = CommitOptions(dict(request.commit_metadata), further, request.skip_empty)
         from kindling_entities.write.fenced_rows import guarded
 
@@ -60,7 +60,7 @@ class RunWrites:
         if version is not None:
             self._reads.written.keep(run, request.entity_id, version)
         entity = store.manager.get_entity_definition(request.entity_id)
-        note, details = told(commit, request.mode or entity.write_mode)
+        note, details = report_of(commit, request.mode or entity.write_mode)
         note, details = with_sources(note, details, self._reads.dirt.get(run, request.pipe.pipe_id) or {})
         return WriteResult(_rows(commit), version, note, details, store.kind(request.entity_id).durable)
 
@@ -74,14 +74,14 @@ class RunWrites:
             trace = describe_error(error, self._redact)
             _log.debug("The plan of pipe %r was not searched for overflow.\n%s", pipe.pipe_id, trace)
             return
-        for one in found:
+        for overflow in found:
             _log.warning(
                 "Pipe %r: %s in %s (%s) is not checked for overflow: integers wrap where Spark fails. Use functions of "
                 "the frame or selectExpr, which are checked, or set entities.warn_of_overflow = false.",
                 pipe.pipe_id,
-                one.operator,
-                one.where,
-                one.place,
+                overflow.operator,
+                overflow.where,
+                overflow.place,
             )
 
 

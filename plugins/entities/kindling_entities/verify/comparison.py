@@ -1,6 +1,6 @@
 """Compare two tables of the same entity, row by row, and say readably where they differ.
 
-Rows are parted by their keys into parts small enough to be held; what does not fit into memory waits in files.
+Rows are split by their keys into parts that fit into memory; the other parts wait in files.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.nested import holds
-from kindling_entities.declare.schema import normal_schema, parse_type, type_name
+from kindling_entities.declare.schema import normal_schema
+from kindling_entities.declare.types import parse_type, type_name
 from kindling_entities.temporary import own_folder
 from kindling_entities.verify.value_equality import identities, rank, same
 
 _SHOWN = 5
 _PARTS = 64
 _HELD_BYTES = 64 * 1024 * 1024
-# Rows of one key are tried each with each where they do not pair by their order, up to this many.
+# Rows of the same key that do not pair by their order are compared each with each, up to this many rows.
 _TRIED_ROWS = 200
 _KEY = "__kindling_key"
 
@@ -38,7 +39,7 @@ class Comparison:
     Attributes:
         rows: of the first and of the second table; None where there is no table.
         compared: rows of each that were compared; fewer than ``rows`` where a sample was taken.
-        differences: one readable line each; empty means equal.
+        differences: a readable line each; empty means equal.
         note: what was not compared, and why; empty if everything was.
     """
 
@@ -75,13 +76,15 @@ def compare(
         sample: the share of the keys that is compared, 0 to 1; the same keys on both sides, with all their rows.
             Without keys, the share of the different rows.
         declared: column -> type that both must have.
-        ignored: columns whose values are not compared, since they tell the time of the write.
+        ignored: columns whose values are not compared, since they depend on the time of the write.
         held_bytes: what is held of each side before rows wait in files.
     """
-    readers = [one.to_reader() if isinstance(one, pa.Table) else one for one in (first, second)]
+    readers = [source.to_reader() if isinstance(source, pa.Table) else source for source in (first, second)]
     # Types that hold the same values, such as large strings, are no difference.
     schemas = [normal_schema(reader.schema) for reader in readers]
-    told = _declared_differences(schemas, declared or {}, names) + _schema_differences(schemas[0], schemas[1], names)
+    differences = _declared_differences(schemas, declared or {}, names) + _schema_differences(
+        schemas[0], schemas[1], names
+    )
     shared = [name for name in schemas[0].names if name in schemas[1].names and name not in ignored]
     keyed = [key for key in keys if key in shared]
     by = keyed or [
@@ -97,38 +100,38 @@ def compare(
         for part in range(_PARTS):
             finding.add(left.rows(part), right.rows(part))
     note = f"not compared: {', '.join(ignored)} (the time of the write)" if ignored else ""
-    told += finding.told()
+    differences += finding.differences()
     if left.total != right.total and not finding.lost:
-        told.append(f"{left.total} row(s) on {names[0]}, {right.total} on {names[1]}")
-    return Comparison(entity_id, (left.total, right.total), told, (left.taken, right.taken), note)
+        differences.append(f"{left.total} row(s) on {names[0]}, {right.total} on {names[1]}")
+    return Comparison(entity_id, (left.total, right.total), differences, (left.taken, right.taken), note)
 
 
 def _declared_differences(
     schemas: Sequence[pa.Schema], declared: Mapping[str, str], names: tuple[str, str]
 ) -> list[str]:
-    told = []
+    differences = []
     for column, text in declared.items():
         wanted = type_name(parse_type(text))
         for schema, side in zip(schemas, names, strict=True):
             have = type_name(schema.field(column).type) if column in schema.names else "missing"
             if have != wanted:
-                told.append(f"column {column!r} is declared {wanted} and is {have} on {side}")
-    return told
+                differences.append(f"column {column!r} is declared {wanted} and is {have} on {side}")
+    return differences
 
 
 def _schema_differences(first: pa.Schema, second: pa.Schema, names: tuple[str, str]) -> list[str]:
-    told = []
+    differences = []
     for name in dict.fromkeys([*first.names, *second.names]):
         kinds = [
             type_name(schema.field(name).type) if name in schema.names else "missing" for schema in (first, second)
         ]
         if kinds[0] != kinds[1]:
-            told.append(f"column {name!r} is {kinds[0]} on {names[0]} and {kinds[1]} on {names[1]}")
-    return told
+            differences.append(f"column {name!r} is {kinds[0]} on {names[0]} and {kinds[1]} on {names[1]}")
+    return differences
 
 
 class _Parts:
-    """The rows of one side, parted by a digest of their keys; reads the stream when it is made.
+    """The rows of a side, split by a digest of their keys; reads the stream when it is made.
 
     Attributes:
         total: rows of the stream.
@@ -196,7 +199,7 @@ class _Parts:
 
 
 def _digests(batch: pa.RecordBatch, by: Sequence[str]) -> list[bytes]:
-    """Tell keys apart; the same on both sides and in each call, which the hash of Python's texts is not."""
+    """Hash a key; the result is the same on both sides and in each process, unlike Python's hash of texts."""
     if not by:
         return [bytes(16)] * batch.num_rows
     columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in by]
@@ -219,10 +222,10 @@ class _Finding:
 
     @property
     def lost(self) -> bool:
-        return any(one.count for one in self._lost)
+        return any(lost.count for lost in self._lost)
 
     def add(self, left: _Rows, right: _Rows) -> None:
-        """Compare one part of each side."""
+        """Compare a part of each side."""
         for key in dict.fromkeys([*left, *right]):
             mine, others = left.get(key, []), right.get(key, [])
             if mine == others:
@@ -230,28 +233,28 @@ class _Finding:
             label = ", ".join(f"{name}={(mine or others)[0][name]!r}" for name in self._by) or "any row"
             if len(mine) != len(others):
                 self._lost[len(others) > len(mine)].add(label)
-            for one, other in _unequal(mine, others, self._columns):
+            for row, other in _unequal(mine, others, self._columns):
                 for name in self._columns:
-                    if not same(one[name], other[name]):
+                    if not same(row[name], other[name]):
                         self._values[name].add(
-                            f"{label}: {one[name]!r} on {self._names[0]}, {other[name]!r} on {self._names[1]}"
+                            f"{label}: {row[name]!r} on {self._names[0]}, {other[name]!r} on {self._names[1]}"
                         )
 
-    def told(self) -> list[str]:
-        """One line for each kind of difference."""
-        told = []
+    def differences(self) -> list[str]:
+        """A line for each kind of difference."""
+        differences = []
         for lost, names in zip(self._lost, (self._names, self._names[::-1]), strict=True):
             if lost.count:
                 more = f" and {lost.count - _SHOWN} more" if lost.count > _SHOWN else ""
                 shown = "; ".join(lost.first)
-                told.append(f"{lost.count} {self._what} on {names[0]} that {names[1]} lacks: {shown}{more}")
+                differences.append(f"{lost.count} {self._what} on {names[0]} that {names[1]} lacks: {shown}{more}")
         for name, found in sorted(self._values.items()):
-            told.append(f"column {name!r} differs in {found.count} row(s), such as {found.first[0]}")
-        return told
+            differences.append(f"column {name!r} differs in {found.count} row(s), such as {found.first[0]}")
+        return differences
 
 
 class _Examples:
-    """How many, and the first few in the order of their texts, so that each call shows the same ones."""
+    """Counts findings, and keeps the first few in the order of their texts: each call shows the same examples."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -266,20 +269,20 @@ class _Examples:
 def _unequal(
     mine: list[dict[str, Any]], others: list[dict[str, Any]], columns: Sequence[str]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pair the rows of one key, which have no order, and return the pairs that differ."""
+    """Pair the rows of a key, which have no order, and return the pairs that differ."""
 
-    def matches(one: dict[str, Any], other: dict[str, Any]) -> bool:
-        return all(same(one[name], other[name]) for name in columns)
+    def matches(row: dict[str, Any], other: dict[str, Any]) -> bool:
+        return all(same(row[name], other[name]) for name in columns)
 
     if len(mine) > 1 or len(others) > 1:
         order: Callable[[dict[str, Any]], Any] = lambda row: [rank(row[name]) for name in columns]  # noqa: E731
         mine, others = sorted(mine, key=order), sorted(others, key=order)
-    left = [one for one, other in zip(mine, others, strict=False) if not matches(one, other)] + mine[len(others) :]
-    right = [other for one, other in zip(mine, others, strict=False) if not matches(one, other)] + others[len(mine) :]
+    left = [row for row, other in zip(mine, others, strict=False) if not matches(row, other)] + mine[len(others) :]
+    right = [other for row, other in zip(mine, others, strict=False) if not matches(row, other)] + others[len(mine) :]
     if len(mine) > 1 or len(others) > 1:
-        for one in left[:_TRIED_ROWS]:
-            found = next((at for at, other in enumerate(right[:_TRIED_ROWS]) if matches(one, other)), None)
+        for row in left[:_TRIED_ROWS]:
+            found = next((at for at, other in enumerate(right[:_TRIED_ROWS]) if matches(row, other)), None)
             if found is not None:
-                left.remove(one)
+                left.remove(row)
                 del right[found]
     return list(zip(left, right, strict=False))

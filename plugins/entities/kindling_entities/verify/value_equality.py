@@ -1,4 +1,4 @@
-"""When two values from different engines are the same one. Pure functions of Python values."""
+"""When two values from different engines are the same. Pure functions of Python values."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ def is_map(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, tuple) for item in value)
 
 
-def same(one: Any, other: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Whether two values are the same; floating-point ones to nine digits, wherever they are."""
-    if isinstance(one, float) and isinstance(other, float):
-        return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE)
-    if is_map(one) and is_map(other):
-        found = {identity(key): item for key, item in other}
-        return len(one) == len(other) and all(
-            (name := identity(key)) in found and same(item, found[name]) for key, item in one
+    if isinstance(left, float) and isinstance(right, float):
+        return (math.isnan(left) and math.isnan(right)) or math.isclose(left, right, rel_tol=RELATIVE_TOLERANCE)
+    if is_map(left) and is_map(right):
+        found = {identity(key): item for key, item in right}
+        return len(left) == len(right) and all(
+            (name := identity(key)) in found and same(item, found[name]) for key, item in left
         )
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return identity(one) == identity(other)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    return identity(left) == identity(right)
 
 
 def rank(value: Any) -> Any:
-    """What rows of one key are laid side by side by: values that are the same to nine digits nearly always meet."""
+    """The sort key that pairs the rows of a key: values that are the same to nine digits nearly always meet."""
     if isinstance(value, float):
         return (0, 0.0, "nan") if math.isnan(value) else (1, float(f"{value:.7g}") + 0.0, "")
     return (2, 0.0, identity(value))

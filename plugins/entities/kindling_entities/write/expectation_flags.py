@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import Expectation, ExpectationResult
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.declare.reserved import IS_CURRENT, QUARANTINE_KEY, QUARANTINED_AT, REASON
-from kindling_entities.declare.schema import quote, quote_text
 from kindling_entities.engines._frames import counted
 from kindling_entities.engines._retry import first_line
 from kindling_entities.errors import EntityError, ExpectationError, SchemaError
@@ -62,16 +62,18 @@ def checked(
         held: compute the rows once before they are written, in any case.
 
     Raises:
-        ExpectationError: one with action "fail" is not met, found before or while the block writes.
+        ExpectationError: an expectation with action "fail" is not met, found before or while the block writes.
     """
     with contextlib.ExitStack() as stack:
         flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
-        to_two_tables = any(one.action == "quarantine" for one in entity.expectations)
+        to_two_tables = any(expectation.action == "quarantine" for expectation in entity.expectations)
         if mode == "merge" or to_two_tables or held:
             kept = stack.enter_context(engine.held(flagged))
             yield _sorted_out(entity, kept, made, mode)
             return
-        sifted = engine.sift(flagged, {_flag(index): one.action for index, one in enumerate(entity.expectations)})
+        sifted = engine.sift(
+            flagged, {_flag(index): expectation.action for index, expectation in enumerate(entity.expectations)}
+        )
         try:
             yield Checked(sifted.frame, lambda: _results(entity, sifted.tally()), None)
         except Exception as error:
@@ -91,7 +93,7 @@ def meeting(
     with contextlib.ExitStack() as stack:
         flagged, made = _ready(stack, engine, entity, frame, mode, read, exists)
         kept = stack.enter_context(engine.held(flagged))
-        out = [_flag(index) for index, one in enumerate(entity.expectations) if one.action != "warn"]
+        out = [_flag(index) for index, expectation in enumerate(entity.expectations) if expectation.action != "warn"]
         yield (kept.where(f"not ({' or '.join(out)})") if out else kept).selectExpr(*map(quote, made.columns))
 
 
@@ -106,10 +108,12 @@ def _ready(
 ) -> tuple[Any, Any]:
     """Return the frame with its flags, and without; what is held for them is released with the stack."""
     made = engine.to_frame(frame)
-    for one in entity.expectations:
-        _refuse_missing(entity, one, one.columns, made.columns)
+    for expectation in entity.expectations:
+        _refuse_missing(entity, expectation, expectation.columns, made.columns)
     _refuse_taken(entity, made.columns)
-    looks_back = _leaves_rows(entity, mode) and any(_sees_itself(entity, one) for one in entity.expectations)
+    looks_back = _leaves_rows(entity, mode) and any(
+        _sees_itself(entity, expectation) for expectation in entity.expectations
+    )
     rest = looks_back and exists()
     if _reads_frame_twice(entity, mode, rest):
         made = stack.enter_context(engine.held(made))
@@ -130,21 +134,29 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> C
     """Part the rows of a flagged frame that can be read more than once.
 
     Raises:
-        ExpectationError: one with action "fail" is not met.
+        ExpectationError: an expectation with action "fail" is not met.
     """
     expectations = entity.expectations
     results = _results(entity, counted(kept, [_flag(index) for index in range(len(expectations))]))
-    if any(one.action == "fail" and one.rows_failed for one in results):
+    if any(result.action == "fail" and result.rows_failed for result in results):
         raise _failure(entity, results)
-    unmet = {one.name for one in results if one.rows_failed}
-    aside = {_flag(i): one for i, one in enumerate(expectations) if one.action == "quarantine" and one.name in unmet}
-    dropped = [_flag(i) for i, one in enumerate(expectations) if one.action == "drop" and one.name in unmet]
+    unmet = {result.name for result in results if result.rows_failed}
+    aside = {
+        _flag(i): expectation
+        for i, expectation in enumerate(expectations)
+        if expectation.action == "quarantine" and expectation.name in unmet
+    }
+    dropped = [
+        _flag(i)
+        for i, expectation in enumerate(expectations)
+        if expectation.action == "drop" and expectation.name in unmet
+    ]
     columns = list(map(quote, frame.columns))
     out = [*aside, *dropped]
     good = kept.where(f"not ({' or '.join(out)})") if out else kept
     bad = None
     if aside:
-        reason = ", ".join(f"if({flag}, {quote_text(one.name)}, null)" for flag, one in aside.items())
+        reason = ", ".join(f"if({flag}, {quote_text(expectation.name)}, null)" for flag, expectation in aside.items())
         schema = frame_schema(frame)
         bad = kept.where(" or ".join(aside)).selectExpr(
             *(_typed(entity, schema.field(name)) for name in frame.columns),
@@ -153,7 +165,7 @@ def _sorted_out(entity: EntityDefinition, kept: Any, frame: Any, mode: str) -> C
             f"{row_hash(frame.columns, schema)} as {QUARANTINE_KEY}",
         )
         if mode == "append":
-            # A row that comes twice in one append is two rows; its keys are the same when the append is repeated.
+            # A row that comes twice in an append is two rows; its keys are the same when the append is repeated.
             number = f"row_number() over (partition by {QUARANTINE_KEY} order by {QUARANTINE_KEY})"
             bad = bad.selectExpr("*", f"{number} as __kindling_number").selectExpr(
                 *columns,
@@ -180,7 +192,7 @@ def with_waiting(entity: EntityDefinition, sound: Checked, stored: Any) -> Any:
 
 
 def _typed(entity: EntityDefinition, column: pa.Field) -> str:
-    """SQL of a column; one that is null throughout and has no type gets the declared one, as in the table."""
+    """SQL of a column; a column without a type, which is null throughout, is cast to the declared type."""
     name = quote(column.name)
     declared = entity.columns.get(column.name) if pa.types.is_null(column.type) else None
     return name if declared is None else f"cast({name} as {declared}) as {name}"
@@ -194,20 +206,20 @@ def _flag(index: int) -> str:
 def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, rest: bool) -> Any:
     columns = list(map(quote, frame.columns))
     made, flags = frame, []
-    for index, one in enumerate(entity.expectations):
+    for index, expectation in enumerate(entity.expectations):
         flag = _flag(index)
-        named = [_same_form(frame, name) for name in one.columns]
+        named = [_same_form(frame, name) for name in expectation.columns]
         present = " and ".join(f"{name} is not null" for name in named)
-        if one.kind == "condition":
-            flags.append(f"{_condition(one)} as {flag}")
-        elif one.kind == "not_null":
+        if expectation.kind == "condition":
+            flags.append(f"{_condition(expectation)} as {flag}")
+        elif expectation.kind == "not_null":
             flags.append(f"not ({present}) as {flag}")
         else:
-            other = _looked_into(entity, one, frame, mode, read, rest)
+            other = _looked_into(entity, expectation, frame, mode, read, rest)
             found = f"__kindling_found_{index}"
             if other is not None:
                 made = _joined(made, other, named, index, found)
-            if one.kind == "unique":
+            if expectation.kind == "unique":
                 twice = f"count(1) over (partition by {', '.join(named)}) > 1"
                 stored = f" or coalesce({found}, false)" if other is not None else ""
                 flags.append(f"{present} and ({twice}{stored}) as {flag}")
@@ -216,9 +228,9 @@ def _flagged(entity: EntityDefinition, frame: Any, mode: str, read: ReadEntity, 
     return made.selectExpr(*columns, *flags)
 
 
-def _condition(one: Expectation) -> str:
+def _condition(expectation: Expectation) -> str:
     # A line break, so that a comment at the end of the condition ends there too.
-    return f"not coalesce(cast(({one.condition}\n) as boolean), false)"
+    return f"not coalesce(cast(({expectation.condition}\n) as boolean), false)"
 
 
 def _culprit(entity: EntityDefinition, frame: Any) -> Exception | None:
@@ -229,14 +241,16 @@ def _culprit(entity: EntityDefinition, frame: Any) -> Exception | None:
     """
     from kindling_entities.declare.sql import columns_of
 
-    for one in entity.expectations:
-        if one.condition is None:
+    for expectation in entity.expectations:
+        if expectation.condition is None:
             continue
         try:
-            frame.selectExpr(_condition(one)).columns  # noqa: B018
+            frame.selectExpr(_condition(expectation)).columns  # noqa: B018
         except Exception as found:  # noqa: BLE001 - each engine has errors of its own for this
-            _refuse_missing(entity, one, columns_of(one.condition), frame.columns)
-            return entity.wrong(f"expectation {one.name!r} cannot be evaluated: {first_line(found)}: {one.condition}")
+            _refuse_missing(entity, expectation, columns_of(expectation.condition), frame.columns)
+            return entity.wrong(
+                f"expectation {expectation.name!r} cannot be evaluated: {first_line(found)}: {expectation.condition}"
+            )
     return None
 
 
@@ -249,7 +263,7 @@ def not_yet_kept(rows: Any, stored: Any) -> Any:
     """
     made = (REASON, QUARANTINED_AT, QUARANTINE_KEY)
     columns = [name for name in rows.columns if name not in made]
-    # Two comparisons in place of one "like": files that hold new keys alone are passed over by their statistics.
+    # Two comparisons in place of a "like": statistics then let files be skipped that hold only new keys.
     after = VERSION_PREFIX[:-1] + chr(ord(VERSION_PREFIX[-1]) + 1)
     old = stored.where(f"{QUARANTINE_KEY} < '{VERSION_PREFIX}' or {QUARANTINE_KEY} >= '{after}'")
     keys = old.selectExpr(f"{row_hash(columns, frame_schema(stored))} as {QUARANTINE_KEY}")
@@ -274,19 +288,19 @@ def _joined(frame: Any, other: Any, named: Sequence[str], index: int, found: str
 
 
 def _looked_into(
-    entity: EntityDefinition, one: Expectation, frame: Any, mode: str, read: ReadEntity, rest: bool
+    entity: EntityDefinition, expectation: Expectation, frame: Any, mode: str, read: ReadEntity, rest: bool
 ) -> Any | None:
     """The rows that a uniqueness or foreign key is checked against, with the columns to compare; None without any."""
-    if one.kind == "foreign_key":
-        assert one.references is not None
-        wanted = list(one.referenced_columns)
-        if one.references != entity.entity_id:
-            return read(one.references, wanted)
+    if expectation.kind == "foreign_key":
+        assert expectation.references is not None
+        wanted = list(expectation.referenced_columns)
+        if expectation.references != entity.entity_id:
+            return read(expectation.references, wanted)
         own = frame.selectExpr(*map(quote, wanted))
         return own.unionByName(_rest(entity, wanted, frame, mode, read)) if rest else own
     # Stored rows with all keys alike are the ones that a merge replaces.
-    replaced = mode == "merge" and set(entity.keys) <= set(one.columns)
-    return _rest(entity, list(one.columns), frame, mode, read) if rest and not replaced else None
+    replaced = mode == "merge" and set(entity.keys) <= set(expectation.columns)
+    return _rest(entity, list(expectation.columns), frame, mode, read) if rest and not replaced else None
 
 
 def _rest(entity: EntityDefinition, wanted: list[str], frame: Any, mode: str, read: ReadEntity) -> Any:
@@ -306,30 +320,32 @@ def _leaves_rows(entity: EntityDefinition, mode: str) -> bool:
     return mode != "overwrite" or entity.overwrite_scope == "partitions"
 
 
-def _sees_itself(entity: EntityDefinition, one: Expectation) -> bool:
-    return one.kind == "unique" or one.references == entity.entity_id
+def _sees_itself(entity: EntityDefinition, expectation: Expectation) -> bool:
+    return expectation.kind == "unique" or expectation.references == entity.entity_id
 
 
 def _reads_frame_twice(entity: EntityDefinition, mode: str, rest: bool) -> bool:
-    own = any(one.references == entity.entity_id for one in entity.expectations)
+    own = any(expectation.references == entity.entity_id for expectation in entity.expectations)
     among_others = rest and mode != "append"
-    return own or (among_others and any(one.kind == "unique" for one in entity.expectations))
+    return own or (among_others and any(expectation.kind == "unique" for expectation in entity.expectations))
 
 
-def _refuse_missing(entity: EntityDefinition, one: Expectation, needed: Sequence[str], columns: Sequence[str]) -> None:
+def _refuse_missing(
+    entity: EntityDefinition, expectation: Expectation, needed: Sequence[str], columns: Sequence[str]
+) -> None:
     # Columns are found without regard to case, as Spark does.
     have = {name.lower() for name in columns}
     missing = [name for name in needed if name.lower() not in have]
     if missing:
         raise SchemaError(
-            f"Expectation {one.name!r} of {entity.entity_id!r} needs column(s) {', '.join(map(repr, missing))}, "
-            f"which the frame lacks; it has {', '.join(map(repr, columns))}."
+            f"Expectation {expectation.name!r} of {entity.entity_id!r} needs column(s) "
+            f"{', '.join(map(repr, missing))}, which the frame lacks; it has {', '.join(map(repr, columns))}."
         )
 
 
 def _refuse_taken(entity: EntityDefinition, columns: Sequence[str]) -> None:
     taken = [name for name in columns if name.lower() in (REASON, QUARANTINED_AT, QUARANTINE_KEY)]
-    if taken and any(one.action == "quarantine" for one in entity.expectations):
+    if taken and any(expectation.action == "quarantine" for expectation in entity.expectations):
         raise SchemaError(
             f"Column(s) {', '.join(map(repr, taken))} of the frame for {entity.entity_id!r} are those of a "
             "quarantine. Drop or rename them in the pipe."
@@ -338,20 +354,22 @@ def _refuse_taken(entity: EntityDefinition, columns: Sequence[str]) -> None:
 
 def _results(entity: EntityDefinition, counts: dict[str, int]) -> list[ExpectationResult]:
     found = []
-    for index, one in enumerate(entity.expectations):
+    for index, expectation in enumerate(entity.expectations):
         failed = counts[_flag(index)]
-        found.append(ExpectationResult(one.name, one.action, one.kind, counts["rows"] - failed, failed))
+        found.append(
+            ExpectationResult(expectation.name, expectation.action, expectation.kind, counts["rows"] - failed, failed)
+        )
     return found
 
 
 def _failure(entity: EntityDefinition, results: list[ExpectationResult]) -> ExpectationError:
-    told = ", ".join(
-        f"{one.name!r} ({one.rows_failed} of {one.rows_passed + one.rows_failed} rows)"
-        for one in results
-        if one.action == "fail" and one.rows_failed
+    unmet = ", ".join(
+        f"{result.name!r} ({result.rows_failed} of {result.rows_passed + result.rows_failed} rows)"
+        for result in results
+        if result.action == "fail" and result.rows_failed
     )
     return ExpectationError(
-        f"Rows for {entity.entity_id!r} do not meet {told}. Nothing was written. Correct the data or the pipe, or "
+        f"Rows for {entity.entity_id!r} do not meet {unmet}. Nothing was written. Correct the data or the pipe, or "
         "let the expectation drop or quarantine such rows.",
         results,
     )

@@ -1,4 +1,4 @@
-"""What comes in for a merge that knows an order of changes: checked, and free of exact repeats."""
+"""Checks the rows of a merge that orders its changes, and removes exact repeats."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import taken
-from kindling_entities.declare.schema import quote, type_name, widens
+from kindling_entities.declare.schema import widens
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import MergeKeyError, SchemaError
 from kindling_entities.rules.key_equality import refuse_nested_keys
 from kindling_entities.rules.refusals import SHOWN_KEYS, refuse_missing_keys
@@ -85,14 +87,14 @@ def arrived(entity: EntityDefinition, source: Any, frame: pa.Schema, kinds: Mapp
     rows = source.selectExpr(f"{condition(entity.delete_when)} as gone", f"{sequence} as seq", *columns)
     moment = [*keys.values(), *(["seq"] if sequence_by else [])]
     nulls = " or ".join(f"{name} is null" for name in moment)
-    told = {**{within: key for key, within in keys.items()}, "seq": "sequence"}
+    labels = {**{within: key for key, within in keys.items()}, "seq": "sequence"}
     bad = rows.groupBy(*moment).count().where(f"`count` > 1 or {nulls}").limit(SHOWN_KEYS + 1).collect()
     if not bad:
         return rows
     unnamed = [row for row in bad if any(row[name] is None for name in moment)]
     if unnamed:
         raise MergeKeyError(
-            f"A key or sequence is null in the frame for {entity.entity_id!r}: {_shown(unnamed, told)}. "
+            f"A key or sequence is null in the frame for {entity.entity_id!r}: {_shown(unnamed, labels)}. "
             f"Filter these rows out, or fill {', '.join(map(repr, [*keys, *([sequence_by] if sequence_by else [])]))}."
         )
     # Only now: to compare whole rows costs more than to compare keys.
@@ -102,12 +104,12 @@ def arrived(entity: EntityDefinition, source: Any, frame: pa.Schema, kinds: Mapp
     if bad:
         raise MergeKeyError(
             f"Different rows of the frame for {entity.entity_id!r} have the same key"
-            f"{' at the same moment' if sequence_by else ''}: {_shown(bad, told)}. "
+            f"{' at the same moment' if sequence_by else ''}: {_shown(bad, labels)}. "
             f"Keep one row for each key{' and sequence' if sequence_by else ''}."
         )
     return rows
 
 
-def _shown(rows: list[Any], told: Mapping[str, str]) -> str:
-    shown = [", ".join(f"{label}={row[name]!r}" for name, label in told.items() if name in row) for row in rows]
+def _shown(rows: list[Any], labels: Mapping[str, str]) -> str:
+    shown = [", ".join(f"{label}={row[name]!r}" for name, label in labels.items() if name in row) for row in rows]
     return "; ".join(shown[:SHOWN_KEYS]) + (" and more" if len(rows) > SHOWN_KEYS else "")

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kindling_entities.declare import schema as schemas
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.types import type_name
 from kindling_entities.protocols import Engine, Table, TableInfo
 
 
@@ -39,12 +40,12 @@ class Drift:
     @property
     def steps(self) -> list[str]:
         """What ``apply`` would do, for people."""
-        told = ["create the table"] if self.create else []
-        told += [f"add {name} {kind}" for name, kind in self.add.items()]
-        told += [f"rewrite {name} from {old} to {new}" for name, (old, new) in self.widen.items()]
+        steps = ["create the table"] if self.create else []
+        steps += [f"add {name} {kind}" for name, kind in self.add.items()]
+        steps += [f"rewrite {name} from {old} to {new}" for name, (old, new) in self.widen.items()]
         if self.repartition is not None:
-            told.append(f"rewrite, partitioned by {', '.join(self.repartition) or 'nothing'}")
-        return told
+            steps.append(f"rewrite, partitioned by {', '.join(self.repartition) or 'nothing'}")
+        return steps
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.conflicts)
@@ -59,12 +60,12 @@ def compare(entity: EntityDefinition, actual: TableInfo | None) -> Drift:
     add, widen, conflicts = {}, {}, []
     for column in declared:
         if column.name not in have:
-            add[column.name] = schemas.type_name(column.type)
+            add[column.name] = type_name(column.type)
             continue
         old = have[column.name]
         if old == column.type:
             continue
-        names = (schemas.type_name(old), schemas.type_name(column.type))
+        names = (type_name(old), type_name(column.type))
         if schemas.widens(old, column.type):
             widen[column.name] = names
         else:
@@ -72,9 +73,7 @@ def compare(entity: EntityDefinition, actual: TableInfo | None) -> Drift:
                 f"{column.name} is {names[0]}, declared is {names[1]}, which does not hold every value. "
                 "Declare what it is, or rewrite the column in a pipe."
             )
-    undeclared = {
-        name: schemas.type_name(kind) for name, kind in have.items() if declared and name not in declared.names
-    }
+    undeclared = {name: type_name(kind) for name, kind in have.items() if declared and name not in declared.names}
     if add and undeclared:
         conflicts.append(
             f"{', '.join(add)} may be a new name of {', '.join(undeclared)}; a rename is never guessed. Adding leaves "
@@ -103,7 +102,7 @@ def apply(engine: Engine, entity: EntityDefinition, table: Table, drift: Drift) 
     widened = schemas.to_arrow_schema({name: new for name, (_, new) in drift.widen.items()})
 
     def wanted(have: pa.Schema) -> pa.Schema:
-        kept = [widened.field(one.name) if one.name in widened.names else one for one in have]
+        kept = [widened.field(column.name) if column.name in widened.names else column for column in have]
         return pa.schema([*kept, *added])
 
     return engine.overwrite(allowed, engine.conform(engine.read(table), wanted)).version

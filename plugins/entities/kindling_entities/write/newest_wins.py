@@ -1,4 +1,4 @@
-"""Merges in which an older row never replaces a newer one, and rows may say that their key is deleted.
+"""Merges in which an older row never replaces a newer row, and rows may say that their key is deleted.
 
 Whether a row is older is decided within the merge, by its sequence and that of the stored row. A delete leaves no row
 whose sequence could be compared, so it is kept beside the table: an older row that arrives later meets it there, and
@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import OWN_PREFIX
-from kindling_entities.declare.schema import quote
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
 from kindling_entities.write.incoming import common_types, numbered, refuse_unfit, typed
@@ -30,7 +30,7 @@ class Changes:
 
     Attributes:
         kinds: all columns of the frame in order, with the types in which they are compared.
-        sequence_by: column that tells newer rows from older; None: what arrives is newer.
+        sequence_by: column that orders rows by age; None: rows that arrive later are newer.
         compared: whether the table has that column.
         deletes: whether rows may delete.
         delete_missing: rows of the table whose key the frame lacks are deleted.
@@ -124,7 +124,7 @@ def event_rows(changes: Changes, rows: Any) -> Any:
 
 
 def event_rules(changes: Changes) -> MergeRules:
-    """The newest delete of a key is the one that counts."""
+    """Only the newest delete of a key counts."""
     assert changes.sequence_by is not None
     return MergeRules(update_when=_is_newer(changes.sequence_by))
 

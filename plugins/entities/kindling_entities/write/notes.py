@@ -1,4 +1,4 @@
-"""What the report of a run says of a write: what its rows did not meet, and how its columns differed."""
+"""What the report of a run shows of a write: unmet expectations, and changes of columns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def with_sources(
     if not sources:
         return note, details
     notes = [f"{name}: {found}" for name, results in sources.items() if (found := summary(results))]
-    counts = {name: [one.to_dict() for one in results] for name, results in sources.items()}
+    counts = {name: [result.to_dict() for result in results] for name, results in sources.items()}
     return "; ".join([*notes, *([note] if note else [])]) or None, {**details, "sources": counts}
 
 
-def told(commit: Commit, mode: str) -> tuple[str | None, dict[str, Any]]:
+def report_of(commit: Commit, mode: str) -> tuple[str | None, dict[str, Any]]:
     """Return the note of a write, None without any, and its details as plain values.
 
     Args:
@@ -34,7 +34,7 @@ def told(commit: Commit, mode: str) -> tuple[str | None, dict[str, Any]]:
     notes = [summary(commit.expectations), None if change is None else change.note(mode)]
     details: dict[str, Any] = {}
     if commit.expectations:
-        details["expectations"] = [one.to_dict() for one in commit.expectations]
+        details["expectations"] = [result.to_dict() for result in commit.expectations]
     if change is not None:
         details["schema"] = change.to_dict()
     return "; ".join(filter(None, notes)) or None, details

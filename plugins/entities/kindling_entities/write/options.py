@@ -1,4 +1,4 @@
-"""What the caller of a write wants of its commit, and what kinds of storage can do of it."""
+"""Passes the options of a write to its kind of storage, and refuses options that the kind does not support."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refuse_options(entity: EntityDefinition, kind: StorageKind, options: CommitO
     Raises:
         UnsupportedError: names it.
     """
-    wanted = {one.name for one in fields(options) if getattr(options, one.name)}
+    wanted = {option.name for option in fields(options) if getattr(options, option.name)}
     lacking = sorted(wanted - kind.commit_options)
     if lacking:
         raise UnsupportedError(
@@ -68,7 +68,7 @@ def written_before(
 
 def has_no_rows(results: Sequence[ExpectationResult]) -> bool:
     """Whether the expectations of a write looked at no row at all."""
-    return all(not one.rows_passed and not one.rows_failed for one in results)
+    return all(not result.rows_passed and not result.rows_failed for result in results)
 
 
 def no_such_thing(entity: EntityDefinition, what: str) -> UnsupportedError:

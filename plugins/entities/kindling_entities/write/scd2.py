@@ -7,7 +7,7 @@ changes nothing.
 
 An event leaves no trace if the state before it is the same: a row that repeats the values before it, a delete of
 what is not there. It can matter later, when another event falls in before it, so it is kept in a table of its own
-(see ``providers/_events.py``). Where both tables tell of one moment, the history is right.
+(see ``providers/_events.py``). Where both tables have an event of the same moment, the history is right.
 
 Written with SQL expressions alone, so that every engine runs it. Columns are called by number within, so that no name
 of a user's column can be in the way.
@@ -22,8 +22,9 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.entity import EntityDefinition
+from kindling_entities.declare.quoting import quote
 from kindling_entities.declare.reserved import COLUMNS, IS_CURRENT, OWN_PREFIX, ROW_HASH, VALID_FROM, VALID_TO
-from kindling_entities.declare.schema import quote, type_name
+from kindling_entities.declare.types import type_name
 from kindling_entities.errors import SchemaError
 from kindling_entities.protocols import MergeRules
 from kindling_entities.rules.row_hash import row_hash, short_row_hash, value_text
@@ -44,7 +45,7 @@ RULES = MergeRules(
     insert_flag=_INSERTS,
     helpers=(_ACTION, _INSERTS, _SEEN_HASH, _SEEN_TO),
 )
-# An event that the history told of until now is known here already, or is right as it is.
+# An event that the history has shown so far is known here already, or is right as it is.
 EVENT_RULES = MergeRules(update_when=f"s.`{_ARRIVED}`", helpers=(_ARRIVED,))
 
 
@@ -200,12 +201,12 @@ def layout(history: History, arrived: Any, table: Rows | None, events: Rows | No
 
 
 def _one_for_each_moment(history: History, timeline: Any) -> Any:
-    """Keep one event for each key and moment, with what is stored of that moment: what comes in replaces it.
+    """Keep a single event for each key and moment; an incoming event replaces the stored event of its moment.
 
-    A moment has an event of each age at most. By age they are neighbours, so one ordering does for all.
+    A moment has an event of each age at most. By age they are neighbours, so a single ordering suffices.
     """
     order = f"over (partition by {', '.join(history.key_names)} order by seq, age desc)"
-    # In one struct: an engine's windows cost by the number of their expressions.
+    # In a single struct, because the cost of windows grows with the number of their expressions.
     event = ", ".join(
         f"'{name}', {name}"
         for name in ("seq", "age", "gone", "hash", "rest", "stored", "seen_to", "seen_hash", "surrogate")
@@ -294,7 +295,7 @@ def _stored(history: History, named: Any, table: Rows) -> Any:
         f"{surrogate} as surrogate",
     ).join(named, history.key_names, "left_semi")
     ended = "seen_to is not null and seen_to > since and (following is null or following > seen_to)"
-    # One scan: a row that ended without a successor becomes two events, itself and its delete.
+    # A single scan: a row that ended without a successor becomes two events, itself and its delete.
     return (
         rows.selectExpr("*", f"lead(since) over (partition by {keys} order by since) as following")
         .selectExpr("*", f"explode(if({ended}, array(false, true), array(false))) as its_end")

@@ -10,33 +10,33 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake import Transaction as DeltaTransaction
-from deltalake.table import TableMerger
+from deltalake import DeltaTable, write_deltalake
 
-from kindling_entities.declare.schema import SchemaChange, cast_batch, cast_reader, compare, normal_schema, quote
+from kindling_entities.declare.casts import cast_reader
+from kindling_entities.declare.schema import SchemaChange, compare, normal_schema
 from kindling_entities.engines import _constraints
-from kindling_entities.engines._commit_info import USER_METADATA, user_metadata
 from kindling_entities.engines._constraints import Rules, rules_of
 from kindling_entities.engines._frames import Source, Watched, to_reader, unless_empty
 from kindling_entities.engines._log import append_only, arrow_schema, mapped_errors, not_found, open_if_exists
 from kindling_entities.engines._partition_values import checker
 from kindling_entities.engines._retry import RaceLost, Retry
-from kindling_entities.engines._side_log import misread
 from kindling_entities.engines._transactions import happened
+from kindling_entities.engines.embedded._commit_options import (
+    commit_properties,
+    has_transaction,
+    nothing_written,
+    partition_columns,
+)
 from kindling_entities.engines.embedded._int96 import FarTimestamps
+from kindling_entities.engines.embedded._merge import Merge, check_keys
 from kindling_entities.engines.embedded._predicates import partition_predicate
 from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
 from kindling_entities.engines.embedded._settled import settled
-from kindling_entities.engines.embedded._statistics import told
-from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, MergeRules, Table, Transaction
-from kindling_entities.rules.exact_duplicates import repeated_keys_of, without_repeats
-from kindling_entities.rules.key_equality import refuse_nested_keys, same_form
+from kindling_entities.engines.embedded._statistics import without_float_statistics
+from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, MergeRules, Table
+from kindling_entities.rules.exact_duplicates import without_repeats
 from kindling_entities.rules.refusals import (
     SHOWN_KEYS,
-    null_key,
-    refuse_keys_not_stored,
-    refuse_missing_keys,
     refuse_missing_partitions,
     refuse_moved,
     refuse_repartitioned,
@@ -51,7 +51,10 @@ class DeltaWriter:
     """Writes tables; every method either commits once or leaves the table as it was.
 
     Args:
+        spool_bytes: rows that must be read twice are held in memory up to this size, beyond it on disk.
         folder: returns a folder for temporary files, which it may make.
+        retry: how often a write that lost a race is tried again.
+        far: refuses tables whose timestamps delta-rs would change.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class DeltaWriter:
                 refuse_repartitioned(table, opened.metadata().partition_columns)
                 target, change = evolved(table, arrow_schema(opened), source.schema)
                 if not source.rows and how.skip_empty:
-                    return _nothing(opened)
+                    return nothing_written(opened)
                 if not source.rows:
                     return Commit(opened.version(), opened.version(), rows_written=0)
                 wanted = present.cast(pa.schema([target.field(n) for n in names]))
@@ -129,23 +132,22 @@ class DeltaWriter:
         expected_version: int | None = None,
         rules: MergeRules | None = None,
     ) -> Commit:
-        helpers = set(rules.helpers) if rules is not None else set()
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(self._spooled(table, frame))
             if how.skip_empty and not source.rows:
-                return self._retried(table, how, _nothing)
+                return self._retried(table, how, nothing_written)
             repeated = check_keys(table, source, keys)
             if repeated is not None:
                 source = stack.enter_context(self._distinct_rows(table, source, keys, repeated))
-            stored = pa.schema([field for field in source.schema if field.name not in helpers])
+            merge = Merge(table, source, keys, rules or MergeRules(), how, self._far, self._folder)
 
             def attempt(opened: DeltaTable | None) -> Commit:
                 refuse_moved(table, expected_version, None if opened is None else opened.version())
                 if opened is None:
-                    readable = _Readable(stored, lambda: inserted(source, stored, rules))
-                    # The frame has rows; that none of them is inserted is what this merge did.
+                    readable = _Readable(merge.stored, merge.inserted)
+                    # The frame has rows, so the table is made, even where the rules insert none of them.
                     made = self._write(
-                        table, None, readable, stored, None, replace(how, skip_empty=False), mode="error"
+                        table, None, readable, merge.stored, None, replace(how, skip_empty=False), mode="error"
                     )
                     return Commit(
                         made.version,
@@ -154,58 +156,7 @@ class DeltaWriter:
                         rows_deleted=0,
                         created=True,
                     )
-                old = arrow_schema(opened)
-                refuse_keys_not_stored(table, keys, old)
-                target, change = evolved(table, old, stored)
-                # Only the columns of the source: what it lacks keeps its value in matched rows.
-                given = [f for f in target if f.name in stored.names] + [f for f in source.schema if f.name in helpers]
-                before = opened.version()
-                self._far.refuse(table, opened, "Merging into")
-                refuse_raw_paths(table, opened, "Merging into")
-                constraints = rules_of(opened)
-                if constraints.append_only:
-                    raise append_only(table)
-                check = checker(table, pa.schema(given), _partitions(opened))
-                if check is not None:
-                    check(source.table([name for name in _partitions(opened) if name in stored.names]))
-                check = _constraints.checker(table, constraints, all_stored=rules is None or rules.delete_when is None)
-                if check is not None:
-                    for batch in source.batches():
-                        check(batch)
-                marker = uuid.uuid4().hex
-                try:
-                    with mapped_errors(table, "Merging into"):
-                        merger = opened.merge(
-                            source.reader(pa.schema(given)),
-                            " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in keys),
-                            source_alias="s",
-                            target_alias="t",
-                            merge_schema=bool(change),
-                            # Statistics of the source prune target files, but need it in memory; and those of the
-                            # target must tell its keys.
-                            streamed_exec=source.spilled or any(misread(old.field(key).type) for key in keys),
-                            commit_properties=_properties(how, marker, retry=False),
-                            writer_properties=told(target),
-                        )
-                        names = [field.name for field in given if field.name not in helpers]
-                        figures = ruled(merger, rules or MergeRules(), names).execute()
-                except Exception as error:
-                    after = settled(table, marker, before, error)
-                    if after is None:
-                        rows = partial(source.reader, pa.schema(given))
-                        broken = _constraints.explained(table, constraints, error, rows, self._folder())
-                        if broken is not None:
-                            raise broken from error
-                        raise
-                    return Commit(after.version(), before, schema_change=change.told)
-                return Commit(
-                    opened.version(),
-                    before,
-                    rows_inserted=figures["num_target_rows_inserted"],
-                    rows_updated=figures["num_target_rows_updated"],
-                    rows_deleted=figures["num_target_rows_deleted"],
-                    schema_change=change.told,
-                )
+                return merge.into(opened)
 
             return self._retried(table, how, attempt)
 
@@ -219,7 +170,7 @@ class DeltaWriter:
             marker = uuid.uuid4().hex
             try:
                 with mapped_errors(table, "Deleting from"):
-                    properties = _properties(DEFAULT_COMMIT, marker, retry=False)
+                    properties = commit_properties(DEFAULT_COMMIT, marker, retry=False)
                     figures = opened.delete(condition, commit_properties=properties)
             except Exception as error:
                 after = settled(table, marker, before, error)
@@ -264,13 +215,13 @@ class DeltaWriter:
             }
         elif change and "schema_mode" not in extra:
             extra["schema_mode"] = "merge"
-        named = extra.get("partition_by") if opened is None or "partition_by" in extra else _partitions(opened)
+        named = extra.get("partition_by") if opened is None or "partition_by" in extra else partition_columns(opened)
         reader: pa.RecordBatchReader | None = None
         if how.skip_empty:
             with mapped_errors(table, "Computing rows for"):
                 reader = unless_empty(source.open())
             if reader is None:
-                return _nothing(opened)
+                return nothing_written(opened)
         rules = Rules() if opened is None else rules_of(opened)
         if mode == "overwrite" and opened is not None:
             if rules.append_only:
@@ -291,8 +242,8 @@ class DeltaWriter:
                     opened if opened is not None else table.location,
                     watched.reader(),
                     mode=mode,  # type: ignore[call-overload]
-                    commit_properties=_properties(how, marker, retry=commutes),
-                    writer_properties=told(target),
+                    commit_properties=commit_properties(how, marker, retry=commutes),
+                    writer_properties=without_float_statistics(target),
                     **extra,
                 )
         except BaseException as error:
@@ -313,7 +264,7 @@ class DeltaWriter:
             before,
             rows_written=watched.rows,
             created=created,
-            schema_change=None if change is None else change.told,
+            schema_change=None if change is None else change.if_any,
         )
 
     def _streamed(
@@ -354,7 +305,7 @@ class DeltaWriter:
         """The source without exact repeats.
 
         Raises:
-            MergeKeyError: rows of one key differ; with up to five of the keys.
+            MergeKeyError: rows of a key differ; names up to five keys.
         """
         different: list[Any] = []
         batches = without_repeats(source.batches(), keys, repeated, different)
@@ -368,7 +319,7 @@ class DeltaWriter:
     def _retried(self, table: Table, how: CommitOptions, attempt: Callable[[DeltaTable | None], Commit]) -> Commit:
         def once() -> Commit:
             opened = open_if_exists(table)
-            if opened is not None and happened(table, how.transactions, partial(_has, opened)):
+            if opened is not None and happened(table, how.transactions, partial(has_transaction, opened)):
                 return Commit(opened.version(), opened.version(), skipped=True)
             return attempt(opened)
 
@@ -376,39 +327,11 @@ class DeltaWriter:
 
 
 class _Readable:
-    """A schema, and how to read the rows once more."""
+    """Rows that can be read again, with their schema."""
 
     def __init__(self, schema: pa.Schema, opener: Callable[[], pa.RecordBatchReader]) -> None:
         self.schema = schema
         self.open = opener
-
-
-def ruled(merger: TableMerger, rules: MergeRules, names: list[str]) -> TableMerger:
-    """Add the clauses of a merge. The first that holds for a row counts.
-
-    Args:
-        names: the columns of the source that are stored.
-    """
-    if rules.delete_when is not None:
-        merger = merger.when_matched_delete(rules.delete_when)
-    inserts = None if rules.insert_flag is None else f"s.{quote(rules.insert_flag)}"
-    if any("`" in name for name in names):
-        # delta-rs does not escape a backtick in the assignments that it makes itself.
-        assigned = {quote(name): f"s.{quote(name)}" for name in names}
-        merger = merger.when_matched_update(assigned, rules.update_when).when_not_matched_insert(assigned, inserts)
-    else:
-        merger = merger.when_matched_update_all(rules.update_when, except_cols=list(rules.helpers))
-        merger = merger.when_not_matched_insert_all(inserts, except_cols=list(rules.helpers))
-    return merger.when_not_matched_by_source_delete() if rules.delete_missing else merger
-
-
-def inserted(source: Source, stored: pa.Schema, rules: MergeRules | None) -> pa.RecordBatchReader:
-    """The rows that a merge inserts where there is no table yet."""
-    if rules is None or rules.insert_flag is None:
-        return source.reader(stored)
-    flag = rules.insert_flag
-    batches = (cast_batch(batch.filter(batch.column(flag)), stored) for batch in source.batches())
-    return pa.RecordBatchReader.from_batches(stored, batches)
 
 
 def again(source: _Readable, target: pa.Schema) -> pa.RecordBatchReader:
@@ -416,31 +339,8 @@ def again(source: _Readable, target: pa.Schema) -> pa.RecordBatchReader:
     return cast_reader(source.open(), target)
 
 
-def _properties(how: CommitOptions, marker: str, *, retry: bool) -> CommitProperties:
-    return CommitProperties(
-        custom_metadata={USER_METADATA: user_metadata(marker, how.metadata)},
-        max_commit_retries=None if retry else 0,
-        app_transactions=[DeltaTransaction(app_id=one.app_id, version=one.version) for one in how.transactions] or None,
-    )
-
-
-def _has(opened: DeltaTable, transaction: Transaction) -> bool:
-    done = opened.transaction_version(transaction.app_id)
-    return done is not None and done >= transaction.version
-
-
-def _nothing(opened: DeltaTable | None) -> Commit:
-    """What a write did whose rows are none, and whose caller wants no commit of none."""
-    version = None if opened is None else opened.version()
-    return Commit(version, version, rows_written=0, empty=True)
-
-
-def _partitions(opened: DeltaTable) -> list[str]:
-    return list(opened.metadata().partition_columns)
-
-
 def _repartitioned(table: Table, opened: DeltaTable) -> bool:
-    return _partitions(opened) != list(table.partition_columns)
+    return partition_columns(opened) != list(table.partition_columns)
 
 
 def _distinct(source: Source, names: list[str]) -> pa.Table:
@@ -453,20 +353,3 @@ def _distinct(source: Source, names: list[str]) -> pa.Table:
 
     parts = [grouped(pa.Table.from_batches([batch])) for batch in source.batches(names)]
     return grouped(pa.concat_tables([schema.empty_table().rename_columns(numbers), *parts])).rename_columns(names)
-
-
-def check_keys(table: Table, source: Source, keys: list[str]) -> pa.Table | None:
-    """Refuse a merge source whose keys are missing or null; return the keys that come more than once, if any.
-
-    Raises:
-        MergeKeyError: with the columns.
-    """
-    refuse_missing_keys(table.entity_id, keys, source.schema)
-    refuse_nested_keys(table.entity_id, keys, source.schema)
-    columns = same_form(source.table(keys))
-    for key in keys:
-        nulls = columns.column(key).null_count
-        if nulls:
-            raise null_key(table, key, nulls)
-    repeated = repeated_keys_of(columns, keys)
-    return repeated if repeated.num_rows else None

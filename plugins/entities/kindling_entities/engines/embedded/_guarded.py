@@ -1,8 +1,8 @@
 """Rewrites the plans that go to Sail, so that arithmetic which overflows fails there as on Spark.
 
 An interceptor of the session's channel sees each plan that is to be executed, whoever made it. Types are asked of the
-server, by a projection of the expressions in question on the relation that they look at: one question for each
-relation that has any. Names and types of columns stay what they were.
+server, by a projection of the expressions on the relation whose rows they read, with one request for each relation
+that has such expressions. Names and types of columns stay what they were.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from typing import Any
 
 import grpc
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines.embedded._guards import all_spots, may_fail
+from kindling_entities.engines.embedded._message_spots import message_root
+from kindling_entities.engines.embedded._messages import is_watched, may_raise, messages, names_in
 from kindling_entities.engines.embedded._schemas import Schemas, has_branches
-from kindling_entities.engines.embedded._spots import Root, is_watched, may_raise, messages, names_in, roots_in
+from kindling_entities.engines.embedded._spots import Root
+from kindling_entities.engines.embedded._text_spots import text_root
 
 
 class GuardedPlans(grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    """Guards what is executed; ``schemas`` is set once there is a client."""
+    """Guards the expressions of each plan that is executed.
+
+    Attributes:
+        schemas: asks the server for types; None until the session's client exists.
+    """
 
     def __init__(self) -> None:
         self.schemas: Schemas | None = None
@@ -50,7 +57,7 @@ def _filters(relation: Any, *, fallible: bool = False) -> bool:
         return True
     below = list(messages(getattr(relation, kind)))
     fallible = fallible or any(map(may_raise, below))
-    return any(_filters(one, fallible=fallible) for one in below if one.DESCRIPTOR.name == "Relation")
+    return any(_filters(item, fallible=fallible) for item in below if item.DESCRIPTOR.name == "Relation")
 
 
 def _relations(message: Any) -> Iterator[Any]:
@@ -58,8 +65,22 @@ def _relations(message: Any) -> Iterator[Any]:
     if message.DESCRIPTOR.name == "Relation":
         yield message
         return
-    for one in messages(message):
-        yield from _relations(one)
+    for below in messages(message):
+        yield from _relations(below)
+
+
+def _roots_in(message: Any) -> Iterator[Root]:
+    """The outermost expressions below a message that have spots within them."""
+    name = message.DESCRIPTOR.name
+    if name == "Relation":
+        return
+    if name == "Expression":
+        root = text_root(message) if message.HasField("expression_string") else message_root(message)
+        if root is not None:
+            yield root
+            return
+    for below in messages(message):
+        yield from _roots_in(below)
 
 
 def _guard(schemas: Schemas, relation: Any, above: frozenset[str]) -> None:
@@ -74,18 +95,18 @@ def _guard(schemas: Schemas, relation: Any, above: frozenset[str]) -> None:
     node = getattr(relation, kind)
     children: list[Any] = []
     others: list[Any] = []
-    for one in messages(node):
-        (children if one.DESCRIPTOR.name == "Relation" else others).append(one)
+    for below in messages(node):
+        (children if below.DESCRIPTOR.name == "Relation" else others).append(below)
     fails = False
     columns = _columns(kind, node)
-    found = [(one, list(roots_in(one))) for one in (others if columns is None else columns)]
+    found = [(expression, list(_roots_in(expression))) for expression in (others if columns is None else columns)]
     roots = [root for _, inside in found for root in inside]
     scope = _scope(kind, node, children) if roots else None
     if scope is not None:
         _ask_types(schemas, scope, roots)
-        changed = [(one, inside) for one, inside in found if any(root.needs_guard() for root in inside)]
-        names = _names(schemas, relation, scope, columns, [one for one, _ in changed])
-        for (one, inside), name in zip(changed, names, strict=True):
+        changed = [(expression, inside) for expression, inside in found if any(root.needs_guard() for root in inside)]
+        names = _names(schemas, relation, scope, columns, [expression for expression, _ in changed])
+        for (expression, inside), name in zip(changed, names, strict=True):
             # Without its name a column would come out under another.
             if name is None and columns is not None:
                 continue
@@ -94,7 +115,7 @@ def _guard(schemas: Schemas, relation: Any, above: frozenset[str]) -> None:
                 if root.needs_guard():
                     root.rewrite(drop_alias=bool(name))
             if name:
-                _rename(one, name)
+                _rename(expression, name)
     if above or fails or any(map(may_raise, others)):
         above = above.union(*map(names_in, others))
     if kind == "filter" and above and children:
@@ -104,7 +125,7 @@ def _guard(schemas: Schemas, relation: Any, above: frozenset[str]) -> None:
 
 
 def _hold_back(schemas: Schemas, node: Any, names: frozenset[str]) -> None:
-    """Keep what is computed above a filter above it.
+    """Keep expressions that are computed above a filter from being moved below it.
 
     Sail moves a projection below a filter where it has fewer columns than go in, so that expressions fail for rows that
     the filter leaves out. It cannot where the filter looks at a column that the projection does not hand on.
@@ -162,7 +183,7 @@ def _scope(kind: str, node: Any, children: list[Any]) -> Any | None:
 def _ask_types(schemas: Schemas, scope: Any, roots: list[Root]) -> None:
     wanted = [spot for root in roots for spot in all_spots(root.spots) if spot.probe is not None]
     # What aggregates does not go beside plain columns.
-    grouped = [spot for spot in wanted if any(one.kind in ("sum", "extreme") for one in spot.walk())]
+    grouped = [spot for spot in wanted if any(below.kind in ("sum", "extreme") for below in spot.walk())]
     apart = set(map(id, grouped))
     certain = not has_branches(scope)
     for spots in (grouped, [spot for spot in wanted if id(spot) not in apart]):
@@ -175,17 +196,17 @@ def _ask_types(schemas: Schemas, scope: Any, roots: list[Root]) -> None:
 def _names(
     schemas: Schemas, relation: Any, scope: Any, columns: list[Any] | None, changed: list[Any]
 ) -> list[str | None]:
-    """The names that changed columns must keep: empty where they have an alias, None where one cannot be found out."""
-    if columns is None or all(one.HasField("alias") for one in changed):
+    """The name that each changed column must keep: "" where it has an alias, None where the name is not known."""
+    if columns is None or all(expression.HasField("alias") for expression in changed):
         return [""] * len(changed)
     known = schemas.of(relation)
     names: list[str | None] = []
-    for one in changed:
-        if one.HasField("alias"):
+    for expression in changed:
+        if expression.HasField("alias"):
             names.append("")
         elif known is not None and len(known) == len(columns):
-            names.append(known[next(index for index, column in enumerate(columns) if column is one)][0])
+            names.append(known[next(index for index, column in enumerate(columns) if column is expression)][0])
         else:
-            (found,) = schemas.expressions(scope, [one], named=False)
+            (found,) = schemas.expressions(scope, [expression], named=False)
             names.append(None if found is None else found[0])
     return names

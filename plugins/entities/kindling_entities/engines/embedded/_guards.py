@@ -1,4 +1,4 @@
-"""Expressions that say an overflow, and a NaN, as Spark does, written with what Sail computes right.
+"""Expressions that treat overflow and NaN as Spark does, written with functions that Sail computes correctly.
 
 Sail wraps integers that overflow, lets decimals grow beyond their digits, and leaves NaN out of ``min`` and ``max``
 (and knows no infinity in them); ``isnan`` of null is null there, false on Spark. The expressions here are made of
@@ -22,15 +22,24 @@ ARITHMETIC = {"+": "try_add", "-": "try_subtract", "*": "try_multiply"}
 EXTREMES = frozenset({"min", "max"})
 # Functions of a bigint that multiply it, with the factor.
 MOMENTS = {"timestamp_seconds": 1_000_000, "timestamp_millis": 1_000}
-# What these give differs from one evaluation to the next.
+# Functions whose result differs between evaluations.
 VOLATILE = frozenset(
     ["rand", "random", "randn", "uuid", "randstr", "uniform", "shuffle", "monotonically_increasing_id"]
 )
 _MOST_DIGITS = 38
+# Function -> the kind of its spot.
+SPOT_KINDS = {
+    "sum": "sum",
+    **dict.fromkeys(EXTREMES, "extreme"),
+    **dict.fromkeys(MOMENTS, "moment"),
+    "isnan": "isnan",
+}
+# Functions that SQL text writes as a sign between two operands.
+SIGNS = frozenset([*ARITHMETIC, "and", "or", "==", "<=", ">="])
 
 
 class Maker(Protocol):
-    """Makes expressions of one kind."""
+    """Makes expressions: Connect messages or SQL text."""
 
     def call(self, name: str, *arguments: Any) -> Any:
         """A function of expressions, or an operator between two."""
@@ -42,7 +51,7 @@ class Maker(Protocol):
         """A constant text."""
 
     def when(self, *branches: Any) -> Any:
-        """A case: condition, value, condition, value, and so on, and what holds otherwise if there is one more."""
+        """A case: condition, value, condition, value, and so on; a last argument without a partner is the ``else``."""
 
     def null(self, kind: str) -> Any:
         """Null, as a type."""
@@ -56,7 +65,7 @@ class Spot:
         kind: "arithmetic", "sum", "extreme", "moment", "isnan", "either" (and, or), or "leaf" for any other operand.
         name: operator or function.
         handle: the piece itself, as its maker has it.
-        parts: operands, or the one argument.
+        parts: operands, or the argument.
         inner: of a leaf: the spots somewhere within it.
         constant: whether it is a number.
         volatile: whether it may give another value each time.
@@ -83,8 +92,8 @@ class Spot:
     def walk(self) -> Iterator[Spot]:
         """This spot and all below it."""
         yield self
-        for one in (*self.parts, *self.inner):
-            yield from one.walk()
+        for spot in (*self.parts, *self.inner):
+            yield from spot.walk()
 
 
 class Guard:
@@ -128,17 +137,17 @@ class Guard:
         )
 
     def _either(self, spot: Spot) -> Any:
-        """``and`` and ``or`` whose right side is left alone where the left one decides; Sail evaluates both."""
+        """``and`` and ``or`` whose right side is not evaluated where the left side decides; Sail evaluates both."""
         make = self._maker
         left, right = map(self._render, spot.parts)
         decided, test = (0, make.call("not", left)) if spot.name == "and" else (1, left)
         both = make.call(spot.name, left, right)
         # Of numbers, since the optimizer makes plain logic of a case of booleans.
-        told = make.when(both, self._number(1), make.call("not", both), self._number(0))
-        return make.call("==", make.when(test, self._number(decided), told), self._number(1))
+        otherwise = make.when(both, self._number(1), make.call("not", both), self._number(0))
+        return make.call("==", make.when(test, self._number(decided), otherwise), self._number(1))
 
     def _whole(self, spot: Spot) -> Any:
-        if any(one.volatile for one in spot.walk()):
+        if any(below.volatile for below in spot.walk()):
             # Not named in the error, but evaluated once.
             return self._by_decimals(spot)
         leaves: list[Any] = []
@@ -146,7 +155,7 @@ class Guard:
         error = self._error(spot, str(spot.type))
         if leaves:
             nothing = self._maker.null(str(spot.type))
-            nulls = [one for leaf in leaves for one in (self._maker.call("isnull", leaf), nothing)]
+            nulls = [branch for leaf in leaves for branch in (self._maker.call("isnull", leaf), nothing)]
             error = self._maker.when(*nulls, error)
         return self._maker.call("coalesce", chain, error)
 
@@ -160,10 +169,10 @@ class Guard:
         make, kind = self._maker, spot.type
         wanted = kind if kind == "bigint" else "int"
         sides = []
-        for one in spot.parts:
-            side = self._chain(one, leaves)
+        for operand in spot.parts:
+            side = self._chain(operand, leaves)
             # Messages may be nested 100 deep only, so a long sum gets no cast that it does not need.
-            sides.append(side if one.certain and one.type == wanted else make.cast(side, wanted))
+            sides.append(side if operand.certain and operand.type == wanted else make.cast(side, wanted))
         if kind in ("int", "bigint"):
             return make.call(ARITHMETIC[spot.name], *sides)
         value = make.call(spot.name, *sides)
@@ -172,11 +181,11 @@ class Guard:
     def _by_decimals(self, spot: Spot) -> Any:
         if spot.kind != "arithmetic" or spot.type not in RANGES or not applies(spot):
             return self._render(spot)
-        sides = [self._maker.cast(self._by_decimals(one), "decimal(19,0)") for one in spot.parts]
+        sides = [self._maker.cast(self._by_decimals(operand), "decimal(19,0)") for operand in spot.parts]
         return self._maker.cast(self._maker.call(spot.name, *sides), spot.type)
 
     def _within_digits(self, spot: Spot, kind: str) -> Any:
-        value = self._maker.call(spot.name, *(self._render(one) for one in spot.parts))
+        value = self._maker.call(spot.name, *(self._render(operand) for operand in spot.parts))
         return self._maker.when(
             self._in_digits(value, kind),
             value,
@@ -195,7 +204,7 @@ class Guard:
         return self._maker.when(fits, result, self._maker.call("isnotnull", value), self._error(spot, kind))
 
     def _extreme(self, spot: Spot) -> Any:
-        """``min`` or ``max``, told by levels: where all values are infinite or NaN, that is the answer."""
+        """``min`` or ``max``, decided by levels first: where all values are infinite or NaN, that is the result."""
         make, argument = self._maker, self._render(spot.parts[0])
         number = self._number
         kind = str(spot.parts[0].type)
@@ -248,13 +257,13 @@ def applies(spot: Spot) -> bool:
         return True
     if spot.kind == "either":
         # Only what may fail must not be evaluated in vain.
-        return any(may_fail(one) for one in spot.parts[1].walk())
+        return any(may_fail(below) for below in spot.parts[1].walk())
     kind = spot.type if spot.kind == "arithmetic" else spot.parts[0].type if spot.parts else None
     if kind is None:
         return False
     if spot.kind == "arithmetic":
         # A difference of dates is a number, too.
-        of_numbers = all(one.type in RANGES or one.type in (None, "void", "string") for one in spot.parts)
+        of_numbers = all(part.type in RANGES or part.type in (None, "void", "string") for part in spot.parts)
         return (kind in RANGES and of_numbers) or _digits(kind) == _MOST_DIGITS
     if spot.kind == "sum":
         return kind == "bigint" or _digits(kind) > _MOST_DIGITS - 10
@@ -270,7 +279,7 @@ def _scale(kind: str) -> int:
 
 
 def shorten(text: str, most: int = 80) -> str:
-    """A text for a message, on one line and not too long."""
+    """A text for a message, on a single line and not too long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."
 

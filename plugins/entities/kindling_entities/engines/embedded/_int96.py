@@ -1,6 +1,6 @@
-"""INT96 timestamps, in which Spark writes unless told otherwise, and which delta-rs reads as nanoseconds.
+"""INT96 timestamps, Spark's default format, which delta-rs reads as nanoseconds.
 
-64 bits of nanoseconds reach from 1677 to 2262. What lies outside comes back as another time, without a word, in every
+64 bits of nanoseconds reach from 1677 to 2262. A time outside this range silently becomes another time in every
 file that delta-rs rewrites and in every change that it reads. So such values are looked for before.
 """
 

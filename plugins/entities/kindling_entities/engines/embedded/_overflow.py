@@ -1,5 +1,5 @@
-"""Finds arithmetic whose overflow Sail keeps to itself and that ``GuardedPlans`` cannot guard: what stands in SQL text
-as a whole, and in lambda functions. It is told, before rows are computed."""
+"""Finds arithmetic whose overflow Sail does not report and that ``GuardedPlans`` cannot guard: in whole SQL queries and
+in lambda functions. Whoever runs the frame can then warn before rows are computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kindling_entities.engines.embedded._guards import ARITHMETIC, shorten
-from kindling_entities.engines.embedded._spots import messages, place
+from kindling_entities.engines.embedded._messages import messages, place
 from kindling_entities.engines.embedded._sqltext import Unreadable, arithmetic_in, parse
 
 
@@ -46,20 +46,20 @@ def _found(message: Any) -> Iterator[Overflow]:
     elif name == "Expression" and message.HasField("lambda_function"):
         yield from _in_lambda(message.lambda_function, place(message))
     else:
-        for one in messages(message):
-            yield from _found(one)
+        for below in messages(message):
+            yield from _found(below)
 
 
-def _in_text(text: str, where: str, told: str) -> Iterator[Overflow]:
+def _in_text(text: str, where: str, shown_place: str) -> Iterator[Overflow]:
     operator = arithmetic_in(text)
     if operator is not None:
-        yield Overflow(operator, where, told)
+        yield Overflow(operator, where, shown_place)
 
 
-def _in_lambda(message: Any, told: str) -> Iterator[Overflow]:
+def _in_lambda(message: Any, shown_place: str) -> Iterator[Overflow]:
     if message.DESCRIPTOR.name == "UnresolvedFunction" and message.function_name in ARITHMETIC:
-        yield Overflow(message.function_name, "a lambda function", told)
+        yield Overflow(message.function_name, "a lambda function", shown_place)
         return
-    for one in messages(message):
-        inside = place(one) if one.DESCRIPTOR.name == "Expression" else ""
-        yield from _in_lambda(one, inside or told)
+    for below in messages(message):
+        inside = place(below) if below.DESCRIPTOR.name == "Expression" else ""
+        yield from _in_lambda(below, inside or shown_place)

@@ -1,4 +1,4 @@
-"""Files whose paths the log has with letters beyond ASCII, as Spark writes them for such partition values.
+"""Refuses changes of tables whose log has file paths with letters beyond ASCII, as Spark writes some partition values.
 
 The log is to have such letters as %-escapes (Delta protocol, "Add File and Remove File"). delta-rs escapes them when it
 removes a file and so removes nothing: the old rows stay beside those that replace them, for every reader.

@@ -6,8 +6,9 @@ import re
 import threading
 from typing import Any
 
-from kindling_entities.declare.schema import normal_type, type_name
-from kindling_entities.engines.embedded._spots import messages
+from kindling_entities.declare.schema import normal_type
+from kindling_entities.declare.types import type_name
+from kindling_entities.engines.embedded._messages import messages
 
 _BRANCHES = frozenset({"when", "if", "iff", "nvl2", "decode"})
 _BRANCHES_TEXT = re.compile(r"\b(case|if|iff|nvl2|decode)\b", re.IGNORECASE)
@@ -18,8 +19,8 @@ Column = tuple[str, str]
 class Schemas:
     """Columns as pairs of name and type; None for what Sail does not resolve.
 
-    Sail describes a case by the type of its first branch, whatever it computes. Where there is one, it is made to
-    compute no rows instead, which takes 5 ms in place of 1.
+    Sail describes a case by the type of its first branch, whatever it computes. Where there is a case, it is made to
+    compute no rows instead, which takes 5 ms instead of 1 ms.
     """
 
     def __init__(self, client: Any) -> None:
@@ -79,10 +80,10 @@ class Schemas:
         columns = self.of(projection)
         if columns is not None and len(columns) == len(expressions):
             return list(columns)
-        # Together they may not resolve, one by one most do.
+        # Together they may not resolve, but most of them resolve alone.
         if len(expressions) == 1:
             return [None]
-        return [self.expressions(scope, [one], named=named)[0] for one in expressions]
+        return [self.expressions(scope, [expression], named=named)[0] for expression in expressions]
 
 
 def _plan(relation: Any) -> Any:

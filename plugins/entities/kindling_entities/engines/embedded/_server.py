@@ -1,4 +1,4 @@
-"""The Sail server of one App, and its session."""
+"""The Sail server of an App, and its session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Interrupts:
     machine may be after it has answered the first query; so this is looked at before each pipe.
     """
 
-    # SIG_DFL and SIG_IGN: chosen by somebody, and never by the server.
+    # SIG_DFL and SIG_IGN: set by the process or its user, never by the server.
     _CHOSEN = (None, 0, 1)
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class _Interrupts:
 
 @contextmanager
 def _enough_threads() -> Iterator[None]:
-    """Give Sail's runtime more threads than queries can keep busy, unless somebody has chosen their number.
+    """Give Sail's runtime more threads than queries can keep busy, unless the environment sets their number.
 
-    By default there is one for each core. A query that computes without a pause keeps that many, and then the server
-    answers nobody: no other query starts, and the one that computes cannot be interrupted. Idle threads cost nothing
-    that can be measured.
+    By default there is a thread for each core. A query that computes without a pause occupies all of them, and then
+    the server does not answer: no other query starts, and the query that computes cannot be interrupted. Idle threads
+    cost nothing that can be measured.
     """
     name = "TOKIO_WORKER_THREADS"
     if name in os.environ:

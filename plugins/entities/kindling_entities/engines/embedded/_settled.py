@@ -1,4 +1,4 @@
-"""What became of a commit that ended with an error: delta-rs may raise after it has committed."""
+"""Finds out whether a commit that ended with an error was made: delta-rs may raise after it has committed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger("kindling.entities")
 def settled(table: Table, marker: str, before: int | None, error: BaseException) -> DeltaTable | None:
     """Find the commit that carries a marker, and open the table at it.
 
-    A commit after which nobody can read the table is taken back, unless another one follows it.
+    A commit after which nobody can read the table is removed, unless another commit follows it.
 
     Args:
         before: the version that the write began from, None where there was no table.
@@ -43,8 +43,8 @@ def settled(table: Table, marker: str, before: int | None, error: BaseException)
             ) from error
         os.unlink(commit_file(table.location, version))
         return None
-    told = Redactor()(str(error))
-    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, told)
+    reason = Redactor()(str(error))
+    _log.warning("Version %d of %r was committed; what follows a commit failed: %s", version, table.entity_id, reason)
     return opened
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._actions import read_actions
-from kindling_entities.engines._frames import Staging
 from kindling_entities.engines._side_log import write_log
+from kindling_entities.engines._staging import Staging
 
 
 def sound_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
@@ -48,7 +48,7 @@ def sound(frame: Any, schema: pa.Schema) -> Any:
 
 
 def hides_nan(footer: pq.FileMetaData) -> bool:
-    """Whether Sail would take one value for a whole column of a Parquet file that may have NaN besides."""
+    """Whether Sail would read a column of a Parquet file as constant although it may hold NaN, too."""
     for index in range(footer.num_columns):
         if footer.schema.column(index).physical_type in ("FLOAT", "DOUBLE"):
             groups = (footer.row_group(group).column(index) for group in range(footer.num_row_groups))
@@ -68,7 +68,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 class Snapshots:
-    """The snapshots of one engine; each stays until every label under which it was read is released.
+    """The snapshots of an engine; each stays until every label under which it was read is released.
 
     Args:
         patience_seconds: how long a thread waits for another that makes the same snapshot.
@@ -86,7 +86,7 @@ class Snapshots:
         """The folder of a version's snapshot; made on first use.
 
         Args:
-            table_id: tells the table from another at the same place.
+            table_id: the table's identity, which another table at the same place does not share.
 
         Raises:
             OSError, ValueError: the table's log cannot be read.
@@ -117,7 +117,7 @@ class Snapshots:
         return made
 
     def _made_or_begun(self, key: tuple[str, str, int]) -> tuple[str | None, threading.Event | None]:
-        """Return a snapshot that there is, else what tells when another thread has made it; neither: make it."""
+        """Return an existing snapshot, else the event that is set when another thread has made it; neither: make it."""
         with self._lock:
             label = self._staging.current_label
             path = self._made.get(key)

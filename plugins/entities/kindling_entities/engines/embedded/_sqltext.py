@@ -1,4 +1,4 @@
-"""Reads the text of one SQL expression into a tree of calls and arithmetic, each with its place in the text.
+"""Reads the text of a SQL expression into a tree of calls and arithmetic, each with its place in the text.
 
 What it does not understand it refuses (``Unreadable``); nothing is guessed, since what is found here gets rewritten.
 """
@@ -109,7 +109,7 @@ class _Reader:
     def read(self) -> Part:
         part = self._expression(0)
         if self._take("as"):
-            # Several names, as for a generator, are not one column.
+            # Several names, as for a generator, are more than a column.
             if self._next()[0] not in ("word", "name"):
                 raise Unreadable("as")
         elif self._at < len(self._tokens) and self._tokens[self._at][0] in ("word", "name"):

@@ -1,4 +1,4 @@
-"""Which statistics delta-rs writes."""
+"""Which column statistics delta-rs writes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import pyarrow as pa
 from deltalake import ColumnProperties, WriterProperties
 
 
-def told(schema: pa.Schema) -> WriterProperties | None:
-    """How delta-rs writes files of this schema; None as it does by itself.
+def without_float_statistics(schema: pa.Schema) -> WriterProperties | None:
+    """Writer properties for files of this schema; None where the defaults of delta-rs are right.
 
-    Its statistics leave NaN out, so that Spark and Sail lose rows by them. Floats get none, in the file and in the log.
+    The statistics of delta-rs leave NaN out, so Spark and Sail would skip files that hold matching rows. Columns of
+    floats therefore get no statistics, in the file and in the log.
     """
     floats = [field.name for field in schema if pa.types.is_floating(field.type)]
     if not floats:
         return None
     none = ColumnProperties(statistics_enabled="NONE")
-    # The compression that it takes where nobody gives it properties.
+    # The compression that delta-rs uses without properties.
     return WriterProperties(compression="SNAPPY", column_properties=dict.fromkeys(floats, none))

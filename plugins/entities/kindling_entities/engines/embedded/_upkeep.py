@@ -9,13 +9,13 @@ from kindling_entities.engines._log import arrow_schema, mapped_errors, open_tab
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.embedded._int96 import FarTimestamps
 from kindling_entities.engines.embedded._raw_paths import refuse_raw_paths
-from kindling_entities.engines.embedded._statistics import told
+from kindling_entities.engines.embedded._statistics import without_float_statistics
 from kindling_entities.errors import UnsupportedError
 from kindling_entities.protocols import Table, Upkeep
 
 
 def maintain(table: Table, policy: MaintenancePolicy, retry: Retry, far: FarTimestamps, *, dry_run: bool) -> Upkeep:
-    """Maintain one table; a lost race is tried again."""
+    """Maintain a table; a lost race is tried again."""
     return retry.run(table, lambda: _once(table, policy, far, dry_run))
 
 
@@ -37,7 +37,7 @@ def _once(table: Table, policy: MaintenancePolicy, far: FarTimestamps, dry_run: 
             'order by it. Rename it, leave it out of order_by, or use engine = "spark".'
         )
     if not dry_run and policy.rewrites:
-        properties = told(arrow_schema(opened))
+        properties = without_float_statistics(arrow_schema(opened))
         with mapped_errors(table, "Compacting"):
             figures = (
                 opened.optimize.z_order(list(policy.order_by), target_size=target, writer_properties=properties)

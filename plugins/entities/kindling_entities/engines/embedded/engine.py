@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kindling_entities.declare.casts import cast_reader, cast_table
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import cast_reader, cast_table, normal_schema, quote
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import normal_schema
 from kindling_entities.engines import _frames, _log
 from kindling_entities.engines._appends import appends_log
 from kindling_entities.engines._commit_info import read_commits
@@ -21,6 +23,7 @@ from kindling_entities.engines._places import refuse_unreachable
 from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._side_log import misread
+from kindling_entities.engines._staging import Staging
 from kindling_entities.engines._transactions import committed, newest_transaction
 from kindling_entities.engines.embedded import _delta, _upkeep
 from kindling_entities.engines.embedded._int96 import FarTimestamps
@@ -69,9 +72,9 @@ class EmbeddedEngine:
         self._spool_bytes = spool_bytes
         self._server = SailServer()
         self._lock = threading.RLock()
-        self._staging = _frames.Staging(temp_dir)
+        self._staging = Staging(temp_dir)
         self._retry = Retry(max_attempts, sleep, jitter)
-        self._told_overflows: set[str] = set()
+        self._reported_overflows: set[str] = set()
         self._places = self._staging.places
         self._snapshots = Snapshots(self._staging)
         self._far = FarTimestamps()
@@ -134,7 +137,7 @@ class EmbeddedEngine:
             from pyspark.sql.pandas.types import from_arrow_schema
 
             normal = normal_schema(data.schema)
-            # Left to itself, it takes timestamps without a zone for those with one.
+            # By default it gives timestamps without a zone the zone of the session.
             typed = from_arrow_schema(normal, prefer_timestamp_ntz=True)
             return self.session.createDataFrame(cast_table(data, normal), typed)
         reader = _frames.to_reader(data)
@@ -178,11 +181,13 @@ class EmbeddedEngine:
         return stream
 
     def overflows(self, frame: Any) -> list[Overflow]:
-        """Arithmetic in a frame's plan that is not checked for overflow; each place is told once."""
+        """Arithmetic in a frame's plan that is not checked for overflow; each place is returned once per engine."""
         if not _frames.is_frame(frame):
             return []
-        new = {one.place: one for one in overflows(frame) if one.place not in self._told_overflows}
-        self._told_overflows.update(new)
+        new = {
+            overflow.place: overflow for overflow in overflows(frame) if overflow.place not in self._reported_overflows
+        }
+        self._reported_overflows.update(new)
         return list(new.values())
 
     def sift(self, frame: Any, flags: Mapping[str, str]) -> Sifted:
@@ -190,7 +195,7 @@ class EmbeddedEngine:
         return StreamSift(frame, flags)
 
     @contextlib.contextmanager
-    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
+    def held(self, frame: Any, storage_level: str | None = None) -> Iterator[Any]:
         """A frame that is computed once, into a staged Parquet file."""
         with contextlib.ExitStack() as stack:
             reader = _frames.to_reader(frame)
@@ -293,7 +298,7 @@ class EmbeddedEngine:
         return self._writer.ensure(table, schema)
 
     def exists(self, table: Table) -> bool:
-        """Tell whether the table has a commit."""
+        """Return whether the table has a commit."""
         return _log.newest_version(table.location) is not None
 
     def committed(self, table: Table, transaction: Transaction) -> bool:

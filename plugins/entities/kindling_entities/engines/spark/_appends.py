@@ -1,7 +1,7 @@
 """The rows that commits added to a table which lies elsewhere than on this machine.
 
 The log is read by Spark. Files that were added are read as of a version that still has them: the last of the range, or
-the one before a compaction took them. Spark has no way to read some files of a Delta table alone, so that it opens the
+the version before a compaction took them. Spark has no way to read only some files of a Delta table, so it opens the
 others of that version, too.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kindling_entities.declare.schema import quote, quote_text
+from kindling_entities.declare.quoting import quote, quote_text
 from kindling_entities.engines.spark import _frames, _log
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.errors import RowsRewritten, VersionsGone
@@ -47,7 +47,9 @@ def _files(session: Any, table: Table, start_version: int, end_version: int) -> 
         raise VersionsGone(table.entity_id, (start_version + 1, end_version), oldest, why)
     added: dict[str, int] = {}
     for version, actions in sorted(lines.items()):
-        operation = next((one["commitInfo"].get("operation", "") for one in actions if "commitInfo" in one), "")
+        operation = next(
+            (action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), ""
+        )
         for action in actions:
             kind, given = next(iter(action.items()))
             name = str(given.get("path", "")).rsplit("/", 1)[-1]

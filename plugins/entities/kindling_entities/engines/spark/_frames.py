@@ -7,8 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import cast_table, normal_schema, quote, refuse_nameless, type_name
-from kindling_entities.engines._frames import Staging, to_reader
+from kindling_entities.declare.casts import cast_table
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import normal_schema, refuse_nameless
+from kindling_entities.declare.types import type_name
+from kindling_entities.engines._frames import to_reader
+from kindling_entities.engines._staging import Staging
 from kindling_entities.rules.row_hash import row_hash
 
 # Found in the text of the error that Spark raises for a row with a bad key.
@@ -26,7 +30,7 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Sta
     """Make a Spark frame.
 
     Args:
-        staging: of files that driver and executors share; larger data go through one.
+        staging: of files that driver and executors share; larger data go through such a file.
     """
     streamed = isinstance(data, pa.RecordBatchReader)
     if staging is not None and (streamed or data.nbytes > limit_bytes):
@@ -36,7 +40,7 @@ def from_arrow(session: Any, data: pa.Table | pa.RecordBatchReader, staging: Sta
     if not table.num_rows:
         # pyspark cannot look for timestamps in arrays without chunks.
         return session.createDataFrame([], schema=ddl(schema))
-    # The DDL keeps timestamps without a zone apart from those with one.
+    # The DDL distinguishes timestamps with and without a zone.
     return session.createDataFrame(cast_table(table, schema), schema=ddl(schema))
 
 
@@ -63,7 +67,7 @@ def cast(frame: Any, have: pa.Schema, wanted: pa.Schema) -> Any:
 def guarded(frame: Any, schema: pa.Schema, keys: Sequence[str]) -> Any:
     """Make a frame fail while it is written if a key is null or occurs twice: no pass of its own.
 
-    The keys are what a merge shuffles by anyhow, so the window costs one sort.
+    The keys are what a merge shuffles by anyhow, so the window costs only a sort.
     """
     count = "__kindling_key_count"
     nulls = " or ".join(f"{quote(key)} is null" for key in keys)

@@ -70,8 +70,8 @@ def resolve(conf: Mapping[str, str], environ: Mapping[str, str] | None = None) -
         timeout=_RESOLVE_SECONDS,
         env={key: value for key, value in os.environ.items() if key not in _CONNECT},
     )
-    told = [line for line in done.stdout.splitlines() if line.startswith("jars=")]
-    if done.returncode != 0 or not told:
+    answer = [line for line in done.stdout.splitlines() if line.startswith("jars=")]
+    if done.returncode != 0 or not answer:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reasons = [line for line in lines if "unresolved" in line.lower() or "not found" in line] or lines[-1:]
         raise EngineError(
@@ -79,7 +79,7 @@ def resolve(conf: Mapping[str, str], environ: Mapping[str, str] | None = None) -
             "mirror in spark.jars.repositories or spark.jars.ivySettings under [entities.spark.conf], or use "
             'engine = "embedded".'
         )
-    jars = [path.removeprefix("file://") for path in told[-1].removeprefix("jars=").split(",") if path]
+    jars = [path.removeprefix("file://") for path in answer[-1].removeprefix("jars=").split(",") if path]
     note.parent.mkdir(parents=True, exist_ok=True)
     partial = note.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(jars))

@@ -1,4 +1,4 @@
-"""What a table's log tells: without Spark where the log lies on this machine, else by SQL."""
+"""Reads a table's log: without Spark where the log lies on this machine, else by SQL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines import _log as files
 from kindling_entities.engines import _transactions as transactions
 from kindling_entities.engines._commit_info import commit_info, read_commits
@@ -54,7 +54,7 @@ def newest_versions(session: Any, tables: Iterable[Table]) -> dict[str, int | Ex
 
 
 def describe(session: Any, table: Table, *, figures: bool = True) -> TableInfo | None:
-    """The table as it stands, None if there is none; ``figures`` cost nothing where SQL tells the rest."""
+    """The table as it stands, None if there is none; ``figures`` cost nothing where SQL answers the rest."""
     if is_local(table):
         return files.describe(table, figures=figures)
     version = _sql_version(session, table)
@@ -184,9 +184,9 @@ def commit_with(session: Any, table: Table, marker: str, after: int | None) -> t
     if is_local(table):
         newest = files.newest_version(table.location)
         for version in range(newest if newest is not None else -1, first, -1):
-            told = _commit_info(table.location, version)
-            if told.get("userMetadata") == marker:
-                return version, dict(told.get("operationMetrics") or {})
+            info = _commit_info(table.location, version)
+            if info.get("userMetadata") == marker:
+                return version, dict(info.get("operationMetrics") or {})
         return None
     newest = _sql_version(session, table)
     if newest is None or newest <= first:
@@ -203,8 +203,8 @@ def _commit_info(location: str, version: int) -> dict[str, Any]:
     with open(commit_file(location, version), encoding="utf8") as lines:
         for line in lines:
             if line.startswith('{"commitInfo"'):
-                told: dict[str, Any] = json.loads(line)["commitInfo"]
-                return told
+                info: dict[str, Any] = json.loads(line)["commitInfo"]
+                return info
     return {}
 
 

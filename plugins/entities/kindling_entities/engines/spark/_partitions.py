@@ -1,4 +1,4 @@
-"""Refuses partition values that would not come back, in the plan that writes them: no pass of its own."""
+"""Refuses partition values that would read back changed, within the plan that writes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import quote, quote_text, type_name
+from kindling_entities.declare.quoting import quote, quote_text
+from kindling_entities.declare.types import type_name
 from kindling_entities.engines import _partition_values as values
 from kindling_entities.errors import DataError
 from kindling_entities.protocols import Table

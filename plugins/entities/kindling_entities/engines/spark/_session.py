@@ -1,4 +1,4 @@
-"""Find the running Spark session, or build one with Delta Lake."""
+"""Find the running Spark session, or build a session with Delta Lake."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def running_session() -> Any | None:
 
 
 def write_microseconds(session: Any) -> bool:
-    """Let a session that is not ours write timestamps as microseconds, unless somebody chose for it.
+    """Let a session that is not ours write timestamps as microseconds, unless its settings choose a type.
 
     Returns:
         Whether the setting was made, so that it can be taken back.
@@ -86,7 +86,7 @@ def build_session(master: str | None, remote: str | None, conf: Mapping[str, str
     Args:
         master: such as ``local[4]`` or ``spark://host:7077``.
         remote: ``sc://host:port`` of a Spark Connect server, which must have Delta Lake itself; or ``local[n]``,
-            which starts one.
+            which starts a session.
         conf: further ``spark.*`` settings, the strongest.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kindling_core.errors import safe_str
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._frames import counted
 
 # Found in the text of the error that Spark raises for a row with such a flag.
@@ -52,14 +52,14 @@ class ObservedSift:
     def _observed(self) -> dict[str, int] | None:
         if self._observation is None:
             return None
-        told = getattr(self._observation, "_jo", None)
-        if told is not None:
+        java = getattr(self._observation, "_jo", None)
+        if java is not None:
             # Reported by a listener after the job, and never for a job that did not run: wait, but not for ever.
             jvm = self._source.sparkSession._jvm
             # Classes by their whole names: part by part each would be a question to the JVM.
             seconds = getattr(jvm, "scala.concurrent.duration.Duration").apply(_WAIT_SECONDS, "seconds")
             try:
-                getattr(jvm, "scala.concurrent.Await").ready(told.future(), seconds)
+                getattr(jvm, "scala.concurrent.Await").ready(java.future(), seconds)
             except Exception:  # noqa: BLE001 - py4j words a Java TimeoutException as its own error
                 return None
         return {name: int(value) for name, value in self._observation.get.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._log import not_found, open_table, small_files
 from kindling_entities.engines._retry import Retry
 from kindling_entities.engines.spark import _log
@@ -19,7 +19,7 @@ _LOCAL_LISTING_TASKS = "16"
 
 
 def maintain(engine: SparkEngine, table: Table, policy: MaintenancePolicy, retry: Retry, *, dry_run: bool) -> Upkeep:
-    """Maintain one table; a lost race is tried again."""
+    """Maintain a table; a lost race is tried again."""
     return retry.run(table, lambda: _once(engine, table, policy, dry_run))
 
 
@@ -35,7 +35,7 @@ def _once(engine: SparkEngine, table: Table, policy: MaintenancePolicy, dry_run:
             session.conf.set(f"spark.databricks.delta.optimize.{bound}", str(policy.target_file_bytes))
         session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
         if str(session.conf.get("spark.master", "")).startswith("local"):
-            # VACUUM lists files in as many tasks as this says, 10,000 unless told: 40 s of nothing on one machine.
+            # VACUUM lists files in as many tasks as this says, by default 10,000: 40 idle seconds on a single machine.
             session.conf.set("spark.sql.sources.parallelPartitionDiscovery.parallelism", _LOCAL_LISTING_TASKS)
         if not dry_run and policy.rewrites:
             with mapped_errors(table, "Compacting"):
@@ -46,7 +46,7 @@ def _once(engine: SparkEngine, table: Table, policy: MaintenancePolicy, dry_run:
             compacted, written = metrics["numFilesRemoved"], metrics["numFilesAdded"]
         if policy.vacuum:
             with mapped_errors(table, "Vacuuming"):
-                # A real VACUUM tells the folder alone, not the files that it removed.
+                # A real VACUUM returns only the folder, not the files that it removed.
                 dry = session.sql(f"vacuum {name} retain {policy.retention_hours} hours dry run").collect()
                 removed = [str(row[0]) for row in dry]
                 if not dry_run:

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kindling_entities.declare.schema import SchemaChange, compare, quote, quote_text
+from kindling_entities.declare.quoting import quote
+from kindling_entities.declare.schema import SchemaChange, compare
 from kindling_entities.engines._commit_info import user_metadata
 from kindling_entities.engines._frames import is_frame
 from kindling_entities.engines._log import append_only, not_found
-from kindling_entities.engines._retry import RaceLost, Retry
+from kindling_entities.engines._retry import Retry
 from kindling_entities.engines._transactions import refuse_several
 from kindling_entities.engines.spark import _frames, _log, _partitions
+from kindling_entities.engines.spark._definition import delta_properties, ensure, make_schema
 from kindling_entities.engines.spark._errors import mapped_errors
+from kindling_entities.engines.spark._merge import bad_keys, clauses, inserted, without_helpers
 from kindling_entities.errors import MergeKeyError
 from kindling_entities.protocols import Commit, CommitOptions, MergeRules, Table, TableInfo
 from kindling_entities.rules.key_equality import refuse_nested_keys
 from kindling_entities.rules.refusals import (
-    SHOWN_KEYS,
-    null_key,
     refuse_keys_not_stored,
     refuse_missing_keys,
     refuse_missing_partitions,
@@ -31,7 +32,6 @@ from kindling_entities.rules.refusals import (
     refuse_repartitioned,
     refuse_unpartitioned,
     refuse_untyped,
-    repeated_keys,
 )
 from kindling_entities.rules.schema_policy import apply_policy, evolved
 
@@ -43,7 +43,12 @@ _MARKER = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 class SparkWriter:
-    """Writes tables; every method either commits once or leaves the table as it was."""
+    """Writes tables; every method either commits once or leaves the table as it was.
+
+    Args:
+        engine: gives the Spark session.
+        retry: how often a write that lost a race is tried again.
+    """
 
     def __init__(self, engine: SparkEngine, retry: Retry) -> None:
         self._engine = engine
@@ -106,7 +111,7 @@ class SparkWriter:
             refuse_nested_keys(table.entity_id, keys, schema)
             try:
                 if state is None:
-                    made = self._create(table, *_inserted(source, schema, keys, rules), how)
+                    made = self._create(table, *inserted(source, schema, keys, rules), how)
                     return Commit(
                         made.version,
                         rows_inserted=made.rows_written,
@@ -120,7 +125,7 @@ class SparkWriter:
                 if "distinct" in known:
                     raise
                 distinct = _frames.without_repeats(source, schema)
-                bad = _bad_keys(table, distinct, keys)
+                bad = bad_keys(table, distinct, keys)
                 if bad is not None:
                     raise bad from error.__cause__
                 known["distinct"] = distinct
@@ -141,7 +146,7 @@ class SparkWriter:
         _refuse_append_only(table, state)
         refuse_keys_not_stored(table, keys, state.schema)
         helpers = [] if rules is None else [schema.field(name) for name in rules.helpers]
-        target, change = evolved(table, state.schema, _without(schema, rules))
+        target, change = evolved(table, state.schema, without_helpers(schema, rules))
         stored = pa.schema([field for field in target if field.name in schema.names])
         refuse_untyped(table, stored)
         given = pa.schema([*stored, *helpers])
@@ -154,7 +159,7 @@ class SparkWriter:
             on = " and ".join(f"t.{quote(key)} = s.{quote(key)}" for key in keys)
             statement = (
                 f"merge with schema evolution into {_log.identifier(table)} t using {view} s on {on} "
-                f"{_clauses(stored, rules)}"
+                f"{clauses(stored, rules)}"
             )
             try:
                 # The clone has settings of its own, so that other writes of this process do not see these.
@@ -167,14 +172,14 @@ class SparkWriter:
                 self._engine.session.catalog.dropTempView(view)
         if not rows:
             return Commit(state.version, state.version, skipped=True)
-        told = _log.commit_with(self._engine.session, table, marker, state.version)
+        committed = _log.commit_with(self._engine.session, table, marker, state.version)
         return Commit(
-            told[0] if told else state.version,
+            committed[0] if committed else state.version,
             state.version,
             rows_inserted=rows[0]["num_inserted_rows"],
             rows_updated=rows[0]["num_updated_rows"],
             rows_deleted=rows[0]["num_deleted_rows"],
-            schema_change=change.told,
+            schema_change=change.if_any,
         )
 
     def delete(self, table: Table, condition: str) -> Commit:
@@ -189,52 +194,19 @@ class SparkWriter:
 
         return self._retry.run(table, attempt)
 
-    def ensure(self, table: Table, schema: pa.Schema) -> bool:
-        session = self._engine.session
-        if _log.newest_version(session, table) is not None:
-            return False
-        parts = [f"create table {_log.identifier(table)} ({_frames.ddl(schema)}) using delta"]
-        if table.name and table.location:
-            parts.append(f"location {quote_text(table.location)}")
-        if table.cluster_columns:
-            parts.append(f"cluster by ({', '.join(map(quote, table.cluster_columns))})")
-        if table.partition_columns:
-            parts.append(f"partitioned by ({', '.join(map(quote, table.partition_columns))})")
-        if table.description:
-            parts.append(f"comment {quote_text(table.description)}")
-        if table.properties:
-            pairs = ", ".join(f"{quote_text(key)} = {quote_text(value)}" for key, value in table.properties.items())
-            parts.append(f"tblproperties ({pairs})")
-        self._make_schema(table)
-        try:
-            with mapped_errors(table, "Creating"):
-                session.sql(" ".join(parts)).collect()
-        except RaceLost:
-            return False
-        return True
-
-    def _make_schema(self, table: Table) -> None:
-        """Make the schema of a named table if there is none. Looked up first: to create one takes more rights."""
-        if table.name is None:
-            return
-        schema = ".".join(map(quote, table.name[:-1]))
-        with mapped_errors(table, "Creating the schema of"):
-            if not self._engine.session.catalog.databaseExists(schema):
-                self._engine.session.sql(f"create schema if not exists {schema}").collect()
-
     def _create(self, table: Table, source: Any, schema: pa.Schema, how: CommitOptions) -> Commit:
         refuse_missing_partitions(table, schema)
         if table.cluster_columns or (table.name and how.metadata):
             # A writer of frames cannot cluster; a table that is there already it keeps clustered. And a named table
             # is made by a CREATE TABLE AS SELECT, which keeps no user metadata.
-            made = self.ensure(table, schema)
+            created = ensure(self._engine.session, table, schema)
             state = _log.describe(self._engine.session, table, figures=False)
             commit = self._save(table, state, source, schema, schema, None, how, mode="append")
-            return replace(commit, created=made)
-        extra = _delta_properties(table)
+            return replace(commit, created=created)
+        extra = delta_properties(table)
         if table.name and table.location:
             extra["path"] = table.location
-        self._make_schema(table)
+        make_schema(self._engine.session, table)
         return self._save(table, None, source, schema, schema, None, how, mode="error", extra=extra)
 
     def _save(
@@ -268,19 +240,19 @@ class SparkWriter:
             else:
                 writer = ready.write.format("delta").mode(mode).options(**options)
                 if redefined:
-                    writer = writer.options(**_delta_properties(table))
+                    writer = writer.options(**delta_properties(table))
                 if table.partition_columns and (state is None or mode == "overwrite"):
                     writer = writer.partitionBy(*table.partition_columns)
                 if table.name:
                     writer.saveAsTable(_log.identifier(table))
                 else:
                     writer.save(table.location)
-        told = _log.commit_with(self._engine.session, table, marker, before)
-        if told is None:
+        committed = _log.commit_with(self._engine.session, table, marker, before)
+        if committed is None:
             # Nothing was committed: the transaction was there already, or there was nothing to do.
             version = before if before is not None else _log.newest_version(self._engine.session, table)
             return Commit(version, version, rows_written=0, skipped=bool(how.transactions))
-        version, metrics = told
+        version, metrics = committed
         if table.cluster_columns and "overwriteSchema" in options:
             # It replaces the table's definition, clustering included.
             columns = ", ".join(map(quote, table.cluster_columns))
@@ -292,7 +264,7 @@ class SparkWriter:
             before,
             rows_written=None if rows is None else int(rows),
             created=state is None,
-            schema_change=None if change is None else change.told,
+            schema_change=None if change is None else change.if_any,
         )
 
     def _retried(
@@ -318,54 +290,6 @@ class SparkWriter:
                     if not source.take(1):
                         return _nothing(state())
             return self._retry.run(table, lambda: attempt(state(), source, schema))
-
-
-def _clauses(stored: pa.Schema, rules: MergeRules | None) -> str:
-    """What a merge does with each row. The first clause that holds for a row counts."""
-    rules = rules or MergeRules()
-    names = list(map(quote, stored.names))
-    # A star would store the helpers, too.
-    stars = not rules.helpers
-    values = "*" if stars else ", ".join(f"t.{name} = s.{name}" for name in names)
-    row = "*" if stars else f"({', '.join(names)}) values ({', '.join(f's.{name}' for name in names)})"
-    clauses = [] if rules.delete_when is None else [f"when matched and ({rules.delete_when}) then delete"]
-    condition = "" if rules.update_when is None else f" and ({rules.update_when})"
-    clauses.append(f"when matched{condition} then update set {values}")
-    condition = "" if rules.insert_flag is None else f" and s.{quote(rules.insert_flag)}"
-    clauses.append(f"when not matched{condition} then insert {row}")
-    if rules.delete_missing:
-        clauses.append("when not matched by source then delete")
-    return " ".join(clauses)
-
-
-def _without(schema: pa.Schema, rules: MergeRules | None) -> pa.Schema:
-    return pa.schema([field for field in schema if rules is None or field.name not in rules.helpers])
-
-
-def _inserted(source: Any, schema: pa.Schema, keys: list[str], rules: MergeRules | None) -> tuple[Any, pa.Schema]:
-    """The rows that a merge inserts where there is no table yet, and their schema."""
-    guarded = _frames.guarded(source, schema, keys)
-    if rules is None:
-        return guarded, schema
-    if rules.insert_flag is not None:
-        guarded = guarded.where(quote(rules.insert_flag))
-    stored = _without(schema, rules)
-    return guarded.selectExpr(*map(quote, stored.names)), stored
-
-
-def _bad_keys(table: Table, source: Any, keys: list[str]) -> MergeKeyError | None:
-    """Find out which keys stopped a merge; a pass of its own, made only after the failure."""
-    from pyspark.sql.functions import expr
-
-    columns = [quote(key) for key in keys]
-    for key, column in zip(keys, columns, strict=True):
-        nulls = source.filter(f"{column} is null").count()
-        if nulls:
-            return null_key(table, key, nulls)
-    counted = source.groupBy(*columns).agg(expr("count(1) as __kindling_rows"))
-    twice = counted.filter("__kindling_rows > 1").drop("__kindling_rows")
-    rows = twice.limit(SHOWN_KEYS).collect()
-    return repeated_keys(table, keys, twice.count(), rows) if rows else None
 
 
 def _without_computed(state: TableInfo, target: pa.Schema, given: pa.Schema) -> pa.Schema:
@@ -395,12 +319,8 @@ def _insert(writer: Any, mode: str, options: Mapping[str, str]) -> None:
         writer.overwrite(lit(True))
 
 
-def _delta_properties(table: Table) -> dict[str, str]:
-    return {key: value for key, value in table.properties.items() if key.startswith("delta.")}
-
-
 def _pair(how: CommitOptions) -> tuple[str, ...]:
-    return next(((one.app_id, str(one.version)) for one in how.transactions), ())
+    return next(((first.app_id, str(first.version)) for first in how.transactions), ())
 
 
 def _new_marker(how: CommitOptions) -> str:
@@ -409,12 +329,12 @@ def _new_marker(how: CommitOptions) -> str:
 
 
 def _nothing(state: TableInfo | None) -> Commit:
-    """What a write did whose rows are none, and whose caller wants no commit of none."""
+    """The outcome of a write without rows whose caller wants no empty commit."""
     version = None if state is None else state.version
     return Commit(version, version, rows_written=0, empty=True)
 
 
 def _is_kept(frame: Any) -> bool:
-    """Whether somebody has cached a Spark frame."""
+    """Whether a Spark frame is cached."""
     level = frame.storageLevel
     return bool(level.useMemory or level.useDisk)

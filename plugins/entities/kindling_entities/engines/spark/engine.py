@@ -13,13 +13,15 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
-from kindling_entities.declare.schema import quote
+from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._appends import appends_log
-from kindling_entities.engines._frames import Staging, is_frame, to_reader
+from kindling_entities.engines._frames import is_frame, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
 from kindling_entities.engines._retry import Retry
+from kindling_entities.engines._staging import Staging
 from kindling_entities.engines.spark import _appends, _frames, _log, _session, _upkeep
+from kindling_entities.engines.spark._definition import ensure
 from kindling_entities.engines.spark._errors import mapped_errors
 from kindling_entities.engines.spark._sift import ObservedSift
 from kindling_entities.engines.spark._writer import SparkWriter
@@ -42,8 +44,8 @@ from kindling_entities.rules.refusals import refuse_no_change_feed
 class SparkEngine:
     """Tables on Spark with Delta Lake. Implements ``Engine``.
 
-    The session that the process runs already is taken (a platform's, a notebook's), else one is started. It
-    stays when the App closes: the process has only one, and others may use it.
+    A session that the process runs already is used (a platform's, a notebook's), else a session is started. It
+    stays when the App closes: the process has no other, and other code may use it.
 
     Args:
         master, remote, conf: see ``build_session``.
@@ -145,12 +147,12 @@ class SparkEngine:
         if not _session.is_connect(session):
             session.sparkContext.cancelJobsWithTag(label)
             return
-        for one in (session, *clones):
-            one.interruptTag(label)
+        for each in (session, *clones):
+            each.interruptTag(label)
 
     @contextlib.contextmanager
     def cloned(self) -> Iterator[Any]:
-        """A session with the same settings and temporary views, for one statement with settings of its own."""
+        """A session with the same settings and temporary views, for a single statement with settings of its own."""
         session = self.session
         if not _session.is_connect(session):
             yield type(session)(session.sparkContext, session._jsparkSession.cloneSession())
@@ -203,12 +205,12 @@ class SparkEngine:
         return _frames.cast(made, have, wanted(have))
 
     @contextlib.contextmanager
-    def held(self, frame: Any, level: str | None = None) -> Iterator[Any]:
+    def held(self, frame: Any, storage_level: str | None = None) -> Iterator[Any]:
         """A frame that Spark caches while the block lasts."""
         from pyspark import StorageLevel
 
         made = self.to_frame(frame)
-        made = made.persist() if level is None else made.persist(getattr(StorageLevel, level))
+        made = made.persist() if storage_level is None else made.persist(getattr(StorageLevel, storage_level))
         try:
             yield made
         finally:
@@ -315,10 +317,10 @@ class SparkEngine:
 
     def ensure(self, table: Table, schema: pa.Schema) -> bool:
         """Create an empty table if there is none; return whether it was created."""
-        return self._writer.ensure(table, schema)
+        return ensure(self.session, table, schema)
 
     def exists(self, table: Table) -> bool:
-        """Tell whether the table has a commit."""
+        """Return whether the table has a commit."""
         return _log.newest_version(self.session, table) is not None
 
     def committed(self, table: Table, transaction: Transaction) -> bool:
