@@ -38,7 +38,7 @@ from kindling_core.run.report import RunReport
 from kindling_core.run.requests import RunInfo, RunRequest, WriteResult
 from kindling_core.run.streams import OpenRun
 from kindling_core.running import executer_of, execution_of
-from kindling_core.secrets import MASK, is_secret_name
+from kindling_core.secrets import MASK, describe_error, is_secret_name
 from kindling_core.sections import JobSection
 from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
@@ -46,6 +46,8 @@ from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
 
 Service = TypeVar("Service")
+
+_log = Log("kindling.app")
 
 
 class App:
@@ -120,7 +122,7 @@ class App:
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self._services = Services()
+        self._services = Services(self.redact)
         self._environ = environ
         self._mounted = Mounted()
         self._cancellation = Cancellation()
@@ -133,7 +135,7 @@ class App:
             self.name = job.name
             self._life = Life(job.name)
             own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
-            self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
+            self.host = PluginHost.compose(job.features, environ=environ, plugins=own, redact=self.redact)
             resolve_sections(self.config, self.host, environ)
             self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
             for emitter in self.emitters():
@@ -271,8 +273,9 @@ class App:
         for name in reversed(begun):
             try:
                 self.host.call_one("kindling_stop", name, app=self)
-            except Exception:  # noqa: BLE001 - logged; why a feature did not start counts
-                Log("kindling.app").exception("The feature %r could not be stopped again.", name)
+            except Exception as error:  # noqa: BLE001 - logged; why a feature did not start counts
+                trace = describe_error(error, self.redact)
+                _log.error("The feature %r could not be stopped again.\n%s", name, trace)
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice.
@@ -308,7 +311,7 @@ class App:
                 with suppress(RunFailed):
                     open_run.wait()
             except RunFailed as error:
-                Log("kindling.app").error("%s", error)
+                _log.error("%s", error)
 
     # Planning and running
 

@@ -13,6 +13,7 @@ from kindling_core.job_modules import import_job_module
 from kindling_core.logs import Log
 from kindling_core.plugin_sources import OwnPlugin, discover
 from kindling_core.plugins import PluginHost
+from kindling_core.secrets import describe_error
 
 _log = Log("kindling.app")
 
@@ -74,7 +75,10 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
 def _unknown_section(
     config: Config, name: str, models: Mapping[str, type], active: Iterable[str], environ: Mapping[str, str] | None
 ) -> str:
-    owner = feature_with(lambda plugin: name in plugin.kindling_config(), "kindling_config", active, environ)
+    def owns(plugin: Any) -> bool:
+        return name in plugin.kindling_config()
+
+    owner = feature_with(owns, "kindling_config", active, environ, config.redact)
     advice = (
         f" It belongs to the feature {owner!r}; add it to the job's features." if owner else did_you_mean(name, models)
     )
@@ -82,9 +86,17 @@ def _unknown_section(
 
 
 def feature_with(
-    owns: Callable[[Any], bool], hook: str, active: Iterable[str], environ: Mapping[str, str] | None
+    owns: Callable[[Any], bool],
+    hook: str,
+    active: Iterable[str],
+    environ: Mapping[str, str] | None,
+    redact: Callable[[str], str],
 ) -> str | None:
-    """Find an installed feature outside the job that would own something. Asked only to word an error."""
+    """Find an installed feature outside the job that would own something. Asked only to word an error.
+
+    Args:
+        redact: masks secrets in what is logged.
+    """
     active = list(active)
     for name, feature in discover(environ).items():
         if name in active:
@@ -94,7 +106,8 @@ def feature_with(
             if hasattr(plugin, hook) and owns(plugin):
                 return name
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
-            _log.debug("The feature %r could not be asked what it owns.", name, exc_info=error)
+            trace = describe_error(error, redact)
+            _log.debug("The feature %r could not be asked what it owns.\n%s", name, trace)
     return None
 
 

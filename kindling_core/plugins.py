@@ -15,6 +15,9 @@ from kindling_core import hooks
 from kindling_core.errors import KindlingError, PluginError, safe_str, text_of
 from kindling_core.logs import Log, say
 from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
+from kindling_core.secrets import Redactor, describe_error
+
+_log = Log("kindling.plugins")
 
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
 # What is raised within these may be the user's own error.
@@ -28,12 +31,14 @@ class PluginHost:
     Attributes:
         plugins: name -> where it comes from, in the order in which they start; without the core.
         manager: pluggy's manager; ``manager.hook`` calls hooks directly, the last plugin first.
+        redact: masks secrets in errors and in what is logged.
     """
 
     plugins: dict[str, Source]
     manager: pluggy.PluginManager
     # The same plugins registered the other way round: pluggy calls what was registered last first.
     _in_order: pluggy.PluginManager
+    redact: Callable[[str], str] = field(default_factory=Redactor)
     _owners: dict[CodeType, list[str]] = field(default_factory=dict)
     _sets_up: set[str] = field(default_factory=set)
     _takes_down: dict[str, list[Any] | None] = field(default_factory=dict)
@@ -45,8 +50,12 @@ class PluginHost:
         available: Mapping[str, Feature] | None = None,
         environ: Mapping[str, str] | None = None,
         plugins: Iterable[OwnPlugin] = (),
+        redact: Callable[[str], str] | None = None,
     ) -> PluginHost:
         """Load the named features and the job's own plugins, and order them by what they require.
+
+        Args:
+            redact: masks secrets in errors and in what is logged; by default those that show by their form.
 
         Raises:
             PluginError: a feature is unknown, broken, named twice, or lacks a requirement; features require
@@ -56,7 +65,7 @@ class PluginHost:
         available = discover(environ) if available is None else available
         sources = _sources(names, available, environ, plugins)
         loaded = {name: source.load() for name, source in sources.items()}
-        host = cls({}, pluggy.PluginManager(GROUP), pluggy.PluginManager(GROUP))
+        host = cls({}, pluggy.PluginManager(GROUP), pluggy.PluginManager(GROUP), redact or Redactor())
         host._add_hookspecs(hooks)
         if environ.get(TRACE_VARIABLE) == "1":
             for manager in host._managers():
@@ -180,7 +189,7 @@ class PluginHost:
             failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
             for other in failures:
                 if other is not failure:
-                    Log("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
+                    _log.error("A further failure in %s.\n%s", hook, describe_error(other, self.redact))
             raise failure
         finally:
             # A traceback that refers to the frame which holds it would live until the garbage is collected.

@@ -13,10 +13,12 @@ from typing import Any
 
 from kindling_core.forks import end_child_of
 from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
 
 Failed = Callable[[BaseException], None]
 # Returns the receiver that a queue is for; None once it is forgotten.
 Owner = Callable[[], Any]
+Redact = Callable[[str], str]
 
 FLUSH_SECONDS = 30.0
 # An event loop whose coroutines took all of the time has as much longer to end.
@@ -37,10 +39,15 @@ class Deadline:
 
 
 class Delivery:
-    """What one provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines."""
+    """What one provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines.
 
-    def __init__(self) -> None:
-        self.loop = BackgroundLoop()
+    Args:
+        redact: masks secrets in what is logged.
+    """
+
+    def __init__(self, redact: Redact | None = None) -> None:
+        self._redact = redact or Redactor()
+        self.loop = BackgroundLoop(self._redact)
         # Receivers are compared with it held, and their class may connect further ones at that.
         self._lock = threading.RLock()
         self._threads: list[ReceiverThread] = []
@@ -58,7 +65,7 @@ class Delivery:
                 return
             self._threads = [thread for thread in self._threads if not thread.ended]
             if not any(thread.add(queue) for thread in self._threads):
-                self._threads.append(ReceiverThread(queue, f"kindling-{name}"))
+                self._threads.append(ReceiverThread(queue, f"kindling-{name}", self._redact))
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
         """Deliver what waits, then end all threads; what hangs is given up after ``seconds`` altogether."""
@@ -115,8 +122,9 @@ class ReceiverThread:
     The thread ends once all of its queues are closed and what waited is delivered.
     """
 
-    def __init__(self, queue: ReceiverQueue, name: str) -> None:
+    def __init__(self, queue: ReceiverQueue, name: str, redact: Redact) -> None:
         self.name = name
+        self._redact = redact
         self.ended = False
         self.queues: tuple[ReceiverQueue, ...] = (queue,)
         self._calls: deque[tuple[ReceiverQueue, Any, dict[str, Any]]] = deque()
@@ -206,7 +214,7 @@ class ReceiverThread:
                 queue.call(sender, fields)
             except BaseException as error:  # noqa: BLE001 - a receiver may raise anything and ends no thread
                 end_child_of(process, error)
-                _report(queue.failed, error)
+                _report(queue.failed, error, self._redact)
             # What a message holds is not kept until the next one comes.
             del call, queue, sender, fields
 
@@ -230,18 +238,23 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
-def _report(failed: Failed, error: BaseException) -> None:
+def _report(failed: Failed, error: BaseException, redact: Redact) -> None:
     """Report a receiver's error; whoever is told of that may raise, too, and ends no thread."""
     try:
         failed(error)
     except BaseException as further:  # noqa: BLE001 - see above
-        _log.error("Reporting the failure of a receiver failed: %s", further, exc_info=further)
+        _log.error("Reporting the failure of a receiver failed: %s", describe_error(further, redact))
 
 
 class BackgroundLoop:
-    """One event loop on one daemon thread, started by the first coroutine."""
+    """One event loop on one daemon thread, started by the first coroutine.
 
-    def __init__(self) -> None:
+    Args:
+        redact: masks secrets in what is logged.
+    """
+
+    def __init__(self, redact: Redact) -> None:
+        self._redact = redact
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -257,6 +270,8 @@ class BackgroundLoop:
                 return None
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # The handler of asyncio would log tracebacks with whatever secrets they show.
+                self._loop.set_exception_handler(self._log_unheard)
                 self._thread = threading.Thread(
                     target=self._work, args=(self._loop,), name="kindling-signals", daemon=True
                 )
@@ -290,7 +305,7 @@ class BackgroundLoop:
             try:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001 - asyncio lets SystemExit of a receiver's own task through
-                _log.error("A task of a receiver ended with %s.", type(error).__name__, exc_info=error)
+                self._log_end_of_task(error)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -299,8 +314,17 @@ class BackgroundLoop:
             try:
                 loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             except BaseException as error:  # noqa: BLE001 - as above
-                _log.error("A task of a receiver ended with %s.", type(error).__name__, exc_info=error)
+                self._log_end_of_task(error)
         loop.close()
+
+    def _log_unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error that nobody has asked for, such as that of a task which a receiver has made."""
+        error = context.get("exception")
+        text = "" if error is None else f": {describe_error(error, self._redact)}"
+        _log.error("%s%s", self._redact(context["message"]), text)
+
+    def _log_end_of_task(self, error: BaseException) -> None:
+        _log.error("A task of a receiver ended: %s", describe_error(error, self._redact))
 
     async def _guard(self, coroutine: Coroutine[Any, Any, Any], failed: Failed) -> None:
         try:
@@ -308,4 +332,4 @@ class BackgroundLoop:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._stopping:
                 raise
-            _report(failed, error)
+            _report(failed, error, self._redact)

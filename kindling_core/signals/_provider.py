@@ -59,7 +59,7 @@ class BlinkerSignalProvider(SignalProvider):
         self._patterns: list[tuple[str, Receiver, Callable[[TypedSignal], None]]] = []
         self._wrapped: list[tuple[Receiver, TypedSignal, Receiver]] = []
         self._lock = threading.RLock()
-        self._delivery = Delivery()
+        self._delivery = Delivery(self._redact)
         self._log = Log("kindling.signals")
         self.create_signal(ReceiverFailed.SIGNAL, ReceiverFailed)
 

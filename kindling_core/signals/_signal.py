@@ -165,8 +165,8 @@ class TypedSignal(Signal):
         self._shape: PayloadShape | None = None
         self._strict = strict
         self._failed = failed or _log_failure
-        self._delivery = delivery or Delivery()
         self._redact = redact or Redactor()
+        self._delivery = delivery or Delivery(self._redact)
         self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
         self._connections: tuple[_Connection, ...] = ()

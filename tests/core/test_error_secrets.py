@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +93,100 @@ def test_what_features_raise_is_logged_without_secrets(caplog: pytest.LogCapture
     assert LOUD not in caplog.text
     assert LOUD not in str(failed.value.report.to_dict())
     assert failed.value.report.pipe("a.b").details == {"query": ["login ***"]}
+
+
+class Closes:
+    """What a feature offers, and that does not close."""
+
+    def close(self) -> None:
+        raise ValueError(f"not closed: {LOUD}")
+
+
+class Offers:
+    """Offers what does not close, and does not stop either."""
+
+    @hookimpl
+    def kindling_services(self) -> dict[type, Any]:
+        return {Closes: Closes}
+
+    @hookimpl
+    def kindling_stop(self) -> None:
+        raise ValueError(f"first with {LOUD}")
+
+
+class StopsNot:
+    """A second feature that does not stop."""
+
+    @hookimpl
+    def kindling_stop(self) -> None:
+        raise ValueError(f"second with {LOUD}")
+
+
+def test_what_fails_while_an_app_closes_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(plugins=[Offers(), StopsNot()])
+    app.start()
+    app.service(Closes)
+    with pytest.raises(KindlingError):
+        app.close()
+    assert "ValueError: first with ***" in caplog.text
+    assert "ValueError: not closed: ***" in caplog.text
+    assert LOUD not in caplog.text
+
+
+class StartsNot:
+    """A feature that neither starts nor stops."""
+
+    @hookimpl
+    def kindling_start(self) -> None:
+        raise ValueError("no start")
+
+    @hookimpl
+    def kindling_stop(self) -> None:
+        raise ValueError(f"no stop with {LOUD}")
+
+
+def test_what_fails_while_a_start_is_taken_back_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(plugins=[StartsNot()])
+    with pytest.raises(KindlingError, match="no start"):
+        app.start()
+    assert "ValueError: no stop with ***" in caplog.text
+    assert LOUD not in caplog.text
+
+
+def test_a_task_that_ends_the_loop_of_coroutines_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    ended = threading.Event()
+
+    async def leaves(error: BaseException) -> None:
+        raise error
+
+    async def receiver(sender: object, failure: BaseException) -> None:
+        task = asyncio.get_running_loop().create_task(leaves(failure))
+        task.add_done_callback(lambda task: ended.set())
+
+    with app_of() as app:
+        app.signals.on("mail.sent", receiver)
+        for kind in (ValueError, SystemExit):
+            ended.clear()
+            app.signals.emit("mail.sent", failure=kind(f"left with {LOUD}"))
+            assert ended.wait(10)
+    gc.collect()
+    assert "ValueError: left with ***" in caplog.text
+    assert "SystemExit: left with ***" in caplog.text
+    assert LOUD not in caplog.text
+
+
+def test_a_feature_outside_the_job_that_cannot_be_asked_is_logged_without_secrets(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stranger:
+        def make(self) -> object:
+            raise ValueError(f"no licence {LOUD}")
+
+    monkeypatch.setattr("kindling_core.composition.discover", lambda environ: {"stranger": Stranger()})
+    with caplog.at_level(logging.DEBUG), pytest.raises(KindlingError, match="unknown section"):
+        App(config={"job": {"name": "${DB_PASSWORD}"}, "nobodys": {"a": 1}}, environ=ENVIRON)
+    assert "ValueError: no licence ***" in caplog.text
+    assert LOUD not in caplog.text
 
 
 def test_an_error_of_the_composition_shows_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
