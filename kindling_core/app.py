@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, KindlingError, RunFailed
+from kindling_core.errors import ConfigError, KindlingError, RunFailed, shortened
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
@@ -169,11 +169,11 @@ class App:
 
     @contextmanager
     def _masked_errors(self) -> Iterator[None]:
-        """Mask secrets in errors while there is no App yet that whoever shows them could ask."""
+        """Mask secrets in errors, and shorten these, while there is no App yet that whoever shows them could ask."""
         try:
             yield
         except KindlingError as error:
-            error.args = tuple(self.redact(one) if isinstance(one, str) else one for one in error.args)
+            error.args = tuple(shortened(self.redact(one)) if isinstance(one, str) else one for one in error.args)
             raise
 
     def redact(self, text: str) -> str:

@@ -109,7 +109,9 @@ class PluginHost:
             self.manager.register(plugin, name=source.name)
         except Exception as error:
             named = f"{source.title} of {source.origin}" if isinstance(source, Feature) else source.title
-            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {text_of(error)}.") from error
+            raise PluginError(
+                f"{named} cannot be set up: {type(error).__name__}: {text_of(error, self.redact)}."
+            ) from error
         self.plugins[source.name] = source
         for caller in self.manager.get_hookcallers(plugin) or []:
             for implementation in caller.get_hookimpls():
@@ -208,7 +210,7 @@ class PluginHost:
                 raise
             raise PluginError(
                 f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: "
-                f"{type(error).__name__}: {text_of(error)}"
+                f"{type(error).__name__}: {text_of(error, self.redact)}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:

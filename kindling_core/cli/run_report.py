@@ -41,7 +41,7 @@ def print_failures(context: CommandContext, app: App, failure: RunFailed, with_t
     report, cause = failure.report, failure.__cause__
     if cause is not None and not any(cause is one for one in report.exceptions.values()):
         # What failed is the run itself, and no pipe tells why.
-        say(printable(f"\n{app.redact(text_of(failure))}"))
+        say(printable(f"\n{text_of(failure, app.redact)}"))
     for pipe in report.pipes:
         if pipe.status != "failed":
             continue

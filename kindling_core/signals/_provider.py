@@ -177,12 +177,14 @@ class BlinkerSignalProvider(SignalProvider):
                 sender=self,
                 signal=signal.name,
                 receiver=name,
-                error=text_of(error),
+                error=text_of(error, self._redact),
                 error_type=type(error).__name__,
             )
         # Off the sender's thread there is nobody to raise to; raising would only end the delivery to others.
         if self.strict and on_sender:
-            raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {text_of(error)}") from error
+            raise SignalError(
+                f"Receiver {name} of signal {signal.name!r} failed: {text_of(error, self._redact)}"
+            ) from error
 
 
 def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:

@@ -20,7 +20,7 @@ from typing import Any
 
 import blinker
 
-from kindling_core.errors import safe_str
+from kindling_core.errors import safe_str, shortened
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
 from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
@@ -325,7 +325,7 @@ class TypedSignal(Signal):
             fields = shape.of_fields(fields)
         for name in self._error_texts:
             if isinstance(text := fields.get(name), str):
-                fields[name] = self._redact(text)
+                fields[name] = shortened(self._redact(text))
         results: Results = []
         for connection in connections:
             if (connection.sender is None and connection.only is None) or self._wants(connection, sender, fields):

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from kindling_core import App, KindlingError, Pipes, RunFailed, hookimpl
+from kindling_core.cli.context import CommandContext
 from kindling_core.cli.main import run_command_line
-from kindling_core.errors import PipeError
+from kindling_core.cli.run_report import print_failures
+from kindling_core.errors import TEXT_LIMIT, PipeError
 from kindling_core.signals import BlinkerSignalProvider
 
 LOUD = "swordfish-99"
@@ -212,3 +214,108 @@ def test_the_command_line_masks_where_no_job_composes(
     told = capsys.readouterr()
     assert "no login with ***" in told.err
     assert LOUD not in told.err + told.out
+
+
+# A text of ``TEXT_LIMIT`` characters and more is cut within its secret, wherever the cut is made.
+LONG = LOUD * 2_000
+
+
+def shows_a_part(text: str) -> bool:
+    """Whether a part of the secret of at least 4 characters is shown."""
+    return any(LOUD[start : start + 4] in text for start in range(len(LOUD) - 3))
+
+
+def test_a_secret_at_the_cut_of_a_long_text_of_a_receiver_is_masked(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    def broken(sender: object, **fields: Any) -> None:
+        raise ValueError(LONG)
+
+    with app_of() as app:
+        app.signals.on("signals.receiver_failed", lambda sender, error, **fields: heard.append(error))
+        app.signals.on("mail.sent", broken)
+        app.signals.emit("mail.sent")
+        app.signals.strict = True
+        with pytest.raises(KindlingError) as failed:
+            app.signals.emit("mail.sent")
+    assert [text for text in [*heard, str(failed.value)] if shows_a_part(text)] == []
+
+
+def test_a_long_error_text_of_any_signal_is_masked_before_it_is_shortened() -> None:
+    heard: list[str] = []
+    with app_of() as app:
+        app.signals.on("mail.x_failed", lambda sender, error: heard.append(error))
+        app.signals.emit("mail.x_failed", error=f"{'x' * 4_970}{LOUD}{'y' * 8_000}")
+    (text,) = heard
+    assert len(text) <= TEXT_LIMIT
+    assert not shows_a_part(text)
+
+
+class FailsLong:
+    """A feature that fails with a long text."""
+
+    @hookimpl
+    def kindling_start(self) -> None:
+        raise ValueError(LONG)
+
+
+class MadeLong:
+    """A feature that cannot even be made."""
+
+    def __init__(self) -> None:
+        raise ValueError(LONG)
+
+
+def test_a_secret_at_the_cut_of_a_long_text_of_a_plugin_is_masked() -> None:
+    with pytest.raises(KindlingError) as started:
+        app_of(plugins=[FailsLong()]).start()
+    with pytest.raises(KindlingError) as made:
+        app_of(plugins=[MadeLong])
+    assert not shows_a_part(str(started.value))
+    assert not shows_a_part(str(made.value))
+
+
+def test_a_secret_at_the_cut_of_a_long_text_of_a_module_is_masked(tmp_path: Path) -> None:
+    (tmp_path / "leaky_module_3.py").write_text(
+        f"from kindling_core import KindlingError\nraise KindlingError({LONG!r})\n"
+    )
+    with pytest.raises(KindlingError) as failed:
+        App(modules=["leaky_module_3"], name="${DB_PASSWORD}", base_dir=tmp_path, environ=ENVIRON)
+    assert len(str(failed.value)) <= TEXT_LIMIT
+    assert not shows_a_part(str(failed.value))
+
+
+@pytest.mark.parametrize("kind", ["SelectionError", "RunFailed"])
+def test_the_command_line_masks_a_long_text_before_it_is_shortened(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DB_PASSWORD", LOUD)
+    made = "RunFailed(LONG, RunReport('r', 'batch', 'failed', ''))" if kind == "RunFailed" else f"{kind}(LONG)"
+    (tmp_path / f"leaky_module_{kind}.py").write_text(
+        "from kindling_core import RunFailed, RunReport, SelectionError, hookimpl\n"
+        f"LONG = {LONG!r}\n"
+        "class Refuses:\n"
+        "    @hookimpl\n"
+        "    def kindling_start(self):\n"
+        f"        raise {made}\n"
+    )
+    (tmp_path / "kindling.toml").write_text(
+        f'[job]\nname = "${{DB_PASSWORD}}"\nplugins = ["leaky_module_{kind}:Refuses"]\n'
+    )
+    run_command_line(["run"])
+    shown = capsys.readouterr().err
+    assert "***" in shown
+    assert not shows_a_part(shown)
+
+
+def test_a_secret_at_the_cut_of_a_long_text_of_a_run_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    pipes = Pipes()
+    pipes.pipe("a.b")(lambda: None)
+    with app_of(pipes) as app:
+        failure = RunFailed(LONG, app.run())
+        failure.__cause__ = ValueError("of the run")
+        print_failures(CommandContext(), app, failure, False)
+    shown = capsys.readouterr().err
+    assert "***" in shown
+    assert not shows_a_part(shown)

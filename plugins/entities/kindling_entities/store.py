@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kindling_core.errors import safe_str, text_of
+from kindling_core.errors import full_text_of, safe_str
 from kindling_entities.declare.checks import unknown_provider
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
@@ -337,7 +337,13 @@ class EntityStore:
             else:
                 commit = put(provider, entity, location, frame, mode, transaction, options)
         except BaseException as error:
-            emit(f"entity.{operation}_failed", **common, **told, error=text_of(error), error_type=type(error).__name__)
+            emit(
+                f"entity.{operation}_failed",
+                **common,
+                **told,
+                error=full_text_of(error),
+                error_type=type(error).__name__,
+            )
             raise
         duration = time.perf_counter() - started
         if mode == "merge":
@@ -480,7 +486,9 @@ class EntityStore:
                 raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
             created = provider.ensure(entity, location)
         except BaseException as error:
-            self.manager.emit("entity.ensure_failed", **common, error=text_of(error), error_type=type(error).__name__)
+            self.manager.emit(
+                "entity.ensure_failed", **common, error=full_text_of(error), error_type=type(error).__name__
+            )
             raise
         duration = time.perf_counter() - started
         self.manager.emit(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kindling_core.errors import text_of
+from kindling_core.secrets import Redactor
 from kindling_core.signals import SignalProvider
 from kindling_core.state import AttemptRecord, RunEnd, StateStore
 
@@ -29,7 +30,8 @@ class History:
     """Collects what runs tell and has it written in batches; safe on any thread.
 
     Args:
-        is_stopped: tells of a run id whether the run was told to end, and has no time to wait.
+        is_stopped: whether the run of this id was asked to end, and has no time to wait.
+        redact: masks secrets in what is logged.
     """
 
     SIGNALS = (
@@ -43,8 +45,14 @@ class History:
         "pipe_skipped",
     )
 
-    def __init__(self, store: StateStore, is_stopped: Callable[[str], bool] = lambda run_id: False) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        is_stopped: Callable[[str], bool] = lambda run_id: False,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
         self._store = store
+        self._redact = redact or Redactor()
         self._is_stopped = is_stopped
         self._changed = threading.Condition()
         self._attempts: list[AttemptRecord] = []
@@ -200,14 +208,14 @@ class History:
         try:
             self._store.record(attempts, ends)
         except Exception as error:  # noqa: BLE001 - whatever a record holds, the thread has to go on
-            self._warn(text_of(error))
+            self._warn(text_of(error, self._redact))
         else:
             return
         try:
             # Of a run whose pipes cannot be written it is known at least how it ended.
             self._store.record([], ends)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.debug("Nothing can be written now, and is tried again: %s", error)
+            _log.debug("Nothing can be written now, and is tried again: %s", text_of(error, self._redact))
             with self._changed:
                 self._attempts = [*attempts, *self._attempts][-MOST_KEPT:]
                 self._ends = [*ends, *self._ends][-MOST_KEPT:]
@@ -224,7 +232,12 @@ class History:
             return
         # The store takes others, so that it is these that it does not take.
         for attempt, why in refused:
-            _log.warning("The attempt %d at pipe %r is not in history: %s", attempt.attempt, attempt.pipe_id, why)
+            _log.warning(
+                "The attempt %d at pipe %r is not in history: %s",
+                attempt.attempt,
+                attempt.pipe_id,
+                text_of(why, self._redact),
+            )
 
     def _warn(self, problem: str) -> None:
         if not self._warned:

@@ -67,7 +67,7 @@ class StatePlugin:
     def kindling_start(self, app: App) -> None:
         self._app = app
         store = self.store(app)
-        self._history = History(store, self._is_stopped)
+        self._history = History(store, self._is_stopped, app.redact)
         self._history.listen(app.signals)
 
     @hookimpl
