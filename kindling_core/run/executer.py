@@ -194,7 +194,7 @@ class DataPipesExecuter(SignalEmitter):
             held = info
             if self._hooks.before_run is not None:
                 self._hooks.before_run(plan, info)
-            run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began)
+            run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began, self._hooks.masked)
         except BaseException as error:
             self._refuse(error, run_id, pipes, began, operation_id, held)
             if isinstance(error, PlanError) or not isinstance(error, Exception):
