@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from kindling_core.run.policy import RetryPolicy as RetryPolicy
     from kindling_core.run.report import PipeReport as PipeReport
     from kindling_core.run.report import RunReport as RunReport
+    from kindling_core.run.requests import Continuation as Continuation
     from kindling_core.run.requests import ReadRequest as ReadRequest
     from kindling_core.run.requests import ReadResult as ReadResult
     from kindling_core.run.requests import RunInfo as RunInfo
@@ -134,6 +135,7 @@ _HOMES = {
         "RunReport",
     ),
     "run.requests": (
+        "Continuation",
         "ReadRequest",
         "ReadResult",
         "RunInfo",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kindling_core.plan.execution_plan import ExecutionPlan
     from kindling_core.run.fence import Fence
     from kindling_core.run.report import PipeReport, RunReport
-    from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
+    from kindling_core.run.requests import Continuation, ReadRequest, RunInfo, WriteRequest, WriteResult
     from kindling_core.run.streams import StreamHandle
     from kindling_core.signals import SignalEmitter
 
@@ -137,8 +137,14 @@ def kindling_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
 
 @hookspec
 @sets_up
+def kindling_claim_run(plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
+    """Called once a run is planned. Keep other runs away, such as by a lease; return the run that it is to continue."""
+
+
+@hookspec
+@sets_up
 def kindling_before_run(plan: ExecutionPlan, run: RunInfo) -> None:
-    """Called once a run is planned, before its first signal. Take what the run needs; raise to refuse it."""
+    """Called once a run is claimed, before its first signal. Take what the run needs; raise to refuse it."""
 
 
 @hookspec

@@ -59,7 +59,7 @@ def run(
     silver.*, tag:nightly, !x (without x). Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
     """
     app = context.app()
-    if wait and not app.host.implements("kindling_before_run"):
+    if wait and not app.host.implements("kindling_claim_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
     options = options_of_plugins(app, plugin_options)

@@ -30,7 +30,7 @@ class CancelToken:
         clock: measures the waits; replaced in tests.
     """
 
-    __slots__ = ("_clock", "_set", "_wake")
+    __slots__ = ("__weakref__", "_clock", "_set", "_wake")
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

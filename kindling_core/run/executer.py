@@ -192,6 +192,9 @@ class DataPipesExecuter(SignalEmitter):
             policies = self._policies(plan)
             schedule = self.schedule(plan)
             held = info
+            earlier = self._hooks.claim(plan, info) if self._hooks.claim is not None else None
+            if earlier is not None:
+                held = info = info.continuing(earlier)
             if self._hooks.before_run is not None:
                 self._hooks.before_run(plan, info)
             run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began, self._hooks.masked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kindling_core.run.cancellation import CancelToken
@@ -52,6 +52,19 @@ class RunRequest:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """That a run continues an earlier run, as ``kindling_claim_run`` says.
+
+    Attributes:
+        run_id: the run to continue.
+        root_run_id: the first run in the chain of runs that continue each other.
+    """
+
+    run_id: str
+    root_run_id: str
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """One planned execution of a job, as the hooks see it.
 
@@ -84,10 +97,9 @@ class RunInfo:
         if not self.root_run_id:
             object.__setattr__(self, "root_run_id", self.run_id)
 
-    def go_on_with(self, run_id: str, root_run_id: str) -> None:
-        """Make this run continue another run. For the feature that keeps runs, in ``kindling_before_run`` only."""
-        object.__setattr__(self, "resumes", run_id)
-        object.__setattr__(self, "root_run_id", root_run_id)
+    def continuing(self, earlier: Continuation) -> RunInfo:
+        """Return this run as the continuation of an earlier run."""
+        return replace(self, resumes=earlier.run_id, root_run_id=earlier.root_run_id)
 
     def transaction(self, pipe_id: str) -> tuple[str, int]:
         """Return the transaction id of a pipe's write: the same for every attempt and every run that continues this."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kindling_core.errors import ConfigError
 from kindling_core.hooks import hookimpl
-from kindling_core.run.requests import RunInfo, WriteRequest, WriteResult
+from kindling_core.run.requests import Continuation, RunInfo, WriteRequest, WriteResult
 from kindling_core.state import RunStart, StateError, StateStore, Success
 from kindling_core.state.dependencies import dependencies
 from kindling_state.config import StateConfig, url_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kindling_core.doctor import Check
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.cancellation import CancelToken
     from kindling_core.run.report import RunReport
     from kindling_state.sql_store import SqlStateStore
 
@@ -52,7 +53,7 @@ class StatePlugin:
         self._choices: dict[str, Choice] = {}
         self._done: dict[str, dict[str, Success]] = {}
         self._appended: dict[str, dict[str, str]] = {}
-        self._runs: weakref.WeakValueDictionary[str, RunInfo] = weakref.WeakValueDictionary()
+        self._tokens: weakref.WeakValueDictionary[str, CancelToken] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     @hookimpl
@@ -116,12 +117,12 @@ class StatePlugin:
         return info is not None and info.versioned
 
     @hookimpl
-    def kindling_before_run(self, plan: ExecutionPlan, run: RunInfo) -> None:
+    def kindling_claim_run(self, plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
         from kindling_state.processes import this_process
 
         app, store = self._app, self._store
         if app is None or store is None:
-            return
+            return None
         settings, process = app.config.section("state"), this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
         leases = RunLeases(
@@ -136,20 +137,22 @@ class StatePlugin:
             store.database.forget_if_replaced()
         self._take(leases, run, settings.poll_seconds)
         self._leases[run.run_id] = leases
-        self._runs[run.run_id] = run
-        choice = Choice()
+        self._tokens[run.run_id] = run.cancelled
+        choice, earlier = Choice(), None
         if run.resumes is None:
             choice = choose(app, store, run, plan.pipes, settings.unfinished)
         if choice.go_on_with is not None:
             start = choice.go_on_with
-            run.go_on_with(start.run_id, start.root_run_id)
+            earlier = Continuation(start.run_id, start.root_run_id)
             plan.pinned_versions.clear()
             plan.pinned_versions.update(start.pinned_versions)
-        if run.resumes is not None:
+        root_run_id = run.root_run_id if earlier is None else earlier.root_run_id
+        if root_run_id != run.run_id:
             # Asked for only now: whoever was in the way may have been the one to finish the run.
-            self._done[run.run_id] = store.succeeded(run.root_run_id)
+            self._done[run.run_id] = store.succeeded(root_run_id)
         self._choices[run.run_id] = choice
         leases.keep()
+        return earlier
 
     @hookimpl
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
@@ -226,8 +229,8 @@ class StatePlugin:
 
     def _is_stopped(self, run_id: str) -> bool:
         """Whether a run was told to end, so that nobody has time for it."""
-        run = self._runs.get(run_id)
-        return run is not None and run.cancelled.is_set()
+        token = self._tokens.get(run_id)
+        return token is not None and token.is_set()
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:
