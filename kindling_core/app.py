@@ -44,6 +44,7 @@ from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
 from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
+from kindling_core.state.kept_options import options_to_continue
 
 Service = TypeVar("Service")
 
@@ -341,16 +342,20 @@ class App:
         resume: RunStart | None = None,
         cancelled: CancelToken | threading.Event | None = None,
         options: Mapping[str, object] | None = None,
+        option_defaults: Mapping[str, object] | None = None,
     ) -> RunReport:
         """Run the selected pipes.
 
         Args:
             wait: wait for a run that is in the way, where a feature keeps runs apart.
             afresh: start anew although an earlier run of the job was not finished, where a feature remembers runs.
-            resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
+            resume: a run to continue, with its pipes, its mode, its options and the versions that it read; see
+                ``resume_run``.
             cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too. A signal handler may set
                 only a ``CancelToken``; a plain event is looked at 20 times a second.
-            options: values for options of a run that features add: name -> value, see ``RunInfo.options``.
+            options: values for options of a run that features add: name -> value, see ``RunInfo.options``. Those of
+                ``resume`` stay where nothing else is given.
+            option_defaults: values for those that are not given.
 
         Raises:
             SelectionError, PlanError: nothing ran.
@@ -376,7 +381,8 @@ class App:
                 wait=wait,
                 afresh=afresh,
                 cancelled=token,
-                options=dict(options or {}),
+                options=dict(options or {}) if resume is None else options_to_continue(resume, options or {}),
+                option_defaults=dict(option_defaults or {}),
             )
             self.start()
             report = executer_of(self, self.signals).run_datapipes(

@@ -231,7 +231,7 @@ def kindling_execute_pipe(pipe: PipeMetadata, run: RunInfo, arguments: Mapping[s
 
 @hookspec
 def kindling_run_options() -> Iterable[click.Option]:
-    """Called by the command line. Return options of ``kindling run``; their values are in ``run.options``."""
+    """Called by the command line. Return options of ``kindling run``, ``resume``; ``run.options`` has their values."""
     return []
 
 

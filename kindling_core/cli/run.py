@@ -62,10 +62,12 @@ def run(
     if wait and not app.host.implements("kindling_claim_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
-    options = options_of_plugins(app, plugin_options)
+    given, defaults = options_of_plugins(app, plugin_options)
 
     def start(cancelled: CancelToken) -> RunReport:
-        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=options)
+        return app.run(
+            selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=given, option_defaults=defaults
+        )
 
     run_and_report(context, app, start, picture, with_traceback, mode)
 

@@ -25,6 +25,7 @@ class RunRequest:
         afresh: start anew, whatever an earlier run of the job has left.
         cancelled: cancels the run, also before it has begun.
         options: what was given for the options of ``kindling run`` that plugins add: name -> value.
+        option_defaults: the values of those options that were not given: name -> value.
     """
 
     selection: Sequence[str] = ()
@@ -34,6 +35,7 @@ class RunRequest:
     afresh: bool = False
     cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
+    option_defaults: Mapping[str, object] = field(default_factory=dict)
 
     def as_run(self, run_id: str, mode: str, pipe_ids: Sequence[str]) -> RunInfo:
         """Return the run that this request has become."""
@@ -47,7 +49,8 @@ class RunRequest:
             wait=self.wait,
             afresh=self.afresh,
             cancelled=self.cancelled,
-            options=self.options,
+            options={**self.option_defaults, **self.options},
+            option_defaults={name: value for name, value in self.option_defaults.items() if name not in self.options},
         )
 
 
@@ -58,10 +61,12 @@ class Continuation:
     Attributes:
         run_id: the run to continue.
         root_run_id: the first run in the chain of runs that continue each other.
+        options: take the place of the options of this run: name -> value.
     """
 
     run_id: str
     root_run_id: str
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class RunInfo:
         afresh: start anew, whatever an earlier run of the job has left.
         cancelled: set once this run has to end. A hook that waits uses ``cancelled.wait(seconds)``, and
             ``cancelled.set()`` cancels the run.
-        options: what was given for the options of ``kindling run`` that plugins add: name -> value.
+        options: values for the options of ``kindling run`` that plugins add: name -> value. A run that continues
+            another has those of that run, as JSON carries them, but for those that are given anew.
+        option_defaults: the values of those options that were not given; ``options`` has them, too.
     """
 
     run_id: str
@@ -92,6 +99,12 @@ class RunInfo:
     afresh: bool = False
     cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
+    option_defaults: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def given_options(self) -> dict[str, object]:
+        """What was given for options when the run was asked for."""
+        return {name: value for name, value in self.options.items() if name not in self.option_defaults}
 
     def __post_init__(self) -> None:
         if not self.root_run_id:
@@ -99,7 +112,15 @@ class RunInfo:
 
     def continuing(self, earlier: Continuation) -> RunInfo:
         """Return this run as the continuation of an earlier run."""
-        return replace(self, resumes=earlier.run_id, root_run_id=earlier.root_run_id)
+        return replace(
+            self,
+            resumes=earlier.run_id,
+            root_run_id=earlier.root_run_id,
+            options={**self.options, **earlier.options},
+            option_defaults={
+                name: value for name, value in self.option_defaults.items() if name not in earlier.options
+            },
+        )
 
     def transaction(self, pipe_id: str) -> tuple[str, int]:
         """Return the transaction id of a pipe's write: the same for every attempt and every run that continues this."""

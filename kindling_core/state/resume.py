@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import PlanError, did_you_mean
@@ -132,6 +132,7 @@ def resume_run(
     force: bool = False,
     wait: bool = False,
     cancelled: CancelToken | threading.Event | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> RunReport:
     """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
 
@@ -139,6 +140,7 @@ def resume_run(
         run_id, force: see ``resumable``.
         wait: for a run that is in the way.
         cancelled: cancels the run, also before it has begun.
+        options: take the place of those that the run was started with: name -> value.
 
     Raises:
         PluginError: no active feature keeps runs.
@@ -149,4 +151,4 @@ def resume_run(
         app.start()
         store = app.service(StateStore)  # type: ignore[type-abstract]
         start = resumable(app, store, run_id, force=force)
-        return app.run(wait=wait, resume=start, cancelled=token)
+        return app.run(wait=wait, resume=start, cancelled=token, options=options)

@@ -81,6 +81,8 @@ class RunStart:
         depends_on: what else its rows come from, as ``dependencies`` has it: name -> text, secrets as digests.
         inputs: pipe id -> the entities that it reads, as they are declared.
         outputs: pipe id -> the entity that it writes; None for a pipe without an output.
+        options: values for the options of ``kindling run`` that features add, as JSON carries them: name -> value;
+            "***" for a secret and for what JSON cannot carry.
     """
 
     run_id: str
@@ -100,6 +102,7 @@ class RunStart:
     depends_on: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outputs: Mapping[str, str | None] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

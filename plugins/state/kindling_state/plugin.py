@@ -16,6 +16,7 @@ from kindling_core.hooks import hookimpl
 from kindling_core.run.requests import Continuation, RunInfo, WriteRequest, WriteResult
 from kindling_core.state import RunStart, StateError, StateStore, Success
 from kindling_core.state.dependencies import dependencies
+from kindling_core.state.kept_options import kept_options, options_to_continue
 from kindling_state.config import StateConfig, url_of
 from kindling_state.errors import LeaseHeld, LeaseLost, StateRemoved
 from kindling_state.history import History
@@ -143,7 +144,8 @@ class StatePlugin:
             choice = choose(app, store, run, plan.pipes, settings.unfinished)
         if choice.go_on_with is not None:
             start = choice.go_on_with
-            earlier = Continuation(start.run_id, start.root_run_id)
+            options = options_to_continue(start, run.given_options)
+            earlier = Continuation(start.run_id, start.root_run_id, options)
             plan.pinned_versions.clear()
             plan.pinned_versions.update(start.pinned_versions)
         root_run_id = run.root_run_id if earlier is None else earlier.root_run_id
@@ -185,6 +187,7 @@ class StatePlugin:
                 depends_on=dependencies(app, list(plan.pipes.values())),
                 inputs={pipe_id: list(pipe.input_entity_ids) for pipe_id, pipe in plan.pipes.items()},
                 outputs={pipe_id: pipe.output_entity_id for pipe_id, pipe in plan.pipes.items()},
+                options=kept_options(run.options, app.redact),
             )
         )
         if choice.supersedes:

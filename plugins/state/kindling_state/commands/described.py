@@ -53,6 +53,7 @@ def data_of(record: RunRecord, status: str) -> dict[str, Any]:
         "root_run_id": start.root_run_id,
         "selection": list(start.selection),
         "overrides": list(start.overrides),
+        "options": dict(start.options),
         "job_hash": start.job_hash,
         "pinned_versions": dict(start.pinned_versions),
         "error": end.error if end else None,

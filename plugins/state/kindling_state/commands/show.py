@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import click
@@ -38,6 +39,8 @@ def show(context: CommandContext, run_id: str | None) -> None:
         for key in ("selection", "overrides"):
             if data[key]:
                 console.print(f"{key:18}{' '.join(data[key])}", markup=False)
+        if data["options"]:
+            console.print(printable(f"{'options':18}{json.dumps(data['options'], ensure_ascii=False)}"), markup=False)
         if data["cancel_by"]:
             console.print(printable(f"{'cancel asked by':18}{data['cancel_by']} at {data['cancel_at']}"), markup=False)
         if data["error"]:

@@ -17,6 +17,7 @@ from kindling_state.sql.migrations import (
     step_3_versions_of_marks,
     step_4_order_of_runs,
     step_5_details_of_history,
+    step_6_options_of_runs,
 )
 from kindling_state.sql.tables import METADATA, SCHEMA
 
@@ -29,6 +30,7 @@ STEPS: Sequence[Callable[[Connection], None]] = (
     step_3_versions_of_marks.upgrade,
     step_4_order_of_runs.upgrade,
     step_5_details_of_history.upgrade,
+    step_6_options_of_runs.upgrade,
 )
 
 
