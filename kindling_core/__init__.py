@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from kindling_core.run.requests import ReadResult as ReadResult
     from kindling_core.run.requests import RunInfo as RunInfo
     from kindling_core.run.requests import RunRequest as RunRequest
+    from kindling_core.run.requests import VersionRange as VersionRange
     from kindling_core.run.requests import WriteRequest as WriteRequest
     from kindling_core.run.requests import WriteResult as WriteResult
     from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
@@ -140,6 +141,7 @@ _HOMES = {
         "ReadResult",
         "RunInfo",
         "RunRequest",
+        "VersionRange",
         "WriteRequest",
         "WriteResult",
     ),

@@ -32,10 +32,9 @@ from kindling_core.plugin_sources import OwnPlugin
 from kindling_core.plugins import PluginHost
 from kindling_core.run.cancellation import Cancellation, CancelToken, Settable, following
 from kindling_core.run.fence import Fence
-from kindling_core.run.io import WriteOptions
 from kindling_core.run.pipe_execution import PipeInputs
 from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunInfo, RunRequest, WriteResult
+from kindling_core.run.requests import RunInfo, RunRequest, VersionRange, WriteOptions, WriteResult
 from kindling_core.run.streams import OpenRun
 from kindling_core.running import executer_of, execution_of
 from kindling_core.secrets import MASK, describe_error, is_secret_name
@@ -411,7 +410,7 @@ class App:
         run: RunInfo,
         *,
         inputs: Mapping[str, Any] | None = None,
-        versions: Mapping[str, int | tuple[int, int]] | None = None,
+        versions: Mapping[str, int | tuple[int, int] | VersionRange] | None = None,
         fence: Fence | None = None,
         transaction: tuple[str, int] | None = None,
         transactions: Sequence[tuple[str, int]] = (),
@@ -426,8 +425,8 @@ class App:
         Args:
             run: that it belongs to, as hooks get it.
             inputs: entity id, as the pipe names it -> the frame that it gets; nothing is read for it.
-            versions: entity id, as the pipe names it -> the version that is read, or the range (start, end] of versions
-                whose changes are read.
+            versions: entity id, as the pipe names it -> the version that is read, or the range of which changes or
+                appends are read. A tuple (start, end) is a range whose changes are read.
             fence: stands before the commit; closed by whoever gives the work up.
             transaction, transactions: identify the write, so that its repetition does nothing; see ``WriteRequest``.
             skip_empty: where there are no rows, nothing is committed.
@@ -439,12 +438,17 @@ class App:
         """
         self.start()
         pipe = self.pipes.get_pipe_definition(pipe) if isinstance(pipe, str) else pipe
-        return execution_of(self, run).execute(
-            pipe,
-            fence or Fence(),
-            PipeInputs(inputs or {}, versions or {}),
-            WriteOptions(transaction, tuple(transactions), skip_empty, dict(commit_metadata or {})),
+        ranges = {
+            entity_id: VersionRange(*version) if isinstance(version, tuple) else version
+            for entity_id, version in (versions or {}).items()
+        }
+        write = WriteOptions(
+            transaction=transaction,
+            transactions=tuple(transactions),
+            skip_empty=skip_empty,
+            commit_metadata=dict(commit_metadata or {}),
         )
+        return execution_of(self, run).execute(pipe, fence or Fence(), PipeInputs(inputs or {}, ranges), write)
 
     def cancelling(self, token: Settable) -> AbstractContextManager[None]:
         """Have ``cancel`` set a token while the block lasts, such as that of a run which has still to be prepared."""

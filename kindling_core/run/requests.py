@@ -154,9 +154,23 @@ class ReadRequest:
     appends: bool = False
 
 
-@dataclass
-class WriteRequest:
-    """What a pipe returned for its output.
+@dataclass(frozen=True)
+class VersionRange:
+    """The versions of an input that are read: those after ``start_version``, up to and with ``end_version``.
+
+    Attributes:
+        appends: read the rows that these versions added to a table that only grows, in place of their changes; see
+            ``ReadRequest.appends``.
+    """
+
+    start_version: int
+    end_version: int
+    appends: bool = False
+
+
+@dataclass(kw_only=True)
+class WriteOptions:
+    """What is asked of the commit of a write.
 
     Attributes:
         transaction: (application id, sequence number); an engine commits each pair at most once per table.
@@ -165,6 +179,19 @@ class WriteRequest:
             An overwrite then keeps the rows of the table.
         commit_metadata: kept in the commit itself and read again with it. Names that begin with ``kindling.`` belong to
             Kindling and its plugins.
+    """
+
+    transaction: tuple[str, int] | None = None
+    transactions: Sequence[tuple[str, int]] = ()
+    skip_empty: bool = False
+    commit_metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class WriteRequest(WriteOptions):
+    """What a pipe returned for its output, and what is asked of its commit.
+
+    Attributes:
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -174,12 +201,8 @@ class WriteRequest:
     value: Any
     pipe: PipeMetadata
     run: RunInfo
-    transaction: tuple[str, int] | None = None
     mode: str | None = None
     fence: Fence = field(default_factory=Fence)
-    transactions: Sequence[tuple[str, int]] = ()
-    skip_empty: bool = False
-    commit_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
