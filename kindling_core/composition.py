@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any
 
 from kindling_core.config import Config
-from kindling_core.errors import ConfigError, did_you_mean
+from kindling_core.errors import ConfigError, PluginError, did_you_mean
 from kindling_core.job_modules import import_job_module
 from kindling_core.logs import Log
-from kindling_core.plugin_sources import OwnPlugin, discover
+from kindling_core.plugin_sources import OwnPlugin, Source, discover
 from kindling_core.plugins import PluginHost
 from kindling_core.secrets import describe_error
 
@@ -59,9 +59,18 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
 
     Raises:
         ConfigError: a section that no active plugin owns, an unknown key, or a wrong value.
+        PluginError: two plugins own one section.
     """
     models: dict[str, type] = {}
-    for contributed in host.results("kindling_config"):
+    owners: dict[str, Source] = {}
+    for source, contributed in host.results_by_plugin("kindling_config"):
+        for name in contributed:
+            other = owners.setdefault(name, source)
+            if other is not source:
+                raise PluginError(
+                    f"Two plugins own the section [{name}]: {other.name!r} ({other.origin}) and {source.name!r} "
+                    f"({source.origin}). Use one of them, or give the section of one another name."
+                )
         models.update(contributed)
     for name in config.section_names():
         if name not in models:

@@ -130,6 +130,17 @@ class PluginHost:
         results: list[Any] = self.call(hook, **arguments)
         return results if hook in self._sets_up else results[::-1]
 
+    def results_by_plugin(self, hook: str, **arguments: Any) -> list[tuple[Source, Any]]:
+        """Call a hook of each plugin by itself; return what each gave, the core first."""
+        mine = {implementation.plugin_name for implementation in getattr(self.manager.hook, hook).get_hookimpls()}
+        sources = [CORE, *self.plugins.values()]
+        return [
+            (source, result)
+            for source in sources
+            if source.name in mine
+            for result in self.call_one(hook, source.name, **arguments)
+        ]
+
     def call_one(self, hook: str, plugin: str, **arguments: Any) -> Any:
         """Call a hook of one plugin alone."""
         return self._call(hook, self._caller_of(hook, plugin), arguments)

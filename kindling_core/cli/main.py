@@ -28,7 +28,7 @@ class PluginGroup(click.Group):
         core: Any = CORE.make()
         yield {command.name: command for command in core.kindling_commands()}
         yield _commands_of(discover().values())
-        yield _commands_of(own_sources())
+        yield _commands_of(own_sources("commands"))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({name for commands in self._commands() for name in commands})

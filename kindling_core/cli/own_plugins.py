@@ -17,8 +17,12 @@ from kindling_core.secrets import Redactor, secrets_of_environment
 from kindling_core.sections import JobSection
 
 
-def own_sources() -> Sequence[Source]:
-    """Return the job's own plugins; ``--job`` comes after a command's name, so only the usual job file can be asked."""
+def own_sources(what: str) -> Sequence[Source]:
+    """Return the job's own plugins; ``--job`` comes after a command's name, so only the usual job file can be asked.
+
+    Args:
+        what: they are asked for, for the warning.
+    """
     path = CommandContext().job
     redact: Callable[[str], str] = Redactor(secrets_of_environment(os.environ))
     if not path.exists():
@@ -28,7 +32,7 @@ def own_sources() -> Sequence[Source]:
         redact = config.redact
         return own_plugins(config, config.resolve("job", JobSection).plugins, path.parent.resolve())
     except KindlingError as error:
-        say(f"warning: the commands of the job's own plugins are not known: {text_of(error, redact)}")
+        say(f"warning: the {what} of the job's own plugins are not known: {text_of(error, redact)}")
         return []
 
 

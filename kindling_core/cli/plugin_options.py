@@ -52,5 +52,6 @@ def options_of_plugins(app: App, values: Mapping[str, Any]) -> tuple[dict[str, A
 
 def _options() -> Iterator[tuple[click.Option, str]]:
     """Give each option with the feature that it belongs to."""
-    for source, options in contributions((*discover().values(), *own_sources()), "kindling_run_options", "options"):
+    sources = (*discover().values(), *own_sources("options"))
+    for source, options in contributions(sources, "kindling_run_options", "options"):
         yield from ((option, source.name) for option in options)
