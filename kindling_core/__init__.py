@@ -12,6 +12,9 @@ from kindling_core._version import __version__
 
 if TYPE_CHECKING:
     from kindling_core.app import App as App
+    from kindling_core.clock import Clock as Clock
+    from kindling_core.clock import ManualClock as ManualClock
+    from kindling_core.clock import SystemClock as SystemClock
     from kindling_core.config import Section as Section
     from kindling_core.doctor import Check as Check
     from kindling_core.errors import ConfigError as ConfigError
@@ -45,9 +48,6 @@ if TYPE_CHECKING:
     from kindling_core.plan.strategies import HybridExecutionStrategy as HybridExecutionStrategy
     from kindling_core.plan.strategies import StreamingExecutionStrategy as StreamingExecutionStrategy
     from kindling_core.run.cancellation import CancelToken as CancelToken
-    from kindling_core.run.clock import Clock as Clock
-    from kindling_core.run.clock import ManualClock as ManualClock
-    from kindling_core.run.clock import SystemClock as SystemClock
     from kindling_core.run.executer import DataPipesExecuter as DataPipesExecuter
     from kindling_core.run.fence import Fence as Fence
     from kindling_core.run.generation_executor import GenerationExecutor as GenerationExecutor
@@ -118,7 +118,7 @@ _HOMES = {
         "StreamingExecutionStrategy",
     ),
     "run.cancellation": ("CancelToken",),
-    "run.clock": (
+    "clock": (
         "Clock",
         "ManualClock",
         "SystemClock",

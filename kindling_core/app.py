@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
@@ -61,6 +62,7 @@ class App:
         base_dir: relative paths and modules start here; default is the working directory.
         plugins: objects with hooks that need no distribution; a class is made an object of.
         environ: in place of ``os.environ``.
+        clock: the time of its runs, signals and leases; replaced in tests.
 
     Attributes:
         job_file: None for a job that was composed without one.
@@ -80,13 +82,14 @@ class App:
         *,
         plugins: Sequence[object] = (),
         environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         given: dict[str, Any] = {key: dict(section) for key, section in (config or {}).items()}
         job = given.setdefault("job", {})
         for key, value in (("features", list(features)), ("modules", list(modules)), ("name", name)):
             if value:
                 job[key] = value
-        self._compose([mapping_layer(given, "App(...)")], Path(base_dir or "."), environ, plugins)
+        self._compose([mapping_layer(given, "App(...)")], Path(base_dir or "."), environ, plugins, clock)
 
     @classmethod
     def from_job(
@@ -118,7 +121,9 @@ class App:
         base_dir: Path,
         environ: Mapping[str, str] | None,
         plugins: Sequence[object] = (),
+        clock: Clock | None = None,
     ) -> None:
+        self.clock: Clock = clock or SystemClock()
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
@@ -137,7 +142,9 @@ class App:
             own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
             self.host = PluginHost.compose(job.features, environ=environ, plugins=own, redact=self.redact)
             resolve_sections(self.config, self.host, environ)
-            self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
+            self.signals = BlinkerSignalProvider(
+                strict=self.config.section("signals").strict, redact=self.redact, clock=self.clock
+            )
             for emitter in self.emitters():
                 emitter.declare(self.signals)
             self.pipes = DataPipesRegistry()
@@ -366,7 +373,7 @@ class App:
             waits for the end of the run; ``close`` stops them, too.
         """
         with ExitStack() as reach:
-            token = reach.enter_context(following(cancelled))
+            token = reach.enter_context(following(cancelled, self.clock))
             reach.enter_context(self.cancelling(token))
             if resume is None:
                 pipe_ids = self.select(selection)

@@ -36,6 +36,7 @@ def executer_of(app: App, signals: SignalProvider | None = None) -> DataPipesExe
         options=options,
         hooks=hooks_of(app.host, app.expected_seconds, app.redact, app.check_pipes),
         io=io,
+        clock=app.clock,
         describe_entity=app.describe_entity if app.host.implements("kindling_describe_entity") else None,
         known_entities=lambda: [one for ids in app.host.results("kindling_entity_ids") for one in ids],
     )

@@ -22,11 +22,11 @@ from kindling_core.cli.output import print_at_the_end, write_file
 from kindling_core.cli.plugin_options import CommandWithPluginOptions, options_of_plugins
 from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
+from kindling_core.clock import Bell
 from kindling_core.errors import RunFailed
 from kindling_core.logs import written
 from kindling_core.render import picture_of, render_html
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
 from kindling_core.run.streams import OpenRun
 

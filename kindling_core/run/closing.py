@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from kindling_core.clock import Bell, Clock, wait_until
 from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout, listed, shortened
 from kindling_core.logs import Log
 from kindling_core.run import payloads
-from kindling_core.run.clock import Bell, Clock, wait_until
 from kindling_core.run.crew import aside
 from kindling_core.run.limits import STOPPED_EXTRA_SECONDS
 from kindling_core.run.pipe_lifecycle import PipeLifecycle

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
+from kindling_core.clock import Bell, Clock, SystemClock, wait_until
 from kindling_core.run.attempt import Work
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell, Clock, SystemClock, wait_until
 from kindling_core.run.crew import BUSY_SECONDS, Crew
 from kindling_core.run.limits import Limits
 from kindling_core.run.options import RunOptions

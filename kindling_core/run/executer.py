@@ -12,6 +12,7 @@ from traceback import clear_frames
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import (
     KindlingError,
     PipeDefinitionError,
@@ -29,7 +30,6 @@ from kindling_core.plan.schedule import Schedule, schedule_of
 from kindling_core.plan.strategies import ExecutionStrategy, strategy_for
 from kindling_core.run import payloads
 from kindling_core.run.cancellation import Cancellation
-from kindling_core.run.clock import Clock, SystemClock
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
 from kindling_core.run.frames import release_frames

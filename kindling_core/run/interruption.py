@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kindling_core.run.clock import Bell, Clock, wait_until
+from kindling_core.clock import Bell, Clock, wait_until
 
 if TYPE_CHECKING:
     from kindling_core.run.attempt import Attempt, Work

@@ -6,10 +6,10 @@ import contextvars
 import os
 from collections.abc import Callable
 
+from kindling_core.clock import Bell, Clock
 from kindling_core.forks import end_child_of
 from kindling_core.run.attempt import Attempt, Work
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell, Clock
 from kindling_core.run.crew import Crew, aside
 from kindling_core.run.interruption import Interruption
 from kindling_core.run.limits import Limits

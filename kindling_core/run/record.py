@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from kindling_core.clock import Clock
 from kindling_core.errors import shortened
 from kindling_core.plan.execution_plan import ExecutionPlan
-from kindling_core.run.clock import Clock
 from kindling_core.run.io import RunIO
 from kindling_core.run.report import PipeReport, RunReport
 from kindling_core.run.requests import RunInfo, WriteResult

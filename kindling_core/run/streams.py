@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from kindling_core.clock import Bell, Clock, wait_until
 from kindling_core.errors import KindlingError, PipeError, RunFailed
-from kindling_core.run.clock import Bell, Clock, wait_until
 from kindling_core.run.crew import aside
 
 if TYPE_CHECKING:

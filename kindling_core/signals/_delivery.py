@@ -28,7 +28,10 @@ _log = Log("kindling.signals")
 
 
 class Deadline:
-    """A number of seconds that several waits share; begins when it is made."""
+    """A number of seconds that several waits share; begins when it is made.
+
+    By real time, and no other clock: threads that end are waited for.
+    """
 
     def __init__(self, seconds: float = FLUSH_SECONDS) -> None:
         self._end = monotonic() + seconds

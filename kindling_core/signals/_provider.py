@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import blinker
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import SignalError, text_of
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
@@ -42,6 +43,7 @@ class BlinkerSignalProvider(SignalProvider):
     Args:
         strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
         redact: masks secrets in the error texts of every signal (``ERROR_TEXTS``) and in what is logged.
+        clock: gives the timestamps of signals; replaced in tests.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -50,9 +52,12 @@ class BlinkerSignalProvider(SignalProvider):
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
     EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
-    def __init__(self, strict: bool = False, *, redact: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, strict: bool = False, *, redact: Callable[[str], str] | None = None, clock: Clock | None = None
+    ) -> None:
         self.strict = strict
         self._redact = redact or Redactor()
+        self._clock: Clock = clock or SystemClock()
         self.failures: Counter[tuple[str, str]] = Counter()
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
@@ -75,6 +80,7 @@ class BlinkerSignalProvider(SignalProvider):
                     failed=self._receiver_failed,
                     delivery=self._delivery,
                     redact=self._redact,
+                    clock=self._clock,
                 )
                 self._signals[name] = signal
                 for pattern, _, connect in self._patterns:

@@ -20,6 +20,7 @@ from typing import Any
 
 import blinker
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import safe_str, shortened
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
@@ -157,6 +158,7 @@ class TypedSignal(Signal):
         failed: Failed | None = None,
         delivery: Delivery | None = None,
         redact: Callable[[str], str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
         self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
@@ -166,6 +168,7 @@ class TypedSignal(Signal):
         self._strict = strict
         self._failed = failed or _log_failure
         self._redact = redact or Redactor()
+        self._clock: Clock = clock or SystemClock()
         self._delivery = delivery or Delivery(self._redact)
         self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
@@ -193,7 +196,7 @@ class TypedSignal(Signal):
             raise TypeError(
                 f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
             )
-        shape = self._shape = PayloadShape(self.name, payload_type)
+        shape = self._shape = PayloadShape(self.name, payload_type, self._clock)
         self._error_texts = tuple(name for name in ERROR_TEXTS if name in shape)
         self.payload_type = payload_type
         self.doc = self.doc or inspect.getdoc(payload_type)

@@ -147,7 +147,7 @@ def resume_run(
         PlanError: see ``resumable``.
         RunFailed: pipes failed again.
     """
-    with following(cancelled) as token, app.cancelling(token):
+    with following(cancelled, app.clock) as token, app.cancelling(token):
         app.start()
         store = app.service(StateStore)  # type: ignore[type-abstract]
         start = resumable(app, store, run_id, force=force)

@@ -7,7 +7,6 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -133,6 +132,7 @@ class StatePlugin:
             settings.lease_seconds,
             lost=run.cancelled.set,
             look=partial(self._look, run),
+            clock=app.clock,
         )
         if not self._leases:
             store.database.forget_if_replaced()
@@ -174,7 +174,7 @@ class StatePlugin:
                 run.root_run_id,
                 app.name,
                 run.mode,
-                datetime.now(timezone.utc).isoformat(),
+                app.clock.utc_now().isoformat(),
                 process[0],
                 process[1],
                 resumes=run.resumes,

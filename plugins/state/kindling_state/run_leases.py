@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 
+from kindling_core.clock import Clock
 from kindling_core.run.requests import RunInfo
 from kindling_core.state import Lease, Owner, StateStore
 from kindling_core.state.held_lease import LeaseKeeper
@@ -37,7 +37,7 @@ class RunLeases(LeaseKeeper):
     Args:
         lost: called once, on that thread, when they cannot be kept.
         look: called on that thread every ``LOOK_SECONDS``.
-        clock: seconds that never go back.
+        clock: measures how long the leases last, and when they are renewed; replaced in tests.
     """
 
     TAKEN = "another run has taken it"
@@ -50,7 +50,7 @@ class RunLeases(LeaseKeeper):
         seconds: float,
         lost: Callable[[], object],
         look: Callable[[], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(
             store,

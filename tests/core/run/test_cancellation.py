@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from kindling_core import App, Pipes
+from kindling_core.clock import ManualClock
 from kindling_core.errors import RunFailed
 from kindling_core.run.cancellation import Cancellation, CancelToken, following
-from kindling_core.run.clock import ManualClock
 from tests.core.run.test_failures import Job, pipe
 
 PATIENCE_SECONDS = 30

@@ -1,4 +1,4 @@
-"""The time of a run: whatever measures or waits in a run asks a clock, so that a test can give another."""
+"""The time of an App: whatever measures, waits or dates something asks a clock, so that a test can give another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bell:
 
 
 class Clock(Protocol):
-    """Time as a run sees it."""
+    """Time as an App sees it."""
 
     def now(self) -> float:
         """Return seconds that never go back, from any start."""
