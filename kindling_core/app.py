@@ -7,9 +7,8 @@ do not see each other.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -18,40 +17,28 @@ from kindling_core.clock import Clock, SystemClock
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, KindlingError, RunFailed, shortened
+from kindling_core.errors import ConfigError, KindlingError, shortened
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
 from kindling_core.pipe_options import check_pipes
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.entity_info import EntityInfo
-from kindling_core.plan.execution_plan import ExecutionPlan
-from kindling_core.plan.graph import ExecutionMode
-from kindling_core.plan.schedule import Schedule
-from kindling_core.plan.selection import select
 from kindling_core.plugin_sources import OwnPlugin
 from kindling_core.plugins import PluginHost
-from kindling_core.run.cancellation import Cancellation, CancelToken, Settable, following
-from kindling_core.run.fence import Fence
-from kindling_core.run.pipe_execution import PipeInputs
-from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunInfo, RunRequest, VersionRange, WriteOptions, WriteResult
-from kindling_core.run.streams import OpenRun
-from kindling_core.running import executer_of, execution_of
+from kindling_core.running import RunsPipes
 from kindling_core.secrets import MASK, describe_error, is_secret_name
 from kindling_core.sections import JobSection
 from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
-from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
-from kindling_core.state.kept_options import options_to_continue
 
 Service = TypeVar("Service")
 
 _log = Log("kindling.app")
 
 
-class App:
+class App(RunsPipes):
     """One composed job.
 
     Args:
@@ -123,6 +110,7 @@ class App:
         plugins: Sequence[object] = (),
         clock: Clock | None = None,
     ) -> None:
+        super().__init__()
         self.clock: Clock = clock or SystemClock()
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
@@ -130,8 +118,6 @@ class App:
         self._services = Services(self.redact)
         self._environ = environ
         self._mounted = Mounted()
-        self._cancellation = Cancellation()
-        self._open_runs: set[OpenRun] = set()
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
@@ -303,170 +289,7 @@ class App:
             self._services.close()
             self.signals.close()
 
-    def _end_open_runs(self) -> None:
-        """Stop the streams that still run, and wait for the end of their runs."""
-        open_runs = tuple(self._open_runs)
-        for open_run in open_runs:
-            open_run.stop()
-        seconds = self.config.section("execution").grace_seconds
-        for open_run in open_runs:
-            try:
-                open_run.wait(seconds)
-            except TimeoutError:
-                # What does not stop is left behind.
-                open_run.cancel()
-                with suppress(RunFailed):
-                    open_run.wait()
-            except RunFailed as error:
-                _log.error("%s", error)
-
-    # Planning and running
-
-    def select(self, selection: Sequence[str] = ()) -> list[str]:
-        """Resolve a selection to pipe ids."""
-        return select(selection, self.all_pipes())
-
-    def plan(self, selection: Sequence[str] = (), mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
-        """Plan without running.
-
-        Raises:
-            SelectionError, PlanError: nothing ran.
-        """
-        return executer_of(self).plan(self.select(selection), ExecutionMode(mode))
-
-    def schedule(self, plan: ExecutionPlan) -> Schedule:
-        """Return what waits for what in a plan, with what each pipe is expected to take."""
-        return executer_of(self).schedule(plan)
-
-    def run(
-        self,
-        selection: Sequence[str] = (),
-        mode: ExecutionMode | str = ExecutionMode.BATCH,
-        *,
-        wait: bool = False,
-        afresh: bool = False,
-        resume: RunStart | None = None,
-        cancelled: CancelToken | threading.Event | None = None,
-        options: Mapping[str, object] | None = None,
-        option_defaults: Mapping[str, object] | None = None,
-    ) -> RunReport:
-        """Run the selected pipes.
-
-        Args:
-            wait: wait for a run that is in the way, where a feature keeps runs apart.
-            afresh: start anew although an earlier run of the job was not finished, where a feature remembers runs.
-            resume: a run to continue, with its pipes, its mode, its options and the versions that it read; see
-                ``resume_run``.
-            cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too. A signal handler may set
-                only a ``CancelToken``; a plain event is looked at 20 times a second.
-            options: values for options of a run that features add: name -> value, see ``RunInfo.options``. Those of
-                ``resume`` stay where nothing else is given.
-            option_defaults: values for those that are not given.
-
-        Raises:
-            SelectionError, PlanError: nothing ran.
-            UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
-            RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
-
-        Returns:
-            The report. If the run has started streams, its status is "running", and ``report.open_run`` stops them and
-            waits for the end of the run; ``close`` stops them, too.
-        """
-        with ExitStack() as reach:
-            token = reach.enter_context(following(cancelled, self.clock))
-            reach.enter_context(self.cancelling(token))
-            if resume is None:
-                pipe_ids = self.select(selection)
-            else:
-                # Others were added to its plan by features, and are added to this one again.
-                pipe_ids = [pipe_id for pipe_id in resume.pipe_ids if pipe_id in self.pipes]
-            request = RunRequest(
-                tuple(resume.selection if resume is not None else selection),
-                resumes=resume.run_id if resume is not None else None,
-                root_run_id=resume.root_run_id if resume is not None else None,
-                wait=wait,
-                afresh=afresh,
-                cancelled=token,
-                options=dict(options or {}) if resume is None else options_to_continue(resume, options or {}),
-                option_defaults=dict(option_defaults or {}),
-            )
-            self.start()
-            report = executer_of(self, self.signals).run_datapipes(
-                pipe_ids,
-                mode=ExecutionMode(resume.mode if resume is not None else mode),
-                request=request,
-                pinned_versions=resume.pinned_versions if resume is not None else None,
-            )
-            if report.open_run is not None:
-                # It can be cancelled for as long as its streams run.
-                self._keep(report.open_run, reach.pop_all())
-        return report
-
-    def _keep(self, open_run: OpenRun, reach: ExitStack) -> None:
-        self._open_runs.add(open_run)
-
-        def forget() -> None:
-            self._open_runs.discard(open_run)
-            reach.close()
-
-        open_run.when_ended(forget)
-
-    def run_pipe(
-        self,
-        pipe: PipeMetadata | str,
-        run: RunInfo,
-        *,
-        inputs: Mapping[str, Any] | None = None,
-        versions: Mapping[str, int | tuple[int, int] | VersionRange] | None = None,
-        fence: Fence | None = None,
-        transaction: tuple[str, int] | None = None,
-        transactions: Sequence[tuple[str, int]] = (),
-        skip_empty: bool = False,
-        commit_metadata: Mapping[str, str] | None = None,
-    ) -> WriteResult:
-        """Execute a pipe once within a run: for a micro-batch of its stream, a catch-up, a backfill.
-
-        Inputs are read and the output is written through the hooks, as in a run; there are no attempts, no time limit
-        and no ``datapipes.*`` signals. Safe on any thread.
-
-        Args:
-            run: that it belongs to, as hooks get it.
-            inputs: entity id, as the pipe names it -> the frame that it gets; nothing is read for it.
-            versions: entity id, as the pipe names it -> the version that is read, or the range of which changes or
-                appends are read. A tuple (start, end) is a range whose changes are read.
-            fence: stands before the commit; closed by whoever gives the work up.
-            transaction, transactions: identify the write, so that its repetition does nothing; see ``WriteRequest``.
-            skip_empty: where there are no rows, nothing is committed.
-            commit_metadata: kept in the commit itself.
-
-        Raises:
-            PipeAbandoned: the fence was closed before the commit.
-            Exception: whatever the pipe, a read or the write raises.
-        """
-        self.start()
-        pipe = self.pipes.get_pipe_definition(pipe) if isinstance(pipe, str) else pipe
-        ranges = {
-            entity_id: VersionRange(*version) if isinstance(version, tuple) else version
-            for entity_id, version in (versions or {}).items()
-        }
-        write = WriteOptions(
-            transaction=transaction,
-            transactions=tuple(transactions),
-            skip_empty=skip_empty,
-            commit_metadata=dict(commit_metadata or {}),
-        )
-        return execution_of(self, run).execute(pipe, fence or Fence(), PipeInputs(inputs or {}, ranges), write)
-
-    def cancelling(self, token: Settable) -> AbstractContextManager[None]:
-        """Have ``cancel`` set a token while the block lasts, such as that of a run which has still to be prepared."""
-        return self._cancellation.reaching(token)
-
-    def cancel(self) -> None:
-        """End the runs that are under way: nothing new starts, running pipes are asked to stop, and the runs fail.
-
-        What does not stop within ``execution.grace_seconds`` is left behind, and can no longer write.
-        """
-        self._cancellation.cancel()
+    # What features tell
 
     def expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
         """Return pipe id -> what it is expected to take, as far as a feature knows."""

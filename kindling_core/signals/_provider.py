@@ -16,9 +16,10 @@ from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import SignalError, text_of
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._connection import Receiver
 from kindling_core.signals._delivery import FLUSH_SECONDS, Deadline, Delivery, close_queues
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
-from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal, name_of
+from kindling_core.signals._signal import QUEUE_SIZE, Results, Signal, TypedSignal, name_of
 
 
 class SignalProvider(ABC):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
@@ -24,10 +23,10 @@ from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import safe_str, shortened
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._connection import Connection, Receiver
 from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
 from kindling_core.signals._payload import PayloadShape
 
-Receiver = Callable[..., Any]
 Results = list[tuple[Receiver, Any]]
 # Told of (signal, receiver, error, whether this is the sender's thread).
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
@@ -87,59 +86,6 @@ class Signal(ABC):
         """Whether a send of this sender could reach anybody."""
 
 
-class _Connection:
-    """One receiver with its filters. Also what blinker calls."""
-
-    __slots__ = ("__weakref__", "_reference", "only", "queue", "receiver", "sender", "signal")
-
-    def __init__(
-        self, signal: TypedSignal, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool
-    ) -> None:
-        self.signal = signal
-        self.sender = sender
-        self.only = dict(only) if only else None
-        self.queue: ReceiverQueue | None = None
-        self.receiver: Receiver | None = None
-        self._reference: weakref.ref[Any] | None = None
-        if weak:
-            kind = weakref.WeakMethod if inspect.ismethod(receiver) else weakref.ref
-            self._reference = kind(receiver, self._forgotten)
-        else:
-            self.receiver = receiver
-
-    def resolve(self) -> Receiver | None:
-        if self.receiver is not None:
-            return self.receiver
-        return self._reference() if self._reference is not None else None
-
-    def is_like(self, other: _Connection) -> bool:
-        """Whether the other calls the same receiver for the same sends, in a queue or not as this one."""
-        return (
-            self.resolve() == other.resolve()
-            and self.sender is other.sender
-            and self.only == other.only
-            and (other.queue is None) == (self.queue is None)
-        )
-
-    def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
-        if self.sender is not None and self.sender is not sender:
-            return False
-        if self.only is not None:
-            missing = object()
-            return all(fields.get(name, missing) == value for name, value in self.only.items())
-        return True
-
-    def _forgotten(self, reference: object) -> None:
-        # Garbage collection may call this on any thread, at any point: nothing here may wait.
-        for queue in self.signal._end(lambda connection: connection is self):
-            queue.discard()
-        self.signal._forget_queues()
-
-    def __call__(self, sender: Any, **fields: Any) -> Any:
-        """Reached when somebody sends on the blinker signal itself."""
-        return self.signal._deliver(self, sender, fields, [])
-
-
 class TypedSignal(Signal):
     """A signal on a blinker signal, checked against a payload dataclass if it has one.
 
@@ -172,7 +118,7 @@ class TypedSignal(Signal):
         self._delivery = delivery or Delivery(self._redact)
         self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
-        self._connections: tuple[_Connection, ...] = ()
+        self._connections: tuple[Connection, ...] = ()
         self._muted = 0
         self._dropped = 0
         # Queues of ended connections, which may still drop what they hold.
@@ -232,7 +178,7 @@ class TypedSignal(Signal):
         weak: bool,
         maxsize: int | None,
         owner: Receiver | None = None,
-    ) -> _Connection | None:
+    ) -> Connection | None:
         """Make a connection; None if the same is there already.
 
         Args:
@@ -240,7 +186,7 @@ class TypedSignal(Signal):
         """
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
-        connection = _Connection(self, receiver, sender, only, weak)
+        connection = Connection(self, receiver, sender, only, weak)
         if maxsize is not None:
             connection.queue = ReceiverQueue(
                 connection.resolve if owner is None else lambda: owner,
@@ -262,7 +208,7 @@ class TypedSignal(Signal):
             connection.queue.discard()
         return None
 
-    def _has_like(self, connection: _Connection) -> bool:
+    def _has_like(self, connection: Connection) -> bool:
         return any(connection.is_like(other) for other in self._connections)
 
     def disconnect(self, receiver: Receiver) -> None:
@@ -271,12 +217,12 @@ class TypedSignal(Signal):
     def _end_receiver(self, receiver: Receiver) -> list[ReceiverQueue]:
         return self._end(lambda connection: connection.resolve() == receiver)
 
-    def _drop(self, unwanted: Callable[[_Connection], bool]) -> None:
+    def _drop(self, unwanted: Callable[[Connection], bool]) -> None:
         """End connections, and deliver what waits for them first."""
         close_queues(self._end(unwanted), Deadline())
         self._forget_queues()
 
-    def _end(self, unwanted: Callable[[_Connection], bool]) -> list[ReceiverQueue]:
+    def _end(self, unwanted: Callable[[Connection], bool]) -> list[ReceiverQueue]:
         """End connections; returns their queues, which have still to be closed."""
         with self._lock:
             dropped = [connection for connection in self._connections if unwanted(connection)]
@@ -314,7 +260,7 @@ class TypedSignal(Signal):
     def has_receivers_for(self, sender: Any) -> bool:
         if any(connection.sender is None or connection.sender is sender for connection in self._connections):
             return True
-        return any(not isinstance(one, _Connection) for one in self._blinker_receivers(sender))
+        return any(not isinstance(one, Connection) for one in self._blinker_receivers(sender))
 
     def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
         connections = self._connections
@@ -335,7 +281,7 @@ class TypedSignal(Signal):
                 self._deliver(connection, sender, fields, results)
         if foreign:
             for receiver in self._blinker_receivers(sender):
-                if not isinstance(receiver, _Connection):
+                if not isinstance(receiver, Connection):
                     self._call(receiver, sender, fields, results)
         return results
 
@@ -348,7 +294,7 @@ class TypedSignal(Signal):
             return {**{item.name: getattr(payload, item.name) for item in dataclass_fields(payload)}, **fields}
         return {"payload": payload, **fields}
 
-    def _wants(self, connection: _Connection, sender: Any, fields: Mapping[str, Any]) -> bool:
+    def _wants(self, connection: Connection, sender: Any, fields: Mapping[str, Any]) -> bool:
         """Whether the filters of a connection match; values that cannot be compared are its receiver's failure."""
         try:
             return connection.wants(sender, fields)
@@ -358,7 +304,7 @@ class TypedSignal(Signal):
                 self._failed(self, receiver, error, True)
             return False
 
-    def _deliver(self, connection: _Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
+    def _deliver(self, connection: Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         receiver = connection.receiver or connection.resolve()
         if receiver is None:
             return None
@@ -381,7 +327,7 @@ class TypedSignal(Signal):
         results.append((receiver, value))
         return value
 
-    def _call_queued(self, connection: _Connection, sender: Any, fields: dict[str, Any]) -> None:
+    def _call_queued(self, connection: Connection, sender: Any, fields: dict[str, Any]) -> None:
         """Call on the queue's thread; a coroutine is waited for, so that the queue stays the bound."""
         receiver = connection.resolve()
         if receiver is None:
