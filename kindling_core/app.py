@@ -39,7 +39,7 @@ _log = Log("kindling.app")
 
 
 class App(RunsPipes):
-    """One composed job.
+    """A composed job.
 
     Args:
         features: names of the installed plugins that this job runs with.
@@ -52,7 +52,7 @@ class App(RunsPipes):
         clock: the time of its runs, signals and leases; replaced in tests.
 
     Attributes:
-        job_file: None for a job that was composed without one.
+        job_file: None for a job that was composed without a file.
         overrides: ``section.key=value`` assignments that it was composed with; a secret is masked.
 
     Raises:
@@ -99,7 +99,7 @@ class App(RunsPipes):
         layers = [file_layer(path), environment_layer(real_environ), override_layer(overrides)]
         app._compose(layers, path.parent, environ)
         app.job_file = path.resolve()
-        app.overrides = tuple(app._without_secret(one) for one in overrides)
+        app.overrides = tuple(app._without_secret(override) for override in overrides)
         return app
 
     def _compose(
@@ -166,7 +166,9 @@ class App(RunsPipes):
         try:
             yield
         except KindlingError as error:
-            error.args = tuple(shortened(self.redact(one)) if isinstance(one, str) else one for one in error.args)
+            error.args = tuple(
+                shortened(self.redact(argument)) if isinstance(argument, str) else argument for argument in error.args
+            )
             raise
 
     def redact(self, text: str) -> str:
@@ -177,7 +179,7 @@ class App(RunsPipes):
 
     def emitters(self) -> list[type[SignalEmitter]]:
         """Every emitter class of the composed job: the core's, then each feature's."""
-        return list(dict.fromkeys(one for found in self.host.results("kindling_signals") for one in found))
+        return list(dict.fromkeys(emitter for found in self.host.results("kindling_signals") for emitter in found))
 
     def mount(self, *collections: object) -> None:
         """Add collections such as ``Pipes()`` or, with its feature, ``Entities()``.
@@ -223,7 +225,7 @@ class App(RunsPipes):
         """Return the object that a feature offers for this type; some are there before the App has started.
 
         Raises:
-            PluginError: no active feature offers one.
+            PluginError: no active feature offers this type.
         """
         service = self._services.get(kind)
         if service is None:
@@ -262,7 +264,7 @@ class App(RunsPipes):
             raise
 
     def _take_back(self, begun: Sequence[str]) -> None:
-        """Stop the features whose start was begun; what else goes wrong must not hide why one did not start."""
+        """Stop the features whose start was begun; what else goes wrong must not hide why a feature did not start."""
         for name in reversed(begun):
             try:
                 self.host.call_one("kindling_stop", name, app=self)
@@ -289,7 +291,7 @@ class App(RunsPipes):
             self._services.close()
             self.signals.close()
 
-    # What features tell
+    # What features know
 
     def expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
         """Return pipe id -> what it is expected to take, as far as a feature knows."""
@@ -310,14 +312,14 @@ class App(RunsPipes):
         return found
 
     def depends_on(self, entity_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
-        """Return what the features tell of what rows of entities depend on: entity id -> name -> text."""
+        """Return what rows of entities depend on, as the features know it: entity id -> name -> text."""
         found: dict[str, Mapping[str, str]] = {}
         for contributed in self.host.results("kindling_depends_on", entity_ids=entity_ids):
-            for entity_id, told in contributed.items():
-                found[entity_id] = {**found.get(entity_id, {}), **told}
+            for entity_id, texts in contributed.items():
+                found[entity_id] = {**found.get(entity_id, {}), **texts}
         return found
 
     def describe_entity(self, entity_id: str) -> EntityInfo | None:
-        """Return what the features know of an entity, None if no active one knows it."""
+        """Return what the features know of an entity, None if no active feature knows it."""
         info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
         return info

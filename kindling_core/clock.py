@@ -32,7 +32,7 @@ class Bell:
             self._rings.put(None)
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait in real time until it rings; one thread at a time.
+        """Wait in real time until it rings; a single thread at a time.
 
         Args:
             seconds: the longest wait, 0 or more; None is without limit.
@@ -128,7 +128,7 @@ class ManualClock:
 
 
 def wait_until(clock: Clock, bell: Bell, happened: Callable[[], bool], seconds: float | None = None) -> bool:
-    """Wait until something has happened, of which the bell tells; return whether it has.
+    """Wait until something has happened, for which the bell rings; return whether it has.
 
     Args:
         seconds: the longest wait by the clock; None is without limit.

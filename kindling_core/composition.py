@@ -59,7 +59,7 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
 
     Raises:
         ConfigError: a section that no active plugin owns, an unknown key, or a wrong value.
-        PluginError: two plugins own one section.
+        PluginError: two plugins own the same section.
     """
     models: dict[str, type] = {}
     owners: dict[str, Source] = {}
@@ -76,7 +76,7 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
         if name not in models:
             raise ConfigError(_unknown_section(config, name, models, host.plugins, environ))
     for name, model in models.items():
-        # The host was made of this one.
+        # The host was made of this section.
         if name != "job":
             config.resolve(name, model)
 
@@ -130,7 +130,7 @@ def collections_in(module: ModuleType) -> Iterator[object]:
 class Mounted:
     """The collections that an App has taken, so that what several modules import is taken once.
 
-    They are told apart by identity, and kept: the id of an object that is gone may be that of the next.
+    They are distinguished by identity, and kept: the id of an object that is gone may be that of the next.
     """
 
     def __init__(self) -> None:

@@ -164,7 +164,7 @@ class PipeAbandoned(PipeError):
 
 
 class GenerationFailed(KindlingError):
-    """At least one pipe of a generation failed.
+    """At least a pipe of a generation failed.
 
     Attributes:
         failures: pipe id -> the error that it raised, in the order in which they happened.
@@ -193,7 +193,7 @@ class RunFailed(KindlingError):
 
     @property
     def failures(self) -> dict[str, BaseException]:
-        allowed = {one.pipe_id for one in self.report.pipes if one.allowed}
+        allowed = {pipe.pipe_id for pipe in self.report.pipes if pipe.allowed}
         raised = self.report.exceptions
         return {pipe_id: raised[pipe_id] for pipe_id in sorted(raised, key=allowed.__contains__)}
 

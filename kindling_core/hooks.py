@@ -1,4 +1,4 @@
-"""Every extension point of the core, on one screen. Hooks change what happens; signals only tell.
+"""Every extension point of the core, on one screen. Hooks change what happens; signals only say what happened.
 
 A plugin is a class with methods marked ``@hookimpl``, named by an entry point in the group ``kindling``.
 Each App makes an instance of its own, so a plugin may keep the state of its App on ``self``. Class
@@ -7,9 +7,9 @@ names the module of a plugin that has extension points of its own. A hook that r
 called for, and the error names the plugin. Specs marked "first result" stop at the first answer that is
 not None; ``@hookimpl(wrapper=True)`` goes around the others.
 
-Specs marked ``@sets_up`` are called in the order of the features, those marked ``@takes_down`` in the opposite one and
-each by itself, so that what one raises keeps no other from releasing what it holds. Without a mark the last is asked
-first.
+Specs marked ``@sets_up`` are called in the order of the features, those marked ``@takes_down`` in the opposite order
+and each by itself, so that an error of a plugin keeps no other from releasing what it holds. Without a mark the last
+is asked first.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
 @hookspec
 @sets_up
 def kindling_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
-    """Called with each plan, also one that is only shown (run: None). Add to it; raise PlanError to refuse it."""
+    """Called with each plan, also a plan that is only shown (run: None). Add to it; raise PlanError to refuse it."""
 
 
 @hookspec

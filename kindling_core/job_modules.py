@@ -1,4 +1,4 @@
-"""Imports a job's modules, and shows the user's own traceback when one does not import."""
+"""Imports a job's modules, and shows the user's own traceback where a module does not import."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class SteadyStream:
     def below(self) -> TextIO | None:
         """The stream as it is now, None where the process has none."""
         stream = getattr(sys, self._name)
-        # A live display puts a stream of its own there, which would write to this one again.
+        # A live display puts a stream of its own there, which would write to this stream again.
         found: TextIO | None = getattr(stream, "rich_proxied_file", stream)
         return found
 

@@ -9,13 +9,13 @@ from numbers import Integral, Real
 from typing import Any
 
 MOST_CHARACTERS = 16_384
-"""Of all texts and names of one mapping together."""
+"""Of all texts and names of a mapping together."""
 
 LONGEST_TEXT = 2_000
-"""Characters of one text."""
+"""Characters of a text."""
 
 MOST_ITEMS = 200
-"""Items of one list or mapping."""
+"""Items of a list or mapping."""
 
 _DEEPEST = 6
 # What a number may take in JSON.
@@ -38,7 +38,7 @@ def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Writer:
-    """Copies one mapping; knows how much room is left."""
+    """Copies a mapping; knows how much room is left."""
 
     def __init__(self) -> None:
         self._left = MOST_CHARACTERS

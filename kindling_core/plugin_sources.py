@@ -57,7 +57,7 @@ class Feature:
         return loaded
 
     def make(self) -> object:
-        """Make the plugin's object for one App."""
+        """Make the plugin's object for an App."""
         return self.load()()
 
 
@@ -92,7 +92,7 @@ class OwnPlugin:
         return self.plugin
 
     def make(self) -> object:
-        """Return the plugin's object for one App."""
+        """Return the plugin's object for an App."""
         return self.plugin() if isinstance(self.plugin, type) else self.plugin
 
 

@@ -1,4 +1,4 @@
-"""The active plugins of one App: one object of each, in order, and the calls of their hooks."""
+"""The active plugins of an App: an object of each, in order, and the calls of their hooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AROUND_USERS_CODE = ("kindling_read", "kindling_write")
 
 @dataclass
 class PluginHost:
-    """The active plugins of one App, in order, with their hooks. The core is the first of them.
+    """The active plugins of an App, in order, with their hooks. The core is the first of them.
 
     Attributes:
         plugins: name -> where it comes from, in the order in which they start; without the core.
@@ -142,7 +142,7 @@ class PluginHost:
         ]
 
     def call_one(self, hook: str, plugin: str, **arguments: Any) -> Any:
-        """Call a hook of one plugin alone."""
+        """Call a hook of a single plugin alone."""
         return self._call(hook, self._caller_of(hook, plugin), arguments)
 
     def call(self, hook: str, **arguments: Any) -> Any:
@@ -182,10 +182,10 @@ class PluginHost:
         return self.manager.subset_hook_caller(hook, others)
 
     def _call_each(self, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
-        """Call a hook that takes down: what one plugin raises keeps no other from releasing what it holds."""
+        """Call a hook that takes down: an error of a plugin keeps no other from releasing what it holds."""
         callers = self._takes_down[hook]
         if callers is None:
-            mine = {one.plugin_name for one in getattr(self.manager.hook, hook).get_hookimpls()}
+            mine = {implementation.plugin_name for implementation in getattr(self.manager.hook, hook).get_hookimpls()}
             names = [name for name, _ in reversed(self.manager.list_name_plugin()) if name in mine]
             callers = self._takes_down[hook] = [self._caller_of(hook, name) for name in names]
         results: list[Any] = []
@@ -199,7 +199,7 @@ class PluginHost:
             return results
         try:
             # Whoever interrupts must not be answered with a plugin's error.
-            failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
+            failure = next((error for error in failures if not isinstance(error, Exception)), failures[0])
             for other in failures:
                 if other is not failure:
                     _log.error("A further failure in %s.\n%s", hook, describe_error(other, self.redact))
@@ -312,9 +312,9 @@ def _in_order(
 
 
 def _trace_call(hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]) -> None:
-    told = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
+    given = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
     names = ", ".join(implementation.plugin_name for implementation in reversed(implementations))
-    say(f"kindling: {hook_name}({told}) -> {names or 'nobody'}")
+    say(f"kindling: {hook_name}({given}) -> {names or 'nobody'}")
 
 
 def _trace_result(

@@ -75,7 +75,7 @@ class RunsPipes(ABC):
 
     @abstractmethod
     def describe_entity(self, entity_id: str) -> EntityInfo | None:
-        """Return what the features know of an entity, None if no active one knows it."""
+        """Return what the features know of an entity, None if no active feature knows it."""
 
     # Planning and running
 
@@ -122,7 +122,7 @@ class RunsPipes(ABC):
 
         Raises:
             SelectionError, PlanError: nothing ran.
-            UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
+            UnfinishedRun: an earlier run has still to be finished, and this run would repeat what it appended.
             RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
 
         Returns:
@@ -135,7 +135,7 @@ class RunsPipes(ABC):
             if resume is None:
                 pipe_ids = self.select(selection)
             else:
-                # Others were added to its plan by features, and are added to this one again.
+                # Others were added to its plan by features, and are added to this plan again.
                 pipe_ids = [pipe_id for pipe_id in resume.pipe_ids if pipe_id in self.pipes]
             request = RunRequest(
                 tuple(resume.selection if resume is not None else selection),

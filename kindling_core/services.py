@@ -16,7 +16,7 @@ _log = Log("kindling.app")
 
 
 class Services:
-    """The services of one App; safe on any thread.
+    """The services of an App; safe on any thread.
 
     Args:
         redact: masks secrets in what is logged.
@@ -37,7 +37,7 @@ class Services:
     def offer_lazily(self, makers: Mapping[type, Callable[[], Any]]) -> None:
         """Offer objects that are made when somebody asks for them.
 
-        Of two threads that ask at once both may make one; the first that is made is offered.
+        Of two threads that ask at once both may make an object; the first that is made is offered.
         """
         with self._lock:
             self._makers.update(makers)
@@ -71,7 +71,7 @@ class Services:
                 continue
             try:
                 close()
-            except Exception as error:  # noqa: BLE001 - what one feature offers must not keep the others open
+            except Exception as error:  # noqa: BLE001 - what a feature offers must not keep the others open
                 trace = describe_error(error, self._redact)
                 _log.error("A %s could not be closed.\n%s", type(service).__name__, trace)
 

@@ -37,7 +37,7 @@ def own_sources(what: str) -> Sequence[Source]:
 
 
 def contributions(sources: Iterable[Source], hook: str, what: str) -> Iterator[tuple[Source, list[Any]]]:
-    """Give each plugin with what its hook returns; one that fails is named in a warning, and in nobody's way.
+    """Give each plugin with what its hook returns; a plugin that fails is named in a warning, and in nobody's way.
 
     Args:
         what: the hook returns, for the warning.

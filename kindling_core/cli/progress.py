@@ -27,7 +27,7 @@ def progress(app: App, messages: Console) -> Iterator[None]:
 
 
 class _PlainProgress:
-    """One line a pipe, for logs."""
+    """A line for each pipe, for logs."""
 
     def __enter__(self) -> None:
         self._total = 0

@@ -101,12 +101,12 @@ def run_and_report(
         context.succeeded = failure is None
         # A further Ctrl-C ends the program: there is no run that could be stopped.
         cancelled.set()
-        # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
+        # Before the features are stopped: a feature that hangs must not keep the report from whoever waits for it.
         emit = partial(context.emit, report.to_dict(), partial(print_report, report=report))
         print_at_the_end("the report", emit)
         if picture is not None:
             pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-            # Pipes that features have added to the plan are added to this one, too.
+            # Pipes that features have added to the plan are added to this plan, too.
             made = app.plan([pipe.pipe_id for pipe in report.pipes if pipe.pipe_id in pipes], mode)
             write_file(picture, render_html(picture_of(made, pipes | made.pipes, report, title=app.name)))
         if failure is not None:

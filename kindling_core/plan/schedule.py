@@ -96,7 +96,9 @@ def _in_mode(
         waited_for = {other for pipe_id in batch for other in waits_for[pipe_id]}
         last = [pipe_id for pipe_id in batch if pipe_id not in waited_for]
         for pipe_id, before in waits_for.items():
-            if plan.pipes[pipe_id].mode == "streaming" and all(plan.pipes[one].mode != "streaming" for one in before):
+            if plan.pipes[pipe_id].mode == "streaming" and all(
+                plan.pipes[producer].mode != "streaming" for producer in before
+            ):
                 waits_for[pipe_id] = list(dict.fromkeys([*before, *last]))
     return waits_for
 

@@ -21,7 +21,7 @@ class Settable(Protocol):
 
 
 class CancelToken:
-    """Cancels one run: once it is set, nothing new starts and running pipes are asked to stop.
+    """Cancels a run: once it is set, nothing new starts and running pipes are asked to stop.
 
     Has the methods of a ``threading.Event`` that runs need, but takes no lock: ``set`` is safe in a signal handler,
     also while the interrupted thread is inside a method of the same token.

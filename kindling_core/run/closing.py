@@ -117,12 +117,14 @@ class RunClosing:
         """Signal that a run failed, and return what to raise."""
         failed, all_failed = self._run.failed(but=_STOPPED), self._run.failed()
         first = next(iter([*failed, *all_failed]), None)
-        reports = {one.pipe_id: one for one in report.pipes}
+        reports = {pipe.pipe_id: pipe for pipe in report.pipes}
         many = f"{len(failed):,} pipes failed" if len(failed) > 1 else "1 pipe failed"
 
         def named(pipe_ids: list[str]) -> str:
             return listed(
-                pipe_ids, lambda one: f"{one!r}: {reports[one].error_type}: {reports[one].error}", "the report"
+                pipe_ids,
+                lambda pipe_id: f"{pipe_id!r}: {reports[pipe_id].error_type}: {reports[pipe_id].error}",
+                "the report",
             )
 
         if report.status == "cancelled":

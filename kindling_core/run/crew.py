@@ -1,4 +1,4 @@
-"""The threads that run pipes: made when there is work for them, kept from one queue to the next."""
+"""The threads that run pipes: made when there is work for them, kept from queue to queue."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class DataPipesExecuter(SignalEmitter):
         Args:
             pipes: their ids.
             use_graph: order them by their inputs and run independent ones beside each other. Without it, and
-                for a single pipe, they run in the given order, one after the other.
+                for a single pipe, they run in the given order, in turn.
             request: what else is asked of the run, such as the run that it resumes.
             pinned_versions: entity id -> the version that every pipe reads.
 

@@ -23,14 +23,14 @@ class RunHooks:
     Attributes:
         on_plan: called with each plan; adds to it, raises PlanError to refuse it. The run is None for a plan that is
             only shown.
-        claim: keeps other runs away before the run takes anything; returns the run that this one continues, or None.
+        claim: keeps other runs away before the run takes anything; returns the run that this run continues, or None.
         before_run: called before the first signal of a run; takes what the run needs, fixes the versions that it reads
             and has the run written down; raises to refuse the run.
         after_run: called before the last signal of a run; gets None if the run was refused.
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
         pipe_succeeded: called with what a pipe wrote, before any signal of it; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
-        start_stream: starts the query of a streaming pipe and returns its handle once it runs; the fence tells whether
+        start_stream: starts the query of a streaming pipe and returns its handle once it runs; the fence says whether
             the pipe was given up meanwhile.
         execute: calls the function of a pipe with its arguments, with what features do around that.
         argument: returns what a feature gives for a keyword-only parameter of a pipe's function.
@@ -88,7 +88,7 @@ def hooks_of(
     def claim(plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
         found: list[Continuation] = host.call("kindling_claim_run", plan=plan, run=run)
         if len(found) > 1:
-            raise PluginError(f"Two features say which run this one continues: {found[0].run_id}, {found[1].run_id}.")
+            raise PluginError(f"Two features say which run this run continues: {found[0].run_id}, {found[1].run_id}.")
         return found[0] if found else None
 
     beginning = [

@@ -14,7 +14,7 @@ REPEAT_SECONDS = 0.25
 
 
 class Interruption:
-    """Interrupts one attempt until it has ended.
+    """Interrupts an attempt until it has ended.
 
     Args:
         work: is asked to interrupt.
@@ -40,11 +40,11 @@ class Interruption:
             self._is_over.ring()
 
     def attempt_ended(self) -> None:
-        """Tell that the attempt has ended or was left behind."""
+        """Say that the attempt has ended or was left behind."""
         self._attempt_ended.ring()
 
     def wait_until_over(self, seconds: float) -> None:
-        """Wait until nothing interrupts the attempt any more, no longer than these seconds; for one thread."""
+        """Wait until nothing interrupts the attempt any more, no longer than these seconds; for a single thread."""
         wait_until(self._clock, self._is_over, lambda: self._over, seconds)
 
     def _has_ended(self) -> bool:

@@ -25,7 +25,7 @@ Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]
 
 
 class RunIO:
-    """Reads and writes for one run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
+    """Reads and writes for a run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
 
     Args:
         read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
@@ -55,7 +55,7 @@ class RunIO:
 
 
 class Memory:
-    """What the pipes of one run returned, for a run that nothing was given to read and write with."""
+    """What the pipes of a run returned, for a run that nothing was given to read and write with."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class Memory:
 
 
 class HookIO(RunIO):
-    """Reads and writes of one run, by the hooks of an App.
+    """Reads and writes of a run, by the hooks of an App.
 
     Args:
         plan: None for a read of a single pipe, which shares nothing.

@@ -47,7 +47,7 @@ class VersionsRead:
 
 
 class PipeExecution:
-    """Executes pipes of one run.
+    """Executes pipes of a run.
 
     Args:
         process_id: of the process that executes; a child that a pipe forks must not write.
@@ -78,7 +78,7 @@ class PipeExecution:
             fence: stands before the commit.
             read: gets the versions that were read, also if the pipe fails.
             written_before: entity id -> version that another pipe of the run has written, for inputs whose version the
-                read does not tell.
+                read does not say.
 
         Raises:
             PipeAbandoned: the fence was closed.

@@ -46,7 +46,7 @@ def _nothing() -> None:
 
 
 class PipeLifecycle:
-    """The pipes of one run, for the dispatcher. Implements ``Work``.
+    """The pipes of a run, for the dispatcher. Implements ``Work``.
 
     Args:
         emit: as ``SignalEmitter.emit``.
@@ -172,7 +172,7 @@ class PipeLifecycle:
         """Log what a feature raised, with a traceback that shows no secret."""
         _log.error(f"{message}\n%s", of.pipe_id, describe_error(error, self._hooks.masked))
 
-    # One attempt
+    # An attempt
 
     def _do(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
         if pipe.mode == "streaming":

@@ -107,7 +107,7 @@ def in_given_order(pipes: Sequence[PipeMetadata], mode: ExecutionMode) -> Execut
 
 
 def _keeps_to(edges: Sequence[tuple[str, str]], order: Sequence[str]) -> None:
-    """Refuse a given order in which a pipe comes before one that it has to wait for."""
+    """Refuse a given order in which a pipe comes before a pipe that it has to wait for."""
     for first, then in edges:
         if order.index(first) > order.index(then):
             raise PlanError(f"Pipe {then!r} has to wait for {first!r}, but is to run before it. Turn them around.")

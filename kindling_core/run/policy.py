@@ -17,7 +17,7 @@ from kindling_core.pipes import PipeMetadata
 # The pipe options that the core itself owns.
 OPTIONS: Mapping[str, str] = {
     "retry": "how often the pipe is tried, 3 or {'attempts': 3, 'delay_seconds': 5}",
-    "timeout_seconds": "how long one attempt at the pipe may take",
+    "timeout_seconds": "how long an attempt at the pipe may take",
     "allow_failure": "True: its failure does not fail the run",
     "pool": "the pool that the pipe runs in; [execution.pools] says how many of it run at a time",
 }
@@ -73,10 +73,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class PipePolicy:
-    """How one pipe runs.
+    """How a pipe runs.
 
     Attributes:
-        timeout_seconds: of one attempt; None is no limit.
+        timeout_seconds: of an attempt; None is no limit.
         allow_failure: its failure does not fail the run; what depends on it is skipped all the same.
         pool: its name; None for a pipe that only ``max_workers`` limits.
     """

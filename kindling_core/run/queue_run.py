@@ -1,4 +1,4 @@
-"""One queue while it runs: which attempts are under way, how each ends, and what that lets start."""
+"""A queue while it runs: which attempts are under way, how each ends, and what that lets start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 
 
 class QueueRun:
-    """The state of one queue while it runs. Implements ``Source``.
+    """The state of a queue while it runs. Implements ``Source``.
 
     Everything here is read and changed under the crew's lock; ``work`` is called without it.
 

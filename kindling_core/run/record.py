@@ -1,4 +1,4 @@
-"""The state of one run: what it reads and writes with, and how each of its pipes ended."""
+"""The state of a run: what it reads and writes with, and how each of its pipes ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kindling_core.secrets import redacted
 
 
 class Run:
-    """The state of one run. Each pipe ends once: the first ending is kept and later endings are refused.
+    """The state of a run. Each pipe ends once: the first ending is kept and later endings are refused.
 
     Args:
         operation_id: of the signals of the run.

@@ -71,7 +71,7 @@ class Continuation:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One planned execution of a job, as the hooks see it.
+    """A planned execution of a job, as the hooks see it.
 
     Attributes:
         run_id: unique; ids made later sort later.
@@ -129,7 +129,7 @@ class RunInfo:
 
 @dataclass
 class ReadRequest:
-    """One input of one pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
+    """An input of a pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
 
     Attributes:
         entity_id: without a version suffix.
@@ -224,9 +224,9 @@ class WriteResult:
     """How a write ended.
 
     Attributes:
-        rows: rows inserted, updated and deleted together; None where the engine cannot tell.
+        rows: rows inserted, updated and deleted together; None where the engine does not know.
         version: the table version that the write made, None where the storage has no versions.
-        note: one line for the report of the run, such as what was left out.
+        note: a line for the report of the run, such as what was left out.
         details: plain values for the report of the run, each name of its own feature.
         durable: it is still there once the process has ended, so that a resumed run need not write it again.
     """

@@ -38,7 +38,9 @@ class Redactor:
             known |= {secret, secret.strip()}
             lines = secret.split("\n")
             known.update(line.strip() for line in lines[1:] + lines[:1] if len(line.strip()) >= _SHORTEST_LINE)
-        self._secrets = sorted(one for one in known if len(one) >= SHORTEST and one.lower() not in _PLAIN_WORDS)
+        self._secrets = sorted(
+            secret for secret in known if len(secret) >= SHORTEST and secret.lower() not in _PLAIN_WORDS
+        )
         self._written = sorted({form for secret in self._secrets for form in (secret, as_bytes(secret))})
         self._encoded = sorted({form for secret in self._secrets for form in encoded(secret)})
         self._with_spaces = any(" " in secret for secret in self._secrets)
@@ -76,7 +78,7 @@ def redacted(value: Any, redact: Callable[[str], str]) -> Any:
 
 
 class _Copy:
-    """A masked copy of one value."""
+    """A masked copy of a value."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
@@ -115,7 +117,7 @@ def _found(text: str, needle: str) -> Iterator[Span]:
 
 
 def _masked(text: str, found: list[Span]) -> str:
-    """Replace the spans, of which any may overlap, by one mask each."""
+    """Replace the spans, of which any may overlap, by a mask each."""
     if not found:
         return text
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""One receiver of a signal, with what it wants to hear."""
+"""A receiver of a signal, with what it wants to hear."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Receiver = Callable[..., Any]
 
 
 class Connection:
-    """One receiver with its filters. Also what blinker calls."""
+    """A receiver with its filters. Also what blinker calls."""
 
     __slots__ = ("__weakref__", "_reference", "only", "queue", "receiver", "sender", "signal")
 
@@ -41,7 +41,7 @@ class Connection:
         return self._reference() if self._reference is not None else None
 
     def is_like(self, other: Connection) -> bool:
-        """Whether the other calls the same receiver for the same sends, in a queue or not as this one."""
+        """Whether the other calls the same receiver for the same sends, in a queue or not as this connection."""
         return (
             self.resolve() == other.resolve()
             and self.sender is other.sender

@@ -1,4 +1,4 @@
-"""Delivery off the sender's thread: a thread for each slow receiver, one event loop for coroutines."""
+"""Delivery off the sender's thread: a thread for each slow receiver, an event loop for coroutines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Deadline:
 
 
 class Delivery:
-    """What one provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines.
+    """What a provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines.
 
     Args:
         redact: masks secrets in what is logged.
@@ -81,7 +81,7 @@ class Delivery:
 
 
 class ReceiverQueue:
-    """The calls of one connection that wait, on the thread of their receiver.
+    """The calls of a connection that wait, on the thread of their receiver.
 
     Args:
         owner: returns the receiver; queues of equal receivers share a thread.
@@ -91,7 +91,7 @@ class ReceiverQueue:
         dropped: calls that found the queue full, came after it was closed, or were left when its time was over.
         closed: it takes nothing more.
         waiting: calls that wait.
-        thread: that delivers; None for a queue that was closed before it had one.
+        thread: that delivers; None for a queue that was closed before it had a thread.
     """
 
     def __init__(self, owner: Owner, call: Callable[[Any, dict[str, Any]], Any], failed: Failed, maxsize: int) -> None:
@@ -107,7 +107,7 @@ class ReceiverQueue:
         self.thread: ReceiverThread | None = None
 
     def put(self, sender: Any, fields: dict[str, Any]) -> None:
-        """Queue one call; never blocks."""
+        """Queue a call; never blocks."""
         if self.thread is None:
             self.dropped += 1
         else:
@@ -120,7 +120,7 @@ class ReceiverQueue:
 
 
 class ReceiverThread:
-    """Calls one receiver in the order of its messages, whichever of its queues they came to.
+    """Calls a receiver in the order of its messages, whichever of its queues they came to.
 
     The thread ends once all of its queues are closed and what waited is delivered.
     """
@@ -140,13 +140,13 @@ class ReceiverThread:
     def add(self, queue: ReceiverQueue) -> bool:
         """Take a further queue if its receiver is that of this thread, and this thread goes on."""
         receiver = queue.owner()
-        if not any(_same(one.owner(), receiver) for one in self.queues):
+        if not any(_same(other.owner(), receiver) for other in self.queues):
             return False
         with self._changed:
             if self._over():
                 return False
             queue.thread = self
-            self.queues = (*(one for one in self.queues if not one.closed or one.waiting), queue)
+            self.queues = (*(known for known in self.queues if not known.closed or known.waiting), queue)
             return True
 
     def _over(self) -> bool:
@@ -203,7 +203,7 @@ class ReceiverThread:
                     self.ended = True
                     return None
                 queue, sender, fields = self._calls.popleft()
-                # One that is closed and has nothing waiting was discarded, and this with it.
+                # A queue that is closed and has nothing waiting was discarded, and this with it.
                 if queue.waiting:
                     queue.waiting -= 1
                     self._busy = queue
@@ -218,12 +218,12 @@ class ReceiverThread:
             except BaseException as error:  # noqa: BLE001 - a receiver may raise anything and ends no thread
                 end_child_of(process, error)
                 _report(queue.failed, error, self._redact)
-            # What a message holds is not kept until the next one comes.
+            # What a message holds is not kept until the next message comes.
             del call, queue, sender, fields
 
 
 def close_queues(queues: list[ReceiverQueue], deadline: Deadline) -> None:
-    """Deliver what waits in queues, all within one time; what hangs is given up."""
+    """Deliver what waits in queues, all within the same time; what hangs is given up."""
     threads = [(queue, queue.thread) for queue in queues if queue.thread is not None]
     for queue, thread in threads:
         thread.begin_close(queue)
@@ -234,15 +234,15 @@ def close_queues(queues: list[ReceiverQueue], deadline: Deadline) -> None:
         _log.warning("A queued receiver hangs and is not waited for any longer (thread %s).", thread.name)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(receiver: Any, other: Any) -> bool:
     try:
-        return one is other or bool(one == other)
-    except Exception:  # noqa: BLE001 - a receiver's class may compare as it likes; then it is another one
+        return receiver is other or bool(receiver == other)
+    except Exception:  # noqa: BLE001 - a receiver's class may compare as it likes; then it is another
         return False
 
 
 def _report(failed: Failed, error: BaseException, redact: Redact) -> None:
-    """Report a receiver's error; whoever is told of that may raise, too, and ends no thread."""
+    """Report a receiver's error; whoever gets that report may raise, too, and ends no thread."""
     try:
         failed(error)
     except BaseException as further:  # noqa: BLE001 - see above
@@ -250,7 +250,7 @@ def _report(failed: Failed, error: BaseException, redact: Redact) -> None:
 
 
 class BackgroundLoop:
-    """One event loop on one daemon thread, started by the first coroutine.
+    """An event loop on a daemon thread, started by the first coroutine.
 
     Args:
         redact: masks secrets in what is logged.

@@ -31,13 +31,13 @@ class SignalPayload:
 
     Attributes:
         SIGNAL: the signal's name.
-        operation_id: uuid4, shared by the signals of one operation.
+        operation_id: uuid4, shared by the signals of an operation.
         timestamp: UTC, ISO 8601 with offset.
     """
 
     SIGNAL: ClassVar[str] = ""
 
-    operation_id: Annotated[str, "shared by the signals of one operation (uuid4)"] = field(
+    operation_id: Annotated[str, "shared by the signals of an operation (uuid4)"] = field(
         default_factory=new_operation_id, kw_only=True
     )
     timestamp: Annotated[str, "when it was sent, UTC, ISO 8601"] = field(default_factory=utc_now, kw_only=True)
@@ -56,7 +56,7 @@ class ReceiverFailed(SignalPayload):
 
 
 class PayloadShape:
-    """The fields of one payload class, prepared for quick checks.
+    """The fields of a payload class, prepared for quick checks.
 
     Args:
         clock: gives the timestamps that are not given.

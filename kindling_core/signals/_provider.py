@@ -1,4 +1,4 @@
-"""Owns the signals of one app."""
+"""Owns the signals of an app."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SignalProvider(ABC):
 
     @abstractmethod
     def emit(self, signal_name: str, /, sender: Any = None, **fields: Any) -> Results:
-        """Send a signal by name; one that nobody knows is made first."""
+        """Send a signal by name; a signal that nobody knows is made first."""
 
 
 class BlinkerSignalProvider(SignalProvider):
@@ -116,11 +116,11 @@ class BlinkerSignalProvider(SignalProvider):
     ) -> Any:
         """Connect to every signal whose name matches, also to those made later. Usable as a decorator.
 
-        A receiver that takes ``signal_name`` (by name or by ``**fields``) is told which signal it is.
+        A receiver that takes ``signal_name`` (by name or by ``**fields``) is given the name of the signal.
 
         Args:
             pattern: a shell pattern such as ``datapipes.*``.
-            sender, only, queued, maxsize: as in ``Signal.connect``. A queued receiver has one thread for all of its
+            sender, only, queued, maxsize: as in ``Signal.connect``. A queued receiver has a single thread for all its
                 signals and is called in the order of their messages; ``maxsize`` is for each signal.
         """
         if receiver is None:
@@ -130,7 +130,7 @@ class BlinkerSignalProvider(SignalProvider):
         listener = receiver
 
         def connect(signal: TypedSignal) -> None:
-            wrapped = _told_the_name(listener, signal.name)
+            wrapped = _given_the_name(listener, signal.name)
             self._wrapped.append((listener, signal, wrapped))
             signal._connect(wrapped, sender, only, False, maxsize if queued else None, owner=listener)
 
@@ -194,17 +194,17 @@ class BlinkerSignalProvider(SignalProvider):
             ) from error
 
 
-def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
+def _given_the_name(receiver: Receiver, signal_name: str) -> Receiver:
     """Bind the signal's name for a receiver that takes it."""
     try:
         parameters = list(inspect.signature(receiver).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    takes = any(one.name == "signal_name" or one.kind is one.VAR_KEYWORD for one in parameters)
+    takes = any(parameter.name == "signal_name" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     extra = {"signal_name": signal_name} if takes else {}
 
-    def told(sender: Any, **fields: Any) -> Any:
+    def with_name(sender: Any, **fields: Any) -> Any:
         return receiver(sender, **{**extra, **fields})
 
-    told.__qualname__ = name_of(receiver)
-    return told
+    with_name.__qualname__ = name_of(receiver)
+    return with_name

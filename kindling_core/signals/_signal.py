@@ -1,4 +1,4 @@
-"""One signal: its receivers, its payload type, and the sending.
+"""A signal: its receivers, its payload type, and the sending.
 
 Connections are kept in the blinker signal, so that code which knows blinker alone reaches them, and in an
 immutable tuple from which sending works: a set that another thread changes is never walked.
@@ -28,7 +28,7 @@ from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, c
 from kindling_core.signals._payload import PayloadShape
 
 Results = list[tuple[Receiver, Any]]
-# Told of (signal, receiver, error, whether this is the sender's thread).
+# Called with (signal, receiver, error, whether this is the sender's thread).
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
@@ -62,12 +62,12 @@ class Signal(ABC):
             queued: call it on a thread of its own, from a queue of ``maxsize`` that drops what does not fit.
 
         Raises:
-            TypeError: the receiver cannot be called, or ``weak`` is asked of one that has no weak reference.
+            TypeError: the receiver cannot be called, or ``weak`` is asked of a receiver that has no weak reference.
         """
 
     @abstractmethod
     def disconnect(self, receiver: Receiver) -> None:
-        """End every connection of this receiver; a queued one gets what is queued first."""
+        """End every connection of this receiver; a queued receiver gets what is queued first."""
 
     @abstractmethod
     def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
@@ -87,7 +87,7 @@ class Signal(ABC):
 
 
 class TypedSignal(Signal):
-    """A signal on a blinker signal, checked against a payload dataclass if it has one.
+    """A signal on a blinker signal, checked against a payload dataclass if it has a payload type.
 
     Attributes:
         payload_type: the dataclass, None for an untyped signal.
@@ -155,7 +155,7 @@ class TypedSignal(Signal):
     @property
     def dropped(self) -> int:
         """Calls that bounded queues of this signal could not take."""
-        queues = [*self._left, *(one.queue for one in self._connections if one.queue is not None)]
+        queues = [*self._left, *(connection.queue for connection in self._connections if connection.queue is not None)]
         return self._dropped + sum(queue.dropped for queue in queues)
 
     def connect(
@@ -182,7 +182,7 @@ class TypedSignal(Signal):
         """Make a connection; None if the same is there already.
 
         Args:
-            owner: the receiver that this one stands for, whose thread a queue uses; the receiver itself by default.
+            owner: what the receiver stands for, and whose thread a queue uses; the receiver itself by default.
         """
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
@@ -226,7 +226,7 @@ class TypedSignal(Signal):
         """End connections; returns their queues, which have still to be closed."""
         with self._lock:
             dropped = [connection for connection in self._connections if unwanted(connection)]
-            self._connections = tuple(one for one in self._connections if one not in dropped)
+            self._connections = tuple(connection for connection in self._connections if connection not in dropped)
             for connection in dropped:
                 self.blinker_signal.disconnect(connection)
             queues = [connection.queue for connection in dropped if connection.queue is not None]
@@ -245,7 +245,7 @@ class TypedSignal(Signal):
         try:
             yield
         finally:
-            self._drop(lambda one: one is connection)
+            self._drop(lambda other: other is connection)
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -260,7 +260,7 @@ class TypedSignal(Signal):
     def has_receivers_for(self, sender: Any) -> bool:
         if any(connection.sender is None or connection.sender is sender for connection in self._connections):
             return True
-        return any(not isinstance(one, Connection) for one in self._blinker_receivers(sender))
+        return any(not isinstance(receiver, Connection) for receiver in self._blinker_receivers(sender))
 
     def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
         connections = self._connections

@@ -22,12 +22,12 @@ _RENEWALS = 3
 
 
 class LeaseKeeper:
-    """Leases of one owner, renewed by a thread until they are released.
+    """Leases of an owner, renewed by a thread until they are released.
 
     Args:
         names: of the leases; they are taken together.
         seconds: how long they outlive a process that was not seen to end.
-        told: what holds them, for log lines, such as "run 2026...".
+        description: what holds them, for log lines, such as "run 2026...".
         lost: called once, on the thread, when they cannot be kept.
         look: called on the thread every ``look_seconds``, such as to see whether somebody wants something of the owner.
         clock: measures how long the leases last, and when they are renewed; replaced in tests.
@@ -41,7 +41,7 @@ class LeaseKeeper:
         owner: Owner,
         names: Collection[str],
         seconds: float,
-        told: str = "",
+        description: str = "",
         *,
         lost: Callable[[], object] | None = None,
         look: Callable[[], object] | None = None,
@@ -52,7 +52,7 @@ class LeaseKeeper:
         self.owner = owner
         self._names = list(names)
         self.seconds = seconds
-        self._told = told or owner.told
+        self._description = description or owner.description
         self._lost = lost
         self._look = look
         self._look_seconds = look_seconds
@@ -97,7 +97,7 @@ class LeaseKeeper:
         try:
             look()
         except Exception as error:  # noqa: BLE001 - the leases have to be renewed whatever else goes wrong
-            _log.warning("Whether somebody wants something of %s is not known: %s", self._told, error)
+            _log.warning("Whether somebody wants something of %s is not known: %s", self._description, error)
 
     def renew(self) -> None:
         """Extend the leases, or note that they are lost."""
@@ -106,7 +106,7 @@ class LeaseKeeper:
             kept = self._store.renew(self._names, self.owner.owner_id, self.seconds)
         except StateError as error:
             # What is held still counts until it expires.
-            _log.warning("The leases of %s could not be renewed: %s", self._told, error)
+            _log.warning("The leases of %s could not be renewed: %s", self._description, error)
             if self._clock.now() >= self._until:
                 self._problem = f"it could not be renewed in time: {error}"
             return
@@ -149,7 +149,7 @@ class LeaseKeeper:
             _log.warning(
                 "The leases of %s are not given back yet, since the state does not answer; they end by themselves "
                 "within %g s.",
-                self._told,
+                self._description,
                 self.seconds,
             )
         if errors:
@@ -178,8 +178,8 @@ class HeldLease:
         problem = self._keeper.problem()
         if problem is not None:
             raise StateConflict(
-                f"The lease {self.name!r} of {self._keeper.owner.told} is lost: {problem}. Somebody else may be doing "
-                f"the same by now; begin again, and give a longer time if this happens often."
+                f"The lease {self.name!r} of {self._keeper.owner.description} is lost: {problem}. Somebody else may be "
+                f"doing the same by now; begin again, and give a longer time if this happens often."
             )
 
 
@@ -221,6 +221,6 @@ def hold_lease(
 
 def _held(lease: Lease) -> str:
     return (
-        f"The lease {lease.name!r} is held by {lease.owner.told} until {lease.expires_at} unless it goes on. "
+        f"The lease {lease.name!r} is held by {lease.owner.description} until {lease.expires_at} unless it goes on. "
         f"Wait until it has ended, or end it."
     )

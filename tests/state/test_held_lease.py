@@ -20,7 +20,7 @@ def owner(name: str) -> Owner:
 
 
 def test_a_lease_is_held_while_the_block_lasts_and_others_learn_by_whom(store: SqlStateStore) -> None:
-    with store.hold("compact:a", NEVER, told="the compaction of a") as lease:
+    with store.hold("compact:a", NEVER, description="the compaction of a") as lease:
         lease.check()
         assert lease.name == "compact:a"
         match = "'compact:a' is held by the compaction of a until"
@@ -98,7 +98,7 @@ def test_a_lease_that_was_lost_is_an_error_within_the_block_and_at_its_end(store
     checked: list[str] = []
 
     def work() -> None:
-        with store.hold("a", 3_600, told="me") as lease:
+        with store.hold("a", 3_600, description="me") as lease:
             clock.now += 3_601
             assert store.acquire(["a"], owner("thief"), 600) == []
             lease._keeper.renew()

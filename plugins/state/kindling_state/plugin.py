@@ -40,7 +40,7 @@ RELEASE_SECONDS = 0.5
 
 
 class StatePlugin:
-    """Keeps the store of one App, and what its runs hold."""
+    """Keeps the store of an App, and what its runs hold."""
 
     requires: list[str] = []
     optional: list[str] = ["entities"]
@@ -87,7 +87,7 @@ class StatePlugin:
                 try:
                     self._store = SqlStateStore(url_of(app))
                 except StateError as error:
-                    origins = (one.origin for one in app.config.settings() if one.key == "state.url")
+                    origins = (setting.origin for setting in app.config.settings() if setting.key == "state.url")
                     raise ConfigError(f"{next(origins, 'section [state]')}: {error}") from None
             return self._store
 
@@ -106,7 +106,7 @@ class StatePlugin:
             if pipe.output_entity_id is not None:
                 makers.setdefault(pipe.output_entity_id, []).append(pipe_id)
         for entity_id, pipe_ids in makers.items():
-            written = [done[one].version_written for one in pipe_ids if one in done]
+            written = [done[pipe_id].version_written for pipe_id in pipe_ids if pipe_id in done]
             versions = [version for version in written if version is not None]
             # What somebody has still to write is read as it will stand then.
             if len(versions) == len(pipe_ids) and self._keeps_versions(entity_id):
@@ -150,7 +150,7 @@ class StatePlugin:
             plan.pinned_versions.update(start.pinned_versions)
         root_run_id = run.root_run_id if earlier is None else earlier.root_run_id
         if root_run_id != run.run_id:
-            # Asked for only now: whoever was in the way may have been the one to finish the run.
+            # Asked for only now: whoever was in the way may have finished the run.
             self._done[run.run_id] = store.succeeded(root_run_id)
         self._choices[run.run_id] = choice
         leases.keep()
@@ -195,12 +195,12 @@ class StatePlugin:
 
     def _take(self, leases: RunLeases, run: RunInfo, poll_seconds: float) -> None:
         """Take the leases of a run, or wait for them."""
-        told = False
+        said = False
         while held := leases.take():
             if not run.wait:
                 raise refusal(held)
-            if not told:
-                told = True
+            if not said:
+                said = True
                 _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
             if run.cancelled.wait(poll_seconds):
                 raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
@@ -231,7 +231,7 @@ class StatePlugin:
             self._appended.pop(run.run_id, None)
 
     def _is_stopped(self, run_id: str) -> bool:
-        """Whether a run was told to end, so that nobody has time for it."""
+        """Whether a run was asked to end, so that nobody has time for it."""
         token = self._tokens.get(run_id)
         return token is not None and token.is_set()
 

@@ -24,7 +24,7 @@ def lease_names(kind: str, job: str, pipe_ids: Sequence[str]) -> list[str]:
 
 def refusal(held: Sequence[Lease]) -> LeaseHeld:
     """Return the error that says who holds what."""
-    owners = list(dict.fromkeys(lease.owner.told for lease in held))
+    owners = list(dict.fromkeys(lease.owner.description for lease in held))
     return LeaseHeld(
         f"{', '.join(sorted(lease.name for lease in held)[:5])} is held by {'; '.join(owners)} until "
         f"{max(lease.expires_at for lease in held)} unless it goes on. Wait with --wait, or set state.lease."
@@ -32,7 +32,7 @@ def refusal(held: Sequence[Lease]) -> LeaseHeld:
 
 
 class RunLeases(LeaseKeeper):
-    """The leases of one run, renewed by a thread until they are released.
+    """The leases of a run, renewed by a thread until they are released.
 
     Args:
         lost: called once, on that thread, when they cannot be kept.

@@ -50,8 +50,8 @@ def resume(
     # The job is composed as it was before it is compared with what it was.
     start = find_run(store_of(context), context.app().name, run_id).start
     given = {override.partition("=")[0] for override in context.overrides}
-    missing = [one for one in start.overrides if one.partition("=")[0] not in given]
-    secret = [one.partition("=")[0] for one in missing if one.endswith(f"={MASK}")]
+    missing = [override for override in start.overrides if override.partition("=")[0] not in given]
+    secret = [override.partition("=")[0] for override in missing if override.endswith(f"={MASK}")]
     if secret:
         raise PlanError(
             f"Run {start.run_id} was started with --set {' and --set '.join(secret)}, and secrets are not kept. "

@@ -21,7 +21,7 @@ from kindling_state.commands.runs import runs
 @job_options
 @click.pass_obj
 def show(context: CommandContext, run_id: str | None) -> None:
-    """Show one run: its pipes, their attempts, rows, versions and errors.
+    """Show a run: its pipes, their attempts, rows, versions and errors.
 
     RUN_ID: the newest run of the job unless given; the beginning of an id is enough.
     """
@@ -46,7 +46,7 @@ def show(context: CommandContext, run_id: str | None) -> None:
         if data["error"]:
             console.print(printable(f"{'error':18}{data['error_type']}: {data['error']}"), markup=False)
         context.table(
-            ["pipe", "attempt", "status", "seconds", "rows", "wrote", "read", "told"],
+            ["pipe", "attempt", "status", "seconds", "rows", "wrote", "read", "message"],
             [_attempt_row(attempt) for attempt in attempts],
         )(console)
 
@@ -54,7 +54,7 @@ def show(context: CommandContext, run_id: str | None) -> None:
 
 
 def _attempt_row(attempt: AttemptRecord) -> list[object]:
-    told = f"{attempt.error_type}: {attempt.error}" if attempt.error_type else attempt.reason or attempt.note or ""
+    message = f"{attempt.error_type}: {attempt.error}" if attempt.error_type else attempt.reason or attempt.note or ""
     version = attempt.version_written
     wrote = "" if version is None else f"{attempt.output_entity_id or ''}@v{version}"
     return [
@@ -65,7 +65,7 @@ def _attempt_row(attempt: AttemptRecord) -> list[object]:
         "" if attempt.rows is None else attempt.rows,
         wrote,
         [_read(attempt, name, version) for name, version in attempt.versions_read.items()],
-        told.partition("\n")[0],
+        message.partition("\n")[0],
     ]
 
 

@@ -96,7 +96,7 @@ class SqlRuns(SqlPart):
 
 
 def _has_status(status: Collection[str]) -> ColumnElement[bool]:
-    ended = RUNS.c.status.in_([one for one in status if one != "running"])
+    ended = RUNS.c.status.in_([wanted for wanted in status if wanted != "running"])
     return or_(ended, RUNS.c.status.is_(None)) if "running" in status else ended
 
 

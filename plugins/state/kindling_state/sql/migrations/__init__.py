@@ -35,7 +35,7 @@ STEPS: Sequence[Callable[[Connection], None]] = (
 
 
 def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:
-    """Do the steps that a database lacks, in the transaction of the connection; one process at a time.
+    """Do the steps that a database lacks, in the transaction of the connection; a single process at a time.
 
     Raises:
         StateError: the database is newer than this program.
