@@ -1,4 +1,4 @@
-"""Composes a job: settings, features, pipes, and the run itself.
+"""Composes a job of settings, features and pipes, and starts and closes it. ``running`` runs its pipes.
 
 An App owns everything that it made: its signals, its plugin objects, its settings. Two Apps in one process
 do not see each other.

@@ -1,4 +1,4 @@
-"""Commands that show what a job is, without running it."""
+"""``kindling plan``: which pipes would run, in which order, and why."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which pipe starts next, and which are skipped: a ready queue with priorities and pools.
-
-Pure bookkeeping, without threads or clocks; whoever runs the pipes holds a lock around it.
-"""
+"""What a run has to keep to: which pipe waits for which, whose failure reaches it, and the longest path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs pipes: plans, starts each as soon as it may, sends signals, and reports."""
+"""Runs pipes: plans a run, has its pipes carried out, and ends it with a report."""
 
 from __future__ import annotations
 

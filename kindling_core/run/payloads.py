@@ -1,4 +1,4 @@
-"""The payloads of the core's own signals."""
+"""The payloads of the signals of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens the database of a state store: how it is connected to, brought up to date, and what its errors come to."""
+"""Opens the database of a state store: connections, migrations, and errors that say what to do."""
 
 from __future__ import annotations
 
