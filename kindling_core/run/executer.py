@@ -38,7 +38,7 @@ from kindling_core.run.io import Read, RunIO, Write
 from kindling_core.run.options import DEFAULT_MAX_WORKERS, RunOptions
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
 from kindling_core.run.planning import RunPlanner, in_given_order, mode_of, policies_of_plan
-from kindling_core.run.policy import OnFailure, PipePolicy
+from kindling_core.run.policy import PipePolicy
 from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
@@ -228,7 +228,7 @@ class DataPipesExecuter(SignalEmitter):
         Args:
             failure: what has ended the run before; then its streams are stopped, and their end is waited for.
         """
-        fail_fast = self._options.on_failure is OnFailure.FAIL_FAST
+        fail_fast = self._options.on_failure.ends_run
         ends = failure is not None or run.stopped_by is not None or (fail_fast and bool(run.failed()))
 
         def end(errors: Mapping[str, BaseException], cancelled: bool) -> RunReport:

@@ -29,6 +29,15 @@ class OnFailure(str, Enum):
     FAIL_FAST = "fail_fast"
     SKIP_DOWNSTREAM = "skip_downstream"
 
+    def __str__(self) -> str:
+        # As it is written in the job file, and shown by ``kindling config``.
+        return self.value
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether nothing new starts once a pipe has failed that was not allowed to."""
+        return self is OnFailure.FAIL_FAST
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -173,7 +182,7 @@ def decide(failure: Failure, policy: PipePolicy, on_failure: OnFailure, random: 
         return Verdict(False, retry_after=policy.retry.delay(failure.attempt, random))
     if isinstance(failure.error, KeyboardInterrupt):
         return Verdict(False, stop=True, cancel=True)
-    if policy.allow_failure or on_failure is OnFailure.SKIP_DOWNSTREAM:
+    if policy.allow_failure or not on_failure.ends_run:
         return Verdict(False)
     return Verdict(False, stop=True)
 

@@ -1,8 +1,9 @@
 """What features keep between runs: the Protocol of the state store.
 
 The feature ``state`` offers a store as ``app.service(StateStore)``, also before the App has started. Whatever must be
-exact goes through hooks and compare-and-set; history is what a receiver of signals has received, and may be incomplete. Nothing
-here assumes a database: records, leases and runs can be kept on any storage that has conditional writes.
+exact goes through hooks and compare-and-set; history is what a receiver of signals has received, and may be
+incomplete. Nothing here assumes a database: records, leases and runs can be kept on any storage that has conditional
+writes.
 """
 
 from __future__ import annotations
