@@ -203,8 +203,9 @@ def test_a_run_sleeps_until_something_happens_and_cancelling_wakes_it() -> None:
             super().wait(bell, seconds)
 
     def wait() -> None:
+        token = token_of(job)
         started.set()
-        token_of(job).wait(PATIENCE_SECONDS)
+        token.wait(PATIENCE_SECONDS)
 
     job = Job(pipe("a", [], wait), pipe("b", ["of.a"]), clock=Recording())
 
