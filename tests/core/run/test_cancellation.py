@@ -202,10 +202,10 @@ def test_a_run_sleeps_until_something_happens_and_cancelling_wakes_it() -> None:
                 sleeps.set()
             super().wait(bell, seconds)
 
-    def wait() -> None:
+    def wait() -> bool:
         token = token_of(job)
         started.set()
-        token.wait(PATIENCE_SECONDS)
+        return token.wait(PATIENCE_SECONDS)
 
     job = Job(pipe("a", [], wait), pipe("b", ["of.a"]), clock=Recording())
 
