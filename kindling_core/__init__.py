@@ -12,6 +12,9 @@ from kindling_core._version import __version__
 
 if TYPE_CHECKING:
     from kindling_core.app import App as App
+    from kindling_core.clock import Clock as Clock
+    from kindling_core.clock import ManualClock as ManualClock
+    from kindling_core.clock import SystemClock as SystemClock
     from kindling_core.config import Section as Section
     from kindling_core.doctor import Check as Check
     from kindling_core.errors import ConfigError as ConfigError
@@ -45,9 +48,6 @@ if TYPE_CHECKING:
     from kindling_core.plan.strategies import HybridExecutionStrategy as HybridExecutionStrategy
     from kindling_core.plan.strategies import StreamingExecutionStrategy as StreamingExecutionStrategy
     from kindling_core.run.cancellation import CancelToken as CancelToken
-    from kindling_core.run.clock import Clock as Clock
-    from kindling_core.run.clock import ManualClock as ManualClock
-    from kindling_core.run.clock import SystemClock as SystemClock
     from kindling_core.run.executer import DataPipesExecuter as DataPipesExecuter
     from kindling_core.run.fence import Fence as Fence
     from kindling_core.run.generation_executor import GenerationExecutor as GenerationExecutor
@@ -56,10 +56,12 @@ if TYPE_CHECKING:
     from kindling_core.run.policy import RetryPolicy as RetryPolicy
     from kindling_core.run.report import PipeReport as PipeReport
     from kindling_core.run.report import RunReport as RunReport
+    from kindling_core.run.requests import Continuation as Continuation
     from kindling_core.run.requests import ReadRequest as ReadRequest
     from kindling_core.run.requests import ReadResult as ReadResult
     from kindling_core.run.requests import RunInfo as RunInfo
     from kindling_core.run.requests import RunRequest as RunRequest
+    from kindling_core.run.requests import VersionRange as VersionRange
     from kindling_core.run.requests import WriteRequest as WriteRequest
     from kindling_core.run.requests import WriteResult as WriteResult
     from kindling_core.signals import BlinkerSignalProvider as BlinkerSignalProvider
@@ -116,7 +118,7 @@ _HOMES = {
         "StreamingExecutionStrategy",
     ),
     "run.cancellation": ("CancelToken",),
-    "run.clock": (
+    "clock": (
         "Clock",
         "ManualClock",
         "SystemClock",
@@ -134,10 +136,12 @@ _HOMES = {
         "RunReport",
     ),
     "run.requests": (
+        "Continuation",
         "ReadRequest",
         "ReadResult",
         "RunInfo",
         "RunRequest",
+        "VersionRange",
         "WriteRequest",
         "WriteResult",
     ),

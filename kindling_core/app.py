@@ -1,4 +1,4 @@
-"""Composes a job: settings, features, pipes, and the run itself.
+"""Composes a job of settings, features and pipes, and starts and closes it. ``running`` runs its pipes.
 
 An App owns everything that it made: its signals, its plugin objects, its settings. Two Apps in one process
 do not see each other.
@@ -7,49 +7,39 @@ do not see each other.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.composition import Mounted, collections_in, origin_of, own_plugins, resolve_sections
 from kindling_core.config import Config
 from kindling_core.config_layers import Layer, environment_layer, file_layer, mapping_layer, override_layer
-from kindling_core.errors import ConfigError, KindlingError, RunFailed
+from kindling_core.errors import ConfigError, KindlingError, shortened
 from kindling_core.job_modules import import_job_module
 from kindling_core.life import Life
 from kindling_core.logs import Log
 from kindling_core.pipe_options import check_pipes
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.entity_info import EntityInfo
-from kindling_core.plan.execution_plan import ExecutionPlan
-from kindling_core.plan.graph import ExecutionMode
-from kindling_core.plan.schedule import Schedule
-from kindling_core.plan.selection import select
 from kindling_core.plugin_sources import OwnPlugin
 from kindling_core.plugins import PluginHost
-from kindling_core.run.cancellation import Cancellation, CancelToken, Settable, following
-from kindling_core.run.fence import Fence
-from kindling_core.run.io import WriteOptions
-from kindling_core.run.pipe_execution import PipeInputs
-from kindling_core.run.report import RunReport
-from kindling_core.run.requests import RunInfo, RunRequest, WriteResult
-from kindling_core.run.streams import OpenRun
-from kindling_core.running import executer_of, execution_of
-from kindling_core.secrets import MASK, is_secret_name
+from kindling_core.running import RunsPipes
+from kindling_core.secrets import MASK, describe_error, is_secret_name
 from kindling_core.sections import JobSection
 from kindling_core.services import Services, missing
 from kindling_core.signals import BlinkerSignalProvider, SignalEmitter
-from kindling_core.state import RunStart
 from kindling_core.state.fingerprint import Fingerprint, Fingerprints
 
 Service = TypeVar("Service")
 
+_log = Log("kindling.app")
 
-class App:
-    """One composed job.
+
+class App(RunsPipes):
+    """A composed job.
 
     Args:
         features: names of the installed plugins that this job runs with.
@@ -59,9 +49,10 @@ class App:
         base_dir: relative paths and modules start here; default is the working directory.
         plugins: objects with hooks that need no distribution; a class is made an object of.
         environ: in place of ``os.environ``.
+        clock: the time of its runs, signals and leases; replaced in tests.
 
     Attributes:
-        job_file: None for a job that was composed without one.
+        job_file: None for a job that was composed without a file.
         overrides: ``section.key=value`` assignments that it was composed with; a secret is masked.
 
     Raises:
@@ -78,13 +69,14 @@ class App:
         *,
         plugins: Sequence[object] = (),
         environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         given: dict[str, Any] = {key: dict(section) for key, section in (config or {}).items()}
         job = given.setdefault("job", {})
         for key, value in (("features", list(features)), ("modules", list(modules)), ("name", name)):
             if value:
                 job[key] = value
-        self._compose([mapping_layer(given, "App(...)")], Path(base_dir or "."), environ, plugins)
+        self._compose([mapping_layer(given, "App(...)")], Path(base_dir or "."), environ, plugins, clock)
 
     @classmethod
     def from_job(
@@ -107,7 +99,7 @@ class App:
         layers = [file_layer(path), environment_layer(real_environ), override_layer(overrides)]
         app._compose(layers, path.parent, environ)
         app.job_file = path.resolve()
-        app.overrides = tuple(app._without_secret(one) for one in overrides)
+        app.overrides = tuple(app._without_secret(override) for override in overrides)
         return app
 
     def _compose(
@@ -116,15 +108,16 @@ class App:
         base_dir: Path,
         environ: Mapping[str, str] | None,
         plugins: Sequence[object] = (),
+        clock: Clock | None = None,
     ) -> None:
+        super().__init__()
+        self.clock: Clock = clock or SystemClock()
         self.base_dir = base_dir.resolve()
         self.job_file: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self._services = Services()
+        self._services = Services(self.redact)
         self._environ = environ
         self._mounted = Mounted()
-        self._cancellation = Cancellation()
-        self._open_runs: set[OpenRun] = set()
         self._fingerprints = Fingerprints()
 
         self.config = Config(layers, environ)
@@ -133,9 +126,11 @@ class App:
             self.name = job.name
             self._life = Life(job.name)
             own = [*own_plugins(self.config, job.plugins, self.base_dir), *map(OwnPlugin.of, plugins)]
-            self.host = PluginHost.compose(job.features, environ=environ, plugins=own)
+            self.host = PluginHost.compose(job.features, environ=environ, plugins=own, redact=self.redact)
             resolve_sections(self.config, self.host, environ)
-            self.signals = BlinkerSignalProvider(strict=self.config.section("signals").strict, redact=self.redact)
+            self.signals = BlinkerSignalProvider(
+                strict=self.config.section("signals").strict, redact=self.redact, clock=self.clock
+            )
             for emitter in self.emitters():
                 emitter.declare(self.signals)
             self.pipes = DataPipesRegistry()
@@ -167,11 +162,13 @@ class App:
 
     @contextmanager
     def _masked_errors(self) -> Iterator[None]:
-        """Mask secrets in errors while there is no App yet that whoever shows them could ask."""
+        """Mask secrets in errors, and shorten these, while there is no App yet that whoever shows them could ask."""
         try:
             yield
         except KindlingError as error:
-            error.args = tuple(self.redact(one) if isinstance(one, str) else one for one in error.args)
+            error.args = tuple(
+                shortened(self.redact(argument)) if isinstance(argument, str) else argument for argument in error.args
+            )
             raise
 
     def redact(self, text: str) -> str:
@@ -182,7 +179,7 @@ class App:
 
     def emitters(self) -> list[type[SignalEmitter]]:
         """Every emitter class of the composed job: the core's, then each feature's."""
-        return list(dict.fromkeys(one for found in self.host.results("kindling_signals") for one in found))
+        return list(dict.fromkeys(emitter for found in self.host.results("kindling_signals") for emitter in found))
 
     def mount(self, *collections: object) -> None:
         """Add collections such as ``Pipes()`` or, with its feature, ``Entities()``.
@@ -228,7 +225,7 @@ class App:
         """Return the object that a feature offers for this type; some are there before the App has started.
 
         Raises:
-            PluginError: no active feature offers one.
+            PluginError: no active feature offers this type.
         """
         service = self._services.get(kind)
         if service is None:
@@ -267,12 +264,13 @@ class App:
             raise
 
     def _take_back(self, begun: Sequence[str]) -> None:
-        """Stop the features whose start was begun; what else goes wrong must not hide why one did not start."""
+        """Stop the features whose start was begun; what else goes wrong must not hide why a feature did not start."""
         for name in reversed(begun):
             try:
                 self.host.call_one("kindling_stop", name, app=self)
-            except Exception:  # noqa: BLE001 - logged; why a feature did not start counts
-                Log("kindling.app").exception("The feature %r could not be stopped again.", name)
+            except Exception as error:  # noqa: BLE001 - logged; why a feature did not start counts
+                trace = describe_error(error, self.redact)
+                _log.error("The feature %r could not be stopped again.\n%s", name, trace)
 
     def close(self) -> None:
         """Stop the features in the opposite order and deliver what receivers have queued; may be called twice.
@@ -293,160 +291,7 @@ class App:
             self._services.close()
             self.signals.close()
 
-    def _end_open_runs(self) -> None:
-        """Stop the streams that still run, and wait for the end of their runs."""
-        open_runs = tuple(self._open_runs)
-        for open_run in open_runs:
-            open_run.stop()
-        seconds = self.config.section("execution").grace_seconds
-        for open_run in open_runs:
-            try:
-                open_run.wait(seconds)
-            except TimeoutError:
-                # What does not stop is left behind.
-                open_run.cancel()
-                with suppress(RunFailed):
-                    open_run.wait()
-            except RunFailed as error:
-                Log("kindling.app").error("%s", error)
-
-    # Planning and running
-
-    def select(self, selection: Sequence[str] = ()) -> list[str]:
-        """Resolve a selection to pipe ids."""
-        return select(selection, self.all_pipes())
-
-    def plan(self, selection: Sequence[str] = (), mode: ExecutionMode | str = ExecutionMode.BATCH) -> ExecutionPlan:
-        """Plan without running.
-
-        Raises:
-            SelectionError, PlanError: nothing ran.
-        """
-        return executer_of(self).plan(self.select(selection), ExecutionMode(mode))
-
-    def schedule(self, plan: ExecutionPlan) -> Schedule:
-        """Return what waits for what in a plan, with what each pipe is expected to take."""
-        return executer_of(self).schedule(plan)
-
-    def run(
-        self,
-        selection: Sequence[str] = (),
-        mode: ExecutionMode | str = ExecutionMode.BATCH,
-        *,
-        wait: bool = False,
-        afresh: bool = False,
-        resume: RunStart | None = None,
-        cancelled: CancelToken | threading.Event | None = None,
-        options: Mapping[str, object] | None = None,
-    ) -> RunReport:
-        """Run the selected pipes.
-
-        Args:
-            wait: wait for a run that is in the way, where a feature keeps runs apart.
-            afresh: start anew although an earlier run of the job was not finished, where a feature remembers runs.
-            resume: a run to continue, with its pipes, its mode and the versions that it read; see ``resume_run``.
-            cancelled: cancels this run, also before it has begun; ``cancel`` sets it, too. A signal handler may set
-                only a ``CancelToken``; a plain event is looked at 20 times a second.
-            options: values for options of a run that features add: name -> value, see ``RunInfo.options``.
-
-        Raises:
-            SelectionError, PlanError: nothing ran.
-            UnfinishedRun: an earlier run has still to be finished, and this one would repeat what it appended.
-            RunFailed: pipes failed or the run was cancelled; carries the report and every failure.
-
-        Returns:
-            The report. If the run has started streams, its status is "running", and ``report.open_run`` stops them and
-            waits for the end of the run; ``close`` stops them, too.
-        """
-        with ExitStack() as reach:
-            token = reach.enter_context(following(cancelled))
-            reach.enter_context(self.cancelling(token))
-            if resume is None:
-                pipe_ids = self.select(selection)
-            else:
-                # Others were added to its plan by features, and are added to this one again.
-                pipe_ids = [pipe_id for pipe_id in resume.pipe_ids if pipe_id in self.pipes]
-            request = RunRequest(
-                tuple(resume.selection if resume is not None else selection),
-                resumes=resume.run_id if resume is not None else None,
-                root_run_id=resume.root_run_id if resume is not None else None,
-                wait=wait,
-                afresh=afresh,
-                cancelled=token,
-                options=dict(options or {}),
-            )
-            self.start()
-            report = executer_of(self, self.signals).run_datapipes(
-                pipe_ids,
-                mode=ExecutionMode(resume.mode if resume is not None else mode),
-                request=request,
-                pinned_versions=resume.pinned_versions if resume is not None else None,
-            )
-            if report.open_run is not None:
-                # It can be cancelled for as long as its streams run.
-                self._keep(report.open_run, reach.pop_all())
-        return report
-
-    def _keep(self, open_run: OpenRun, reach: ExitStack) -> None:
-        self._open_runs.add(open_run)
-
-        def forget() -> None:
-            self._open_runs.discard(open_run)
-            reach.close()
-
-        open_run.when_ended(forget)
-
-    def run_pipe(
-        self,
-        pipe: PipeMetadata | str,
-        run: RunInfo,
-        *,
-        inputs: Mapping[str, Any] | None = None,
-        versions: Mapping[str, int | tuple[int, int]] | None = None,
-        fence: Fence | None = None,
-        transaction: tuple[str, int] | None = None,
-        transactions: Sequence[tuple[str, int]] = (),
-        skip_empty: bool = False,
-        commit_metadata: Mapping[str, str] | None = None,
-    ) -> WriteResult:
-        """Execute a pipe once within a run: for a micro-batch of its stream, a catch-up, a backfill.
-
-        Inputs are read and the output is written through the hooks, as in a run; there are no attempts, no time limit
-        and no ``datapipes.*`` signals. Safe on any thread.
-
-        Args:
-            run: that it belongs to, as hooks get it.
-            inputs: entity id, as the pipe names it -> the frame that it gets; nothing is read for it.
-            versions: entity id, as the pipe names it -> the version that is read, or the range (start, end] of versions
-                whose changes are read.
-            fence: stands before the commit; closed by whoever gives the work up.
-            transaction, transactions: identify the write, so that its repetition does nothing; see ``WriteRequest``.
-            skip_empty: where there are no rows, nothing is committed.
-            commit_metadata: kept in the commit itself.
-
-        Raises:
-            PipeAbandoned: the fence was closed before the commit.
-            Exception: whatever the pipe, a read or the write raises.
-        """
-        self.start()
-        pipe = self.pipes.get_pipe_definition(pipe) if isinstance(pipe, str) else pipe
-        return execution_of(self, run).execute(
-            pipe,
-            fence or Fence(),
-            PipeInputs(inputs or {}, versions or {}),
-            WriteOptions(transaction, tuple(transactions), skip_empty, dict(commit_metadata or {})),
-        )
-
-    def cancelling(self, token: Settable) -> AbstractContextManager[None]:
-        """Have ``cancel`` set a token while the block lasts, such as that of a run which has still to be prepared."""
-        return self._cancellation.reaching(token)
-
-    def cancel(self) -> None:
-        """End the runs that are under way: nothing new starts, running pipes are asked to stop, and the runs fail.
-
-        What does not stop within ``execution.grace_seconds`` is left behind, and can no longer write.
-        """
-        self._cancellation.cancel()
+    # What features know
 
     def expected_seconds(self, pipe_ids: list[str]) -> Mapping[str, float]:
         """Return pipe id -> what it is expected to take, as far as a feature knows."""
@@ -467,14 +312,14 @@ class App:
         return found
 
     def depends_on(self, entity_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
-        """Return what the features tell of what rows of entities depend on: entity id -> name -> text."""
+        """Return what rows of entities depend on, as the features know it: entity id -> name -> text."""
         found: dict[str, Mapping[str, str]] = {}
         for contributed in self.host.results("kindling_depends_on", entity_ids=entity_ids):
-            for entity_id, told in contributed.items():
-                found[entity_id] = {**found.get(entity_id, {}), **told}
+            for entity_id, texts in contributed.items():
+                found[entity_id] = {**found.get(entity_id, {}), **texts}
         return found
 
     def describe_entity(self, entity_id: str) -> EntityInfo | None:
-        """Return what the features know of an entity, None if no active one knows it."""
+        """Return what the features know of an entity, None if no active feature knows it."""
         info: EntityInfo | None = self.host.call("kindling_describe_entity", entity_id=entity_id)
         return info

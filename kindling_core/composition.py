@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from kindling_core.config import Config
-from kindling_core.errors import ConfigError, did_you_mean
+from kindling_core.errors import ConfigError, PluginError, did_you_mean
 from kindling_core.job_modules import import_job_module
 from kindling_core.logs import Log
-from kindling_core.plugin_sources import OwnPlugin, discover
+from kindling_core.plugin_sources import OwnPlugin, Source, discover
 from kindling_core.plugins import PluginHost
+from kindling_core.secrets import describe_error
 
 _log = Log("kindling.app")
 
@@ -58,15 +59,24 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
 
     Raises:
         ConfigError: a section that no active plugin owns, an unknown key, or a wrong value.
+        PluginError: two plugins own the same section.
     """
     models: dict[str, type] = {}
-    for contributed in host.results("kindling_config"):
+    owners: dict[str, Source] = {}
+    for source, contributed in host.results_by_plugin("kindling_config"):
+        for name in contributed:
+            other = owners.setdefault(name, source)
+            if other is not source:
+                raise PluginError(
+                    f"Two plugins own the section [{name}]: {other.name!r} ({other.origin}) and {source.name!r} "
+                    f"({source.origin}). Use one of them, or give the section of one another name."
+                )
         models.update(contributed)
     for name in config.section_names():
         if name not in models:
             raise ConfigError(_unknown_section(config, name, models, host.plugins, environ))
     for name, model in models.items():
-        # The host was made of this one.
+        # The host was made of this section.
         if name != "job":
             config.resolve(name, model)
 
@@ -74,7 +84,10 @@ def resolve_sections(config: Config, host: PluginHost, environ: Mapping[str, str
 def _unknown_section(
     config: Config, name: str, models: Mapping[str, type], active: Iterable[str], environ: Mapping[str, str] | None
 ) -> str:
-    owner = feature_with(lambda plugin: name in plugin.kindling_config(), "kindling_config", active, environ)
+    def owns(plugin: Any) -> bool:
+        return name in plugin.kindling_config()
+
+    owner = feature_with(owns, "kindling_config", active, environ, config.redact)
     advice = (
         f" It belongs to the feature {owner!r}; add it to the job's features." if owner else did_you_mean(name, models)
     )
@@ -82,9 +95,17 @@ def _unknown_section(
 
 
 def feature_with(
-    owns: Callable[[Any], bool], hook: str, active: Iterable[str], environ: Mapping[str, str] | None
+    owns: Callable[[Any], bool],
+    hook: str,
+    active: Iterable[str],
+    environ: Mapping[str, str] | None,
+    redact: Callable[[str], str],
 ) -> str | None:
-    """Find an installed feature outside the job that would own something. Asked only to word an error."""
+    """Find an installed feature outside the job that would own something. Asked only to word an error.
+
+    Args:
+        redact: masks secrets in what is logged.
+    """
     active = list(active)
     for name, feature in discover(environ).items():
         if name in active:
@@ -94,7 +115,8 @@ def feature_with(
             if hasattr(plugin, hook) and owns(plugin):
                 return name
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
-            _log.debug("The feature %r could not be asked what it owns.", name, exc_info=error)
+            trace = describe_error(error, redact)
+            _log.debug("The feature %r could not be asked what it owns.\n%s", name, trace)
     return None
 
 
@@ -108,7 +130,7 @@ def collections_in(module: ModuleType) -> Iterator[object]:
 class Mounted:
     """The collections that an App has taken, so that what several modules import is taken once.
 
-    They are told apart by identity, and kept: the id of an object that is gone may be that of the next.
+    They are distinguished by identity, and kept: the id of an object that is gone may be that of the next.
     """
 
     def __init__(self) -> None:

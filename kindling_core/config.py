@@ -36,7 +36,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Setting:
-    """One resolved setting, ready to be shown; a secret value is already masked."""
+    """A resolved setting, ready to be shown; a secret value is already masked."""
 
     key: str
     value: Any
@@ -44,7 +44,7 @@ class Setting:
 
 
 class Config:
-    """The resolved settings of one App."""
+    """The resolved settings of an App."""
 
     def __init__(self, layers: Iterable[Layer], environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
@@ -72,7 +72,7 @@ class Config:
         return next(value.origin for key, value in self._values.items() if key[0] == name)
 
     def resolve(self, name: str, model: type[Model]) -> Model:
-        """Validate one section and keep it.
+        """Validate a section and keep it.
 
         Raises:
             ConfigError: an unknown key or a value of the wrong kind, with its origin.
@@ -224,7 +224,7 @@ class Config:
                 )
 
     def _explain(self, name: str, model: type[BaseModel], error: ValidationError) -> str:
-        told = []
+        lines = []
         for detail in error.errors(include_url=False):
             key = (name, *(str(part) for part in detail["loc"]))
             value = self._value_at(key) if len(key) > 1 else None
@@ -240,8 +240,8 @@ class Config:
             # "--set execution.max_workers" names the setting itself.
             setting = ".".join(key)
             where = origin if origin.endswith(setting) else f"{origin}: {setting}"
-            told.append(self.redact(f"{where}: {message}{given}"))
-        return "\n".join(told)
+            lines.append(self.redact(f"{where}: {message}{given}"))
+        return "\n".join(lines)
 
 
 def _nested_model(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:

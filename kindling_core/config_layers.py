@@ -28,7 +28,7 @@ _BEGINNING = re.compile(r"[\w.\-]*")
 
 @dataclass(frozen=True)
 class Value:
-    """One setting as it was given.
+    """A setting as it was given.
 
     Attributes:
         origin: for people, such as ``kindling.toml:7`` or ``environment KINDLING_ENTITIES__ROOT``.
@@ -78,7 +78,7 @@ def mapping_layer(data: Mapping[str, Any], origin: str) -> dict[KeyPath, Value]:
 
 
 def environment_layer(environ: Mapping[str, str]) -> dict[KeyPath, Value]:
-    """Collect ``KINDLING_SECTION__KEY`` variables; one underscore pair separates each level."""
+    """Collect ``KINDLING_SECTION__KEY`` variables; a pair of underscores separates levels."""
     layer: dict[KeyPath, Value] = {}
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
@@ -131,7 +131,7 @@ _KEY = re.compile(r"^\s*(?P<key>[A-Za-z0-9_.\-\"' ]+?)\s*=")
 
 
 def _key_lines(text: str) -> dict[KeyPath, int]:
-    """Find the line of each key of a valid TOML text; the standard parser does not tell."""
+    """Find the line of each key of a valid TOML text; the standard parser does not say."""
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
     for number, line in enumerate(text.splitlines(), start=1):

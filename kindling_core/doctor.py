@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One finding.
+    """A finding.
 
     Attributes:
         status: "ok", "warning" (the job may run) or "error" (it cannot).

@@ -50,14 +50,20 @@ def text_of(error: BaseException | None, redact: Callable[[str], str] | None = N
     """Return an error's text for people, whatever its class does when it is asked for it.
 
     Args:
-        redact: masks secrets.
+        redact: masks secrets. Without it the text must not be masked afterwards: a half of a secret at the cut would
+            stay, see ``full_text_of``.
 
     Returns:
         The name of the class where the text is empty; never more than ``TEXT_LIMIT`` characters.
     """
-    text = safe_str(error) or type(error).__name__
+    text = full_text_of(error)
     # In this order: a secret that is cut in two would be masked no more.
     return shortened(redact(text) if redact is not None else text)
+
+
+def full_text_of(error: BaseException | None) -> str:
+    """Return an error's text, of any length and with its secrets, for a message that is masked and shortened later."""
+    return safe_str(error) or type(error).__name__
 
 
 def listed(names: Sequence[str], describe: Callable[[str], str], where: str) -> str:
@@ -158,7 +164,7 @@ class PipeAbandoned(PipeError):
 
 
 class GenerationFailed(KindlingError):
-    """At least one pipe of a generation failed.
+    """At least a pipe of a generation failed.
 
     Attributes:
         failures: pipe id -> the error that it raised, in the order in which they happened.
@@ -187,7 +193,7 @@ class RunFailed(KindlingError):
 
     @property
     def failures(self) -> dict[str, BaseException]:
-        allowed = {one.pipe_id for one in self.report.pipes if one.allowed}
+        allowed = {pipe.pipe_id for pipe in self.report.pipes if pipe.allowed}
         raised = self.report.exceptions
         return {pipe_id: raised[pipe_id] for pipe_id in sorted(raised, key=allowed.__contains__)}
 

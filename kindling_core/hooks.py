@@ -1,4 +1,4 @@
-"""Every extension point of the core, on one screen. Hooks change what happens; signals only tell.
+"""Every extension point of the core, on one screen. Hooks change what happens; signals only say what happened.
 
 A plugin is a class with methods marked ``@hookimpl``, named by an entry point in the group ``kindling``.
 Each App makes an instance of its own, so a plugin may keep the state of its App on ``self``. Class
@@ -7,9 +7,9 @@ names the module of a plugin that has extension points of its own. A hook that r
 called for, and the error names the plugin. Specs marked "first result" stop at the first answer that is
 not None; ``@hookimpl(wrapper=True)`` goes around the others.
 
-Specs marked ``@sets_up`` are called in the order of the features, those marked ``@takes_down`` in the opposite one and
-each by itself, so that what one raises keeps no other from releasing what it holds. Without a mark the last is asked
-first.
+Specs marked ``@sets_up`` are called in the order of the features, those marked ``@takes_down`` in the opposite order
+and each by itself, so that an error of a plugin keeps no other from releasing what it holds. Without a mark the last
+is asked first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kindling_core.plan.execution_plan import ExecutionPlan
     from kindling_core.run.fence import Fence
     from kindling_core.run.report import PipeReport, RunReport
-    from kindling_core.run.requests import ReadRequest, RunInfo, WriteRequest, WriteResult
+    from kindling_core.run.requests import Continuation, ReadRequest, RunInfo, WriteRequest, WriteResult
     from kindling_core.run.streams import StreamHandle
     from kindling_core.signals import SignalEmitter
 
@@ -132,13 +132,19 @@ def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
 @hookspec
 @sets_up
 def kindling_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
-    """Called with each plan, also one that is only shown (run: None). Add to it; raise PlanError to refuse it."""
+    """Called with each plan, also a plan that is only shown (run: None). Add to it; raise PlanError to refuse it."""
+
+
+@hookspec
+@sets_up
+def kindling_claim_run(plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
+    """Called once a run is planned. Keep other runs away, such as by a lease; return the run that it is to continue."""
 
 
 @hookspec
 @sets_up
 def kindling_before_run(plan: ExecutionPlan, run: RunInfo) -> None:
-    """Called once a run is planned, before its first signal. Take what the run needs; raise to refuse it."""
+    """Called once a run is claimed, before its first signal. Take what the run needs; raise to refuse it."""
 
 
 @hookspec
@@ -225,7 +231,7 @@ def kindling_execute_pipe(pipe: PipeMetadata, run: RunInfo, arguments: Mapping[s
 
 @hookspec
 def kindling_run_options() -> Iterable[click.Option]:
-    """Called by the command line. Return options of ``kindling run``; their values are in ``run.options``."""
+    """Called by the command line. Return options of ``kindling run``, ``resume``; ``run.options`` has their values."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Imports a job's modules, and shows the user's own traceback when one does not import."""
+"""Imports a job's modules, and shows the user's own traceback where a module does not import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType, TracebackType
 
-from kindling_core.errors import ConfigError, KindlingError, did_you_mean, text_of
+from kindling_core.errors import ConfigError, KindlingError, did_you_mean, full_text_of
 
 
 def import_job_module(name: str, base_dir: Path, origin: str) -> ModuleType:
@@ -38,7 +38,7 @@ def import_job_module(name: str, base_dir: Path, origin: str) -> ModuleType:
         raise ConfigError(_with_users_traceback(name, origin, error)) from error
     except KindlingError as error:
         # Names its place by itself.
-        raise ConfigError(f"{origin}: module {name!r}: {text_of(error)}") from error
+        raise ConfigError(f"{origin}: module {name!r}: {full_text_of(error)}") from error
     except Exception as error:
         raise ConfigError(_with_users_traceback(name, origin, error)) from error
 

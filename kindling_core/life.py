@@ -45,7 +45,7 @@ class Life:
         with self._changed:
             self._wait_for_the_starter("started")
             if self._stage in (Stage.CLOSING, Stage.CLOSED):
-                raise KindlingError(f"The app {self._name!r} is {self._stage.value}. Compose a new one.")
+                raise KindlingError(f"The app {self._name!r} is {self._stage.value}. Compose a new App.")
             if self._stage is Stage.STARTED:
                 return
             self._stage, self._starter = Stage.STARTING, threading.get_ident()

@@ -19,6 +19,8 @@ _OWN_FRAMES = 2
 class Log:
     """A logger whose handlers and filters may raise: the message then goes to standard error, and the caller goes on.
 
+    It takes no ``exc_info``: a traceback may show secrets. Log the text of ``secrets.describe_error`` instead.
+
     Args:
         name: of the logger.
     """
@@ -26,24 +28,20 @@ class Log:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
-        self._log(logging.DEBUG, message, values, exc_info)
+    def debug(self, message: str, *values: object) -> None:
+        self._log(logging.DEBUG, message, values)
 
     def warning(self, message: str, *values: object) -> None:
         self._log(logging.WARNING, message, values)
 
-    def error(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
-        self._log(logging.ERROR, message, values, exc_info)
+    def error(self, message: str, *values: object) -> None:
+        self._log(logging.ERROR, message, values)
 
-    def exception(self, message: str, *values: object) -> None:
-        """Log an error with the traceback of the exception that is being handled."""
-        self._log(logging.ERROR, message, values, sys.exc_info()[1])
-
-    def _log(self, level: int, message: str, values: tuple[object, ...], exc_info: BaseException | None = None) -> None:
+    def _log(self, level: int, message: str, values: tuple[object, ...]) -> None:
         # A value whose text cannot be read would cost the whole message.
         values = tuple(text_of(value) if isinstance(value, BaseException) else value for value in values)
         try:
-            self._logger.log(level, message, *values, exc_info=exc_info, stacklevel=_OWN_FRAMES + 1)
+            self._logger.log(level, message, *values, stacklevel=_OWN_FRAMES + 1)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - handlers, filters and values are somebody else's
@@ -67,7 +65,7 @@ class SteadyStream:
     def below(self) -> TextIO | None:
         """The stream as it is now, None where the process has none."""
         stream = getattr(sys, self._name)
-        # A live display puts a stream of its own there, which would write to this one again.
+        # A live display puts a stream of its own there, which would write to this stream again.
         found: TextIO | None = getattr(stream, "rich_proxied_file", stream)
         return found
 

@@ -42,7 +42,7 @@ def _nobody_gives(
     def gives(plugin: object) -> bool:
         return name in plugin.kindling_pipe_arguments()  # type: ignore[attr-defined]
 
-    owner = feature_with(gives, "kindling_pipe_arguments", app.host.plugins, environ)
+    owner = feature_with(gives, "kindling_pipe_arguments", app.host.plugins, environ, app.redact)
     advice = (
         f"The feature {owner!r} gives it; add it to the job's features."
         if owner
@@ -60,7 +60,7 @@ def _warn(
     def owns(plugin: object) -> bool:
         return option in plugin.kindling_pipe_options()  # type: ignore[attr-defined]
 
-    owner = feature_with(owns, "kindling_pipe_options", app.host.plugins, environ)
+    owner = feature_with(owns, "kindling_pipe_options", app.host.plugins, environ, app.redact)
     advice = (
         f"It belongs to the feature {owner!r}, which this job does not name."
         if owner

@@ -44,7 +44,7 @@ def parameter_name(entity_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PipeMetadata:
-    """One pipe as it was declared.
+    """A pipe as it was declared.
 
     Attributes:
         pipe_id: unique in a job.

@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from numbers import Integral, Real
 from typing import Any
 
 MOST_CHARACTERS = 16_384
-"""Of all texts and names of one mapping together."""
+"""Of all texts and names of a mapping together."""
 
 LONGEST_TEXT = 2_000
-"""Characters of one text."""
+"""Characters of a text."""
 
 MOST_ITEMS = 200
-"""Items of one list or mapping."""
+"""Items of a list or mapping."""
 
 _DEEPEST = 6
-# So many times the longest text is looked through for secrets; the rest is never shown.
-_MASKED = 4
 # What a number may take in JSON.
 _DIGITS = 20
 _CUT = "..."
 
 
-def plain_values(values: Mapping[str, Any], mask: Callable[[str], str] | None = None) -> dict[str, Any]:
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy that JSON can carry, and that fits into a message.
 
     Times become ISO 8601, objects of other kinds their text, and numbers that JSON has no word for, such as NaN, too.
     What is too long, too many or too deep is cut, and ends with "...".
-
-    Args:
-        mask: takes the secrets out of a text; called with every text before that is cut.
+    Secrets have to be masked before: the half of a secret at a cut would be masked no more.
     """
     if not values:
         return {}
-    made = _Writer(mask).mapping(values, 0)
+    made = _Writer().mapping(values, 0)
     assert isinstance(made, dict)
     return made
 
 
 class _Writer:
-    """Copies one mapping; knows how much room is left."""
+    """Copies a mapping; knows how much room is left."""
 
-    def __init__(self, mask: Callable[[str], str] | None) -> None:
-        self._mask = mask
+    def __init__(self) -> None:
         self._left = MOST_CHARACTERS
 
     def value(self, value: Any, depth: int) -> Any:
@@ -76,9 +71,6 @@ class _Writer:
 
     def text(self, text: str) -> str:
         room = min(LONGEST_TEXT, max(self._left, 0))
-        if self._mask is not None:
-            # Of a secret that is cut in two nobody would know the half.
-            text = self._mask(text[: _MASKED * LONGEST_TEXT])
         # A name of a file may hold what is no Unicode, which no JSON document can carry.
         cut = text[:room].encode("utf-8", "backslashreplace").decode()
         self._left -= len(cut)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import importlib_metadata
 
 from kindling_core._version import __version__
-from kindling_core.errors import PluginError, did_you_mean, text_of
+from kindling_core.errors import PluginError, did_you_mean, full_text_of
 
 GROUP = "kindling"
 LOAD_VARIABLE = "KINDLING_LOAD_PLUGINS"
@@ -46,7 +46,7 @@ class Feature:
         except Exception as error:
             raise PluginError(
                 f"Feature {self.name!r} of {self.distribution} {self.version} does not import "
-                f"({self.entry_point.value}): {type(error).__name__}: {text_of(error)}. "
+                f"({self.entry_point.value}): {type(error).__name__}: {full_text_of(error)}. "
                 f"Reinstall or update it: pip install --upgrade {self.distribution}."
             ) from error
         if not isinstance(loaded, type):
@@ -57,7 +57,7 @@ class Feature:
         return loaded
 
     def make(self) -> object:
-        """Make the plugin's object for one App."""
+        """Make the plugin's object for an App."""
         return self.load()()
 
 
@@ -92,7 +92,7 @@ class OwnPlugin:
         return self.plugin
 
     def make(self) -> object:
-        """Return the plugin's object for one App."""
+        """Return the plugin's object for an App."""
         return self.plugin() if isinstance(self.plugin, type) else self.plugin
 
 

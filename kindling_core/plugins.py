@@ -1,4 +1,4 @@
-"""The active plugins of one App: one object of each, in order, and the calls of their hooks."""
+"""The active plugins of an App: an object of each, in order, and the calls of their hooks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from kindling_core import hooks
 from kindling_core.errors import KindlingError, PluginError, safe_str, text_of
 from kindling_core.logs import Log, say
 from kindling_core.plugin_sources import CORE, GROUP, Feature, OwnPlugin, Source, discover, not_installed
+from kindling_core.secrets import Redactor, describe_error
+
+_log = Log("kindling.plugins")
 
 TRACE_VARIABLE = "KINDLING_TRACE_PLUGINS"
 # What is raised within these may be the user's own error.
@@ -23,17 +26,19 @@ _AROUND_USERS_CODE = ("kindling_read", "kindling_write")
 
 @dataclass
 class PluginHost:
-    """The active plugins of one App, in order, with their hooks. The core is the first of them.
+    """The active plugins of an App, in order, with their hooks. The core is the first of them.
 
     Attributes:
         plugins: name -> where it comes from, in the order in which they start; without the core.
         manager: pluggy's manager; ``manager.hook`` calls hooks directly, the last plugin first.
+        redact: masks secrets in errors and in what is logged.
     """
 
     plugins: dict[str, Source]
     manager: pluggy.PluginManager
     # The same plugins registered the other way round: pluggy calls what was registered last first.
     _in_order: pluggy.PluginManager
+    redact: Callable[[str], str] = field(default_factory=Redactor)
     _owners: dict[CodeType, list[str]] = field(default_factory=dict)
     _sets_up: set[str] = field(default_factory=set)
     _takes_down: dict[str, list[Any] | None] = field(default_factory=dict)
@@ -45,8 +50,12 @@ class PluginHost:
         available: Mapping[str, Feature] | None = None,
         environ: Mapping[str, str] | None = None,
         plugins: Iterable[OwnPlugin] = (),
+        redact: Callable[[str], str] | None = None,
     ) -> PluginHost:
         """Load the named features and the job's own plugins, and order them by what they require.
+
+        Args:
+            redact: masks secrets in errors and in what is logged; by default those that show by their form.
 
         Raises:
             PluginError: a feature is unknown, broken, named twice, or lacks a requirement; features require
@@ -56,7 +65,7 @@ class PluginHost:
         available = discover(environ) if available is None else available
         sources = _sources(names, available, environ, plugins)
         loaded = {name: source.load() for name, source in sources.items()}
-        host = cls({}, pluggy.PluginManager(GROUP), pluggy.PluginManager(GROUP))
+        host = cls({}, pluggy.PluginManager(GROUP), pluggy.PluginManager(GROUP), redact or Redactor())
         host._add_hookspecs(hooks)
         if environ.get(TRACE_VARIABLE) == "1":
             for manager in host._managers():
@@ -100,7 +109,9 @@ class PluginHost:
             self.manager.register(plugin, name=source.name)
         except Exception as error:
             named = f"{source.title} of {source.origin}" if isinstance(source, Feature) else source.title
-            raise PluginError(f"{named} cannot be set up: {type(error).__name__}: {text_of(error)}.") from error
+            raise PluginError(
+                f"{named} cannot be set up: {type(error).__name__}: {text_of(error, self.redact)}."
+            ) from error
         self.plugins[source.name] = source
         for caller in self.manager.get_hookcallers(plugin) or []:
             for implementation in caller.get_hookimpls():
@@ -119,8 +130,19 @@ class PluginHost:
         results: list[Any] = self.call(hook, **arguments)
         return results if hook in self._sets_up else results[::-1]
 
+    def results_by_plugin(self, hook: str, **arguments: Any) -> list[tuple[Source, Any]]:
+        """Call a hook of each plugin by itself; return what each gave, the core first."""
+        mine = {implementation.plugin_name for implementation in getattr(self.manager.hook, hook).get_hookimpls()}
+        sources = [CORE, *self.plugins.values()]
+        return [
+            (source, result)
+            for source in sources
+            if source.name in mine
+            for result in self.call_one(hook, source.name, **arguments)
+        ]
+
     def call_one(self, hook: str, plugin: str, **arguments: Any) -> Any:
-        """Call a hook of one plugin alone."""
+        """Call a hook of a single plugin alone."""
         return self._call(hook, self._caller_of(hook, plugin), arguments)
 
     def call(self, hook: str, **arguments: Any) -> Any:
@@ -160,10 +182,10 @@ class PluginHost:
         return self.manager.subset_hook_caller(hook, others)
 
     def _call_each(self, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
-        """Call a hook that takes down: what one plugin raises keeps no other from releasing what it holds."""
+        """Call a hook that takes down: an error of a plugin keeps no other from releasing what it holds."""
         callers = self._takes_down[hook]
         if callers is None:
-            mine = {one.plugin_name for one in getattr(self.manager.hook, hook).get_hookimpls()}
+            mine = {implementation.plugin_name for implementation in getattr(self.manager.hook, hook).get_hookimpls()}
             names = [name for name, _ in reversed(self.manager.list_name_plugin()) if name in mine]
             callers = self._takes_down[hook] = [self._caller_of(hook, name) for name in names]
         results: list[Any] = []
@@ -177,10 +199,10 @@ class PluginHost:
             return results
         try:
             # Whoever interrupts must not be answered with a plugin's error.
-            failure = next((one for one in failures if not isinstance(one, Exception)), failures[0])
+            failure = next((error for error in failures if not isinstance(error, Exception)), failures[0])
             for other in failures:
                 if other is not failure:
-                    Log("kindling.plugins").error("A further failure in %s.", hook, exc_info=other)
+                    _log.error("A further failure in %s.\n%s", hook, describe_error(other, self.redact))
             raise failure
         finally:
             # A traceback that refers to the frame which holds it would live until the garbage is collected.
@@ -199,7 +221,7 @@ class PluginHost:
                 raise
             raise PluginError(
                 f"Plugin {owner!r} ({self.plugins[owner].origin}) failed in {hook}: "
-                f"{type(error).__name__}: {text_of(error)}"
+                f"{type(error).__name__}: {text_of(error, self.redact)}"
             ) from error
 
     def _owner_of(self, error: BaseException) -> str | None:
@@ -290,9 +312,9 @@ def _in_order(
 
 
 def _trace_call(hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]) -> None:
-    told = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
+    given = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
     names = ", ".join(implementation.plugin_name for implementation in reversed(implementations))
-    say(f"kindling: {hook_name}({told}) -> {names or 'nobody'}")
+    say(f"kindling: {hook_name}({given}) -> {names or 'nobody'}")
 
 
 def _trace_result(

@@ -47,8 +47,8 @@ class ExecutionSection(Section):
     schedule: Literal["ready", "generation"] = Field(
         RunOptions.schedule, description="a pipe starts once its last producer has ended, or once its generation may"
     )
-    on_failure: Literal["skip_downstream", "fail_fast"] = Field(
-        RunOptions.on_failure.value,
+    on_failure: OnFailure = Field(
+        RunOptions.on_failure,
         description="what a failed pipe means: what depends on it is skipped, or nothing new starts",
     )
     retry: RetrySection = Field(
@@ -73,7 +73,7 @@ class ExecutionSection(Section):
         retry = RetryPolicy(**self.retry.model_dump())
         return RunOptions(
             schedule=self.schedule,
-            on_failure=OnFailure(self.on_failure),
+            on_failure=self.on_failure,
             timeout_seconds=self.timeout_seconds,
             grace_seconds=self.grace_seconds,
             cache=self.cache,

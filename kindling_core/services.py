@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kindling_core.errors import PluginError
+from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
 
 Service = TypeVar("Service")
 
-_log = logging.getLogger("kindling.app")
+_log = Log("kindling.app")
 
 
 class Services:
-    """The services of one App; safe on any thread."""
+    """The services of an App; safe on any thread.
 
-    def __init__(self) -> None:
+    Args:
+        redact: masks secrets in what is logged.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        self._redact = redact or Redactor()
         self._lock = threading.Lock()
         self._offered: dict[type, Any] = {}
         self._makers: dict[type, Callable[[], Any]] = {}
@@ -31,7 +37,7 @@ class Services:
     def offer_lazily(self, makers: Mapping[type, Callable[[], Any]]) -> None:
         """Offer objects that are made when somebody asks for them.
 
-        Of two threads that ask at once both may make one; the first that is made is offered.
+        Of two threads that ask at once both may make an object; the first that is made is offered.
         """
         with self._lock:
             self._makers.update(makers)
@@ -65,8 +71,9 @@ class Services:
                 continue
             try:
                 close()
-            except Exception:  # noqa: BLE001 - what one feature offers must not keep the others open
-                _log.exception("A %s could not be closed.", type(service).__name__)
+            except Exception as error:  # noqa: BLE001 - what a feature offers must not keep the others open
+                trace = describe_error(error, self._redact)
+                _log.error("A %s could not be closed.\n%s", type(service).__name__, trace)
 
 
 def missing(kind: type, offered: list[str], active: str) -> PluginError:

@@ -68,7 +68,7 @@ class CommandContext:
         self.overrides = list(overrides)
 
     def close(self) -> None:
-        """Close the App if one was composed."""
+        """Close the App if it was composed."""
         if self._app is not None:
             self._app.close()
 

@@ -44,7 +44,7 @@ def doctor(context: CommandContext) -> None:
 def _job(context: CommandContext) -> tuple[App | None, list[Check]]:
     if not context.job.exists():
         return None, [
-            Check("warning", "job", f"no job file at {context.job}", "Run `kindling init`, or name one with --job.")
+            Check("warning", "job", f"no job file at {context.job}", "Run `kindling init`, or name a file with --job.")
         ]
     try:
         return context.app(), []
@@ -53,7 +53,7 @@ def _job(context: CommandContext) -> tuple[App | None, list[Check]]:
 
 
 def _checks(app: App | None) -> tuple[list[Check], list[Check]]:
-    """Ask the core, and the plugins of the job, or every installed one where there is no job that composes."""
+    """Ask the core, and the plugins of the job, or every installed plugin where there is no job that composes."""
     if app is not None:
         core, *others = app.host.results("kindling_checks", app=app)
         return list(core), [check for found in others for check in found]
@@ -67,6 +67,6 @@ def _checks(app: App | None) -> tuple[list[Check], list[Check]]:
         try:
             found = PluginHost.compose([name], available).call_one("kindling_checks", name, app=None)
         except PluginError:
-            continue  # a broken plugin is reported by name already; one that lacks its requirement is not in use
+            continue  # a broken plugin is reported by name already; a plugin that lacks its requirement is not in use
         findings += [check for checks in found for check in checks]
     return list(core), findings

@@ -28,7 +28,7 @@ from kindling_core.render import picture_of, render_html, render_mermaid, render
 def graph(
     context: CommandContext, selection: tuple[str, ...], kind: str | None, output: Path | None, mode: str
 ) -> None:
-    """Draw the graph of the pipes: text, mermaid, or one self-contained HTML file."""
+    """Draw the graph of the pipes: text, mermaid, or a self-contained HTML file."""
     app = context.app()
     made = app.plan(selection, mode)
     picture = picture_of(made, {pipe.pipe_id: pipe for pipe in app.all_pipes()} | made.pipes, title=app.name)

@@ -28,7 +28,7 @@ class PluginGroup(click.Group):
         core: Any = CORE.make()
         yield {command.name: command for command in core.kindling_commands()}
         yield _commands_of(discover().values())
-        yield _commands_of(own_sources())
+        yield _commands_of(own_sources("commands"))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({name for commands in self._commands() for name in commands})
@@ -94,10 +94,10 @@ def _run(arguments: list[str], command: CommandContext) -> int:
             except (KeyboardInterrupt, click.Abort, click.exceptions.Exit, click.ClickException):
                 raise
             except RunFailed as error:
-                say(printable(f"error: {command.redact(text_of(error))}"))
+                say(printable(f"error: {text_of(error, command.redact)}"))
                 return FAILED
             except KindlingError as error:
-                say(printable(f"error: {command.redact(text_of(error))}"))
+                say(printable(f"error: {text_of(error, command.redact)}"))
                 return WRONG_USE
             except Exception:  # noqa: BLE001 - the last place before the interpreter; secrets are masked here
                 say(printable(command.redact(traceback.format_exc())))

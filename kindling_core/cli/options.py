@@ -48,7 +48,7 @@ def job_options(function: Function) -> Function:
         multiple=True,
         expose_value=False,
         callback=remember_set,
-        help="Override one setting; may be repeated.",
+        help="Override a setting; may be repeated.",
     )
     return job(override(function))
 
@@ -65,7 +65,7 @@ def run_options(function: Function) -> Function:
             type=click.Path(path_type=Path, dir_okay=False),
             help="Write the graph with timings to this HTML file.",
         ),
-        click.option("--wait", is_flag=True, help="Wait for a run that is in the way, instead of refusing this one."),
+        click.option("--wait", is_flag=True, help="Wait for a run that is in the way, instead of refusing this run."),
     ):
         function = option(function)
     return function

@@ -35,7 +35,7 @@ def print_at_the_end(what: str, render: Callable[[], None]) -> None:
     except BrokenPipeError:
         # Whoever read it has enough of it.
         discard_output()
-    except Exception as error:  # noqa: BLE001 - a pipe may have closed the stream, or put another one in its place
+    except Exception as error:  # noqa: BLE001 - a pipe may have closed the stream, or put another in its place
         discard_output()
         say(f"error: {what} cannot be printed: {type(error).__name__}: {text_of(error)}")
 

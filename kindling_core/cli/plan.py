@@ -1,4 +1,4 @@
-"""Commands that show what a job is, without running it."""
+"""``kindling plan``: which pipes would run, in which order, and why."""
 
 from __future__ import annotations
 
@@ -76,28 +76,28 @@ def _kept(app: App, plan: ExecutionPlan, cache: str) -> list[str]:
 
 
 def _waits(app: App, plan: ExecutionPlan, schedule: Schedule, pipe: PipeMetadata, kind: str) -> list[str]:
-    """Say for each pipe that this one waits for what it is waited for, and what else may keep it."""
+    """Say of each pipe that a pipe waits for why it waits, and what else may keep it."""
     read = {name for written in pipe.input_entity_ids for name in (written, split_version(written)[0])}
-    told = []
+    waits = []
     for other in sorted(schedule.waits_for.get(pipe.pipe_id, ())):
         maker = plan.pipes[other]
         if maker.output_entity_id in read:
             same = maker.output_entity_id == other
-            told.append(other if same else f"{other} (writes {maker.output_entity_id})")
+            waits.append(other if same else f"{other} (writes {maker.output_entity_id})")
         elif (other, pipe.pipe_id) in plan.added_edges:
-            told.append(f"{other} (a feature put it before this pipe)")
+            waits.append(f"{other} (a feature put it before this pipe)")
         elif pipe.output_entity_id in maker.input_entity_ids:
-            told.append(f"{other} (reads {pipe.output_entity_id}, and its stream starts first)")
+            waits.append(f"{other} (reads {pipe.output_entity_id}, and its stream starts first)")
         elif pipe.mode == "streaming" and maker.mode != "streaming":
-            told.append(f"{other} (batch pipes run before streams)")
+            waits.append(f"{other} (batch pipes run before streams)")
         else:
-            told.append(f"{other} ({_why(app, maker, pipe)})")
+            waits.append(f"{other} ({_why(app, maker, pipe)})")
     place = next((index for index, ids in enumerate(plan.generations) if pipe.pipe_id in ids), 0)
     if kind == "generation" and place:
-        told.append(f"all of generation {place - 1}")
+        waits.append(f"all of generation {place - 1}")
     if pipe.options.get("pool"):
-        told.append(f"a place in the pool {pipe.options['pool']}")
-    return told
+        waits.append(f"a place in the pool {pipe.options['pool']}")
+    return waits
 
 
 def _why(app: App, maker: PipeMetadata, pipe: PipeMetadata) -> str:
@@ -152,9 +152,9 @@ def plan(context: CommandContext, selection: tuple[str, ...], mode: str) -> None
         )(console)
         if data["cache_recommendations"]:
             again = [name for name in data["cache_recommendations"] if name not in data["cached"]]
-            for told, names in (("kept in memory for all", data["cached"]), ("read by each again", again)):
+            for how, names in (("kept in memory for all", data["cached"]), ("read by each again", again)):
                 if names:
-                    console.print(f"read by several pipes, {told}: {', '.join(names)}", markup=False)
+                    console.print(f"read by several pipes, {how}: {', '.join(names)}", markup=False)
         path = data["critical_path"]
         if path:
             seconds = f", {data['critical_path_seconds']:.2f} s" if data["critical_path_seconds"] is not None else ""

@@ -1,4 +1,4 @@
-"""Options of ``kindling run`` that plugins add."""
+"""Options of ``kindling run``, and of ``kindling resume``, that plugins add."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kindling_core.app import App
 from kindling_core.cli.own_plugins import contributions, own_sources
@@ -25,25 +26,32 @@ class CommandWithPluginOptions(click.Command):
         return [*(option for option, _ in ctx.meta[_KEY].values()), *super().get_params(ctx)]
 
 
-def options_of_plugins(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that were given to the command for options of plugins.
+def options_of_plugins(app: App, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of options of plugins: those that were given to the command, and the defaults of others.
 
     Raises:
-        click.UsageError: the job does not name the feature of an option.
+        click.UsageError: the job does not name the feature of an option that was given.
     """
-    options = click.get_current_context().meta[_KEY]
-    given = {name: value for name, value in values.items() if value is not None}
-    for name in given:
+    context = click.get_current_context()
+    options = context.meta[_KEY]
+    given: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    for name, value in values.items():
         owner = options[name][1]
-        if owner not in app.host.plugins:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} belongs to the feature {owner!r}, which this job does not name. "
-                f"Active features: {', '.join(app.features) or 'none'}."
-            )
-    return given
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            if owner not in app.host.plugins:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} belongs to the feature {owner!r}, which this job does not name. "
+                    f"Active features: {', '.join(app.features) or 'none'}."
+                )
+            given[name] = value
+        elif value is not None and owner in app.host.plugins:
+            defaults[name] = value
+    return given, defaults
 
 
 def _options() -> Iterator[tuple[click.Option, str]]:
     """Give each option with the feature that it belongs to."""
-    for source, options in contributions((*discover().values(), *own_sources()), "kindling_run_options", "options"):
+    sources = (*discover().values(), *own_sources("options"))
+    for source, options in contributions(sources, "kindling_run_options", "options"):
         yield from ((option, source.name) for option in options)

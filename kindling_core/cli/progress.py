@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +13,13 @@ from rich.table import Table
 
 from kindling_core.app import App
 from kindling_core.cli.output import printable, row_count
+from kindling_core.clock import Clock
 from kindling_core.logs import say
 
 
 @contextmanager
 def progress(app: App, messages: Console) -> Iterator[None]:
-    watcher = _LiveProgress(messages) if messages.is_terminal else _PlainProgress()
+    watcher = _LiveProgress(messages, app.clock) if messages.is_terminal else _PlainProgress()
     for name in ("before_run", "before_pipe", "after_pipe", "pipe_retrying", "pipe_failed", "pipe_skipped"):
         app.signals.on(f"datapipes.{name}", getattr(watcher, name))
     with watcher:
@@ -27,7 +27,7 @@ def progress(app: App, messages: Console) -> Iterator[None]:
 
 
 class _PlainProgress:
-    """One line a pipe, for logs."""
+    """A line for each pipe, for logs."""
 
     def __enter__(self) -> None:
         self._total = 0
@@ -55,10 +55,15 @@ class _PlainProgress:
 
 
 class _LiveProgress:
-    """A bar for the run, and a line for each pipe that runs now."""
+    """A bar for the run, and a line for each pipe that runs now.
 
-    def __init__(self, messages: Console) -> None:
+    Args:
+        clock: measures how long a pipe has run.
+    """
+
+    def __init__(self, messages: Console, clock: Clock) -> None:
         self._messages = messages
+        self._clock = clock
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -80,7 +85,7 @@ class _LiveProgress:
     def _draw(self) -> Table:
         drawn = Table.grid()
         drawn.add_row(self._bar)
-        now = time.monotonic()
+        now = self._clock.now()
         for pipe_id, since in list(self._running.items()):
             drawn.add_row(f"    {pipe_id}  {now - since:.1f} s")
         return drawn
@@ -89,7 +94,7 @@ class _LiveProgress:
         self._bar.update(self._task, total=pipe_count, description="running")
 
     def before_pipe(self, sender: object, *, pipe_id: str, **fields: Any) -> None:
-        self._running[pipe_id] = time.monotonic()
+        self._running[pipe_id] = self._clock.now()
 
     def _ended(self, pipe_id: str) -> None:
         self._running.pop(pipe_id, None)

@@ -22,11 +22,11 @@ from kindling_core.cli.output import print_at_the_end, write_file
 from kindling_core.cli.plugin_options import CommandWithPluginOptions, options_of_plugins
 from kindling_core.cli.progress import progress
 from kindling_core.cli.run_report import print_failures, print_report
+from kindling_core.clock import Bell
 from kindling_core.errors import RunFailed
 from kindling_core.logs import written
 from kindling_core.render import picture_of, render_html
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell
 from kindling_core.run.report import RunReport
 from kindling_core.run.streams import OpenRun
 
@@ -59,13 +59,15 @@ def run(
     silver.*, tag:nightly, !x (without x). Exit status: 0 ok, 1 a pipe failed, 2 wrong use.
     """
     app = context.app()
-    if wait and not app.host.implements("kindling_before_run"):
+    if wait and not app.host.implements("kindling_claim_run"):
         raise click.UsageError("No active feature keeps runs apart, so there is nothing to wait for.")
 
-    options = options_of_plugins(app, plugin_options)
+    given, defaults = options_of_plugins(app, plugin_options)
 
     def start(cancelled: CancelToken) -> RunReport:
-        return app.run(selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=options)
+        return app.run(
+            selection, mode, wait=wait, afresh=afresh, cancelled=cancelled, options=given, option_defaults=defaults
+        )
 
     run_and_report(context, app, start, picture, with_traceback, mode)
 
@@ -99,12 +101,12 @@ def run_and_report(
         context.succeeded = failure is None
         # A further Ctrl-C ends the program: there is no run that could be stopped.
         cancelled.set()
-        # Before the features are stopped: one that hangs must not keep the report from whoever waits for it.
+        # Before the features are stopped: a feature that hangs must not keep the report from whoever waits for it.
         emit = partial(context.emit, report.to_dict(), partial(print_report, report=report))
         print_at_the_end("the report", emit)
         if picture is not None:
             pipes = {pipe.pipe_id: pipe for pipe in app.all_pipes()}
-            # Pipes that features have added to the plan are added to this one, too.
+            # Pipes that features have added to the plan are added to this plan, too.
             made = app.plan([pipe.pipe_id for pipe in report.pipes if pipe.pipe_id in pipes], mode)
             write_file(picture, render_html(picture_of(made, pipes | made.pipes, report, title=app.name)))
         if failure is not None:

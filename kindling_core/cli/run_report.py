@@ -32,16 +32,16 @@ def print_report(console: Console, report: RunReport) -> None:
     for pipe in report.pipes:
         if pipe.note:
             console.print(printable(f"{pipe.pipe_id}: {pipe.note}"), markup=False)
-    told = f"{sum(pipe.status == 'succeeded' for pipe in report.pipes)} of {len(report.pipes)} pipes"
+    counts = f"{sum(pipe.status == 'succeeded' for pipe in report.pipes)} of {len(report.pipes)} pipes"
     style = styles.get(report.status, "white")
-    console.print(f"[{style}]{report.status}[/]: {told} in {report.duration_seconds:.2f} s  (run {report.run_id})")
+    console.print(f"[{style}]{report.status}[/]: {counts} in {report.duration_seconds:.2f} s  (run {report.run_id})")
 
 
 def print_failures(context: CommandContext, app: App, failure: RunFailed, with_traceback: bool) -> None:
     report, cause = failure.report, failure.__cause__
-    if cause is not None and not any(cause is one for one in report.exceptions.values()):
-        # What failed is the run itself, and no pipe tells why.
-        say(printable(f"\n{app.redact(text_of(failure))}"))
+    if cause is not None and not any(cause is error for error in report.exceptions.values()):
+        # What failed is the run itself, and no pipe says why.
+        say(printable(f"\n{text_of(failure, app.redact)}"))
     for pipe in report.pipes:
         if pipe.status != "failed":
             continue
@@ -50,8 +50,8 @@ def print_failures(context: CommandContext, app: App, failure: RunFailed, with_t
         if error is None:
             continue
         if with_traceback:
-            told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            say(printable(app.redact(told)))
+            trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            say(printable(app.redact(trace)))
         elif place := _users_place(app, error):
             say(app.redact(f"  at {place}"))
 

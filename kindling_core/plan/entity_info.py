@@ -18,16 +18,16 @@ class EntityInfo:
         write_mode: "overwrite", "append" or "merge"; only append allows several producers.
         read_only: declared as a source; a pipe may not write to it.
         tags, description: for selections and pictures.
-        references: entities that a write of this one looks into; their producers run before its own.
-        written_with: this entity is written by whatever pipe writes that one.
-        filled_by_reading: nothing writes this entity, but whatever reads that one adds rows to it. A pipe that reads it
-            runs after those that read that one, unless it does so itself.
+        references: entities that a write of this entity looks into; their producers run before its own.
+        written_with: this entity is written by whatever pipe writes that entity.
+        filled_by_reading: nothing writes this entity, but whatever reads that entity adds rows to it. A pipe that reads
+            it runs after those that read that entity, unless it does so itself.
         versioned: what was written once can be read again by its version.
         keys: the columns that identify a row; none where none are declared.
         scd: 2 where each change of a row is kept as a row of its own, 1 where the newest state replaces the one before,
             None where neither is declared.
         records_changes: what changed between two versions can be read, as declared; of a table that somebody else
-            declared, the table itself tells.
+            declared, the table itself says.
         transactional: a write whose transaction id is in the storage already does nothing, in every write mode.
         storage: the kind of storage, such as "delta"; "view" where rows are computed when they are read.
         read_once: what several pipes of a run read of it is kept also with ``cache = "auto"``, because it pays.

@@ -99,7 +99,7 @@ class ExecutionPlan:
         self.added_edges.append((first, then))
 
     def rearrange(self, other: ExecutionPlan) -> None:
-        """Take the order of another plan of the same pipes; what features have put into this one stays."""
+        """Take the order of another plan of the same pipes; what features have put into this plan stays."""
         self.generations, self.total_pipes = other.generations, other.total_pipes
         self.max_parallelism, self.pipes = other.max_parallelism, other.pipes
         self.cache_recommendations = {**other.cache_recommendations, **self.cache_recommendations}

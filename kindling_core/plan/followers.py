@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 class Followers:
     """Which places come after a place.
 
-    Chained through three lists, as the entries of a hash table are: a list for each pipe would be one more object that
+    Chained through three lists, as the entries of a hash table are: a list for each pipe would be a further object that
     the garbage collector visits each time that it looks at everything, and ten thousand pipes would take more than ten
     times what one thousand take.
 
@@ -29,7 +29,7 @@ class Followers:
                 self._to.append(place[name])
 
     def of(self, place: int) -> Iterator[int]:
-        """Give the places that come after one, the last that was named first."""
+        """Give the places that come after a place, the last that was named first."""
         edge = self._first[place]
         while edge >= 0:
             yield self._to[edge]

@@ -227,12 +227,14 @@ class PipeGraphBuilder:
             raise PlanError(str(error)) from error
         for pipe in added:
             if pipe.pipe_id in self._registry and self._registry.get_pipe_definition(pipe.pipe_id) is not pipe:
-                raise PlanError(f"{_told(pipe)} was added to the plan, but the job has a pipe of this id. Rename one.")
+                raise PlanError(
+                    f"{_described(pipe)} was added to the plan, but the job has a pipe of this id. Rename one."
+                )
             found[pipe.pipe_id] = pipe
         return list(found.values())
 
     def check(self, pipes: Sequence[PipeMetadata]) -> None:
-        """Check the inputs and outputs of the pipes of one run.
+        """Check the inputs and outputs of the pipes of a run.
 
         Raises:
             PlanError: an undeclared input or output, two producers, or an output that is read only.
@@ -267,7 +269,7 @@ class PipeGraphBuilder:
                     info = describe(entity_id)
                     if info is None:
                         raise PlanError(
-                            f"{_told(pipe)} reads {written!r}, which no pipe of this run produces and no feature "
+                            f"{_described(pipe)} reads {written!r}, which no pipe of this run produces and no feature "
                             f"declares. Declare it as an entity, or select the pipe that produces it."
                             f"{self._near(entity_id, makers)}"
                         )
@@ -282,27 +284,27 @@ class PipeGraphBuilder:
     def _check_output(self, entity_id: str, makers: Sequence[PipeMetadata], info: EntityInfo | None) -> None:
         if self._describe_entity is not None and info is None:
             raise PlanError(
-                f"{_told(makers[0])} writes {entity_id!r}, which no feature declares. Declare it as an entity."
+                f"{_described(makers[0])} writes {entity_id!r}, which no feature declares. Declare it as an entity."
                 f"{self._near(entity_id, ())}"
             )
         if info is not None and info.written_with is not None:
             raise PlanError(
-                f"{_told(makers[0])} writes {entity_id!r}, which is written together with {info.written_with!r} "
+                f"{_described(makers[0])} writes {entity_id!r}, which is written together with {info.written_with!r} "
                 f"and by nothing else. Write to another entity."
             )
         if info is not None and info.filled_by_reading is not None:
             raise PlanError(
-                f"{_told(makers[0])} writes {entity_id!r}, which is filled when {info.filled_by_reading!r} is read, "
-                f"and by nothing else. Write to another entity."
+                f"{_described(makers[0])} writes {entity_id!r}, which is filled when {info.filled_by_reading!r} is "
+                f"read, and by nothing else. Write to another entity."
             )
         if info is not None and info.read_only:
             raise PlanError(
-                f"{_told(makers[0])} writes {entity_id!r}, which is declared as a source and only read. "
+                f"{_described(makers[0])} writes {entity_id!r}, which is declared as a source and only read. "
                 f"Write to another entity."
             )
         if len(makers) > 1 and (info is None or info.write_mode != "append"):
             raise PlanError(
-                f"{entity_id!r} has {len(makers)} producers: {', '.join(map(_told, makers))}. Give each an "
+                f"{entity_id!r} has {len(makers)} producers: {', '.join(map(_described, makers))}. Give each an "
                 f"entity of its own, or declare {entity_id!r} with the write mode append."
             )
 
@@ -315,7 +317,7 @@ class PipeGraphBuilder:
         return sorted(pipes, key=lambda pipe: position.get(pipe.pipe_id, len(position)))
 
 
-def _told(pipe: PipeMetadata) -> str:
+def _described(pipe: PipeMetadata) -> str:
     return f"pipe {pipe.pipe_id!r} ({pipe.location})" if pipe.location else f"pipe {pipe.pipe_id!r}"
 
 
@@ -327,7 +329,7 @@ def _makers(pipes: Sequence[PipeMetadata]) -> dict[str, Sequence[str]]:
             continue
         others = makers.get(entity_id)
         if others is None:
-            # Most have one, and a tuple of strings is no work for the garbage collector.
+            # Most have a single entry, and a tuple of strings is no work for the garbage collector.
             makers[entity_id] = (pipe.pipe_id,)
         elif isinstance(others, list):
             others.append(pipe.pipe_id)

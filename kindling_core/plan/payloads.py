@@ -19,4 +19,4 @@ class PlanCreated(SignalPayload):
     total_pipes: Annotated[int, "pipes in the plan"]
     generation_count: Annotated[int, "generations in the plan"]
     max_parallelism: Annotated[int, "pipes of the largest generation"]
-    run_id: Annotated[str | None, "the run, None for a plan that was made without one"]
+    run_id: Annotated[str | None, "the run, None for a plan that was made without a run"]

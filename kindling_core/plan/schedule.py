@@ -1,7 +1,4 @@
-"""Which pipe starts next, and which are skipped: a ready queue with priorities and pools.
-
-Pure bookkeeping, without threads or clocks; whoever runs the pipes holds a lock around it.
-"""
+"""What a run has to keep to: which pipe waits for which, whose failure reaches it, and the longest path."""
 
 from __future__ import annotations
 
@@ -96,7 +93,9 @@ def _in_mode(
         waited_for = {other for pipe_id in batch for other in waits_for[pipe_id]}
         last = [pipe_id for pipe_id in batch if pipe_id not in waited_for]
         for pipe_id, before in waits_for.items():
-            if plan.pipes[pipe_id].mode == "streaming" and all(plan.pipes[one].mode != "streaming" for one in before):
+            if plan.pipes[pipe_id].mode == "streaming" and all(
+                plan.pipes[producer].mode != "streaming" for producer in before
+            ):
                 waits_for[pipe_id] = list(dict.fromkeys([*before, *last]))
     return waits_for
 

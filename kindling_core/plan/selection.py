@@ -58,10 +58,10 @@ def reasons(expressions: Sequence[str], pipes: Sequence[PipeMetadata]) -> dict[s
         bare = text.strip("+")
         named = index.resolve(bare, expression) if text != bare and not _only_read(index, bare) else set()
         for pipe_id in index.resolve(text, expression):
-            told = f"selected by {text!r}"
+            reason = f"selected by {text!r}"
             if text != bare and pipe_id not in named:
-                told = f"taken along by {text!r}"
-            found.setdefault(pipe_id, told)
+                reason = f"taken along by {text!r}"
+            found.setdefault(pipe_id, reason)
     return found or dict.fromkeys(index.pipes, "every pipe of the job runs")
 
 

@@ -1,4 +1,4 @@
-"""Plans: which pipes run in which generation, and what to keep in memory."""
+"""How a graph becomes a plan: a strategy for each execution mode."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ExecutionStrategy(SignalEmitter):
         return plan
 
     def arrange(self, graph: Graph | Links, pipes: Sequence[PipeMetadata | str]) -> ExecutionPlan:
-        """Make the plan without telling anybody."""
+        """Make the plan and send no signal."""
         metadata = _metadata_by_id(graph, pipes)
         streaming = set(self.streaming_pipes(metadata))
         generations = generations_in_mode(graph, self.mode, streaming)

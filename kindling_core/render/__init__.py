@@ -1,4 +1,4 @@
-"""Pictures of a plan and its run: text, mermaid, and one self-contained HTML file."""
+"""Pictures of a plan and its run: text, mermaid, and a self-contained HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: the graph with its figures, and below it who ran when."""
+"""A self-contained HTML file: the graph with its figures, and below it who ran when."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def _tiles(picture: GraphPicture) -> str:
     if not any(node.status for node in picture.nodes):
         return ""
     counts = {status: sum(node.status == status for node in picture.nodes) for status in KNOWN_STATUSES}
-    told = [(status, f"{counts[status]:,}", status) for status in KNOWN_STATUSES if counts[status]]
+    figures = [(status, f"{counts[status]:,}", status) for status in KNOWN_STATUSES if counts[status]]
     if picture.total_seconds is not None:
-        told.append(("took", seconds_text(picture.total_seconds), ""))
+        figures.append(("took", seconds_text(picture.total_seconds), ""))
     work = sum(node.duration_seconds or 0.0 for node in ran)
     if work and picture.total_seconds:
-        told.append(("pipes at once, on average", f"{work / picture.total_seconds:.1f}", ""))
+        figures.append(("pipes at once, on average", f"{work / picture.total_seconds:.1f}", ""))
     durations = {node.pipe_id: node.duration_seconds or 0.0 for node in ran}
     path = sum(durations.get(pipe_id, 0.0) for pipe_id in picture.critical_path())
     if path:
-        told.append(("critical path", seconds_text(path), ""))
+        figures.append(("critical path", seconds_text(path), ""))
     rows = sum(node.rows or 0 for node in picture.nodes if node.status == "succeeded")
     if rows:
-        told.append(("rows written", f"{rows:,}", ""))
-    items = (f'<li><span>{label}</span><b class="{style}">{figure}</b></li>' for label, figure, style in told)
+        figures.append(("rows written", f"{rows:,}", ""))
+    items = (f'<li><span>{label}</span><b class="{style}">{figure}</b></li>' for label, figure, style in figures)
     return f'<ul class="tiles">{"".join(items)}</ul>'
 
 

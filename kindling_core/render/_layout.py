@@ -1,6 +1,6 @@
 """Places boxes in columns so that few edges cross and no edge runs through a box.
 
-Pure: boxes and edges in, coordinates out. The method is the layered one of Sugiyama, Tagawa and Toda (1981): order each
+Pure: boxes and edges in, coordinates out. The method is that of layers by Sugiyama, Tagawa and Toda (1981): order each
 column by the mean place of its neighbours, then give each box the height nearest to its neighbours that the order
 allows. An edge that passes a column gets a lane in it, shared by all edges of the same box.
 """
@@ -73,8 +73,8 @@ def place(
 
     Args:
         columns: names of boxes, left to right.
-        edges: from a box to another; one that does not lead to a later column does not influence the layout.
-        widths, heights: of the boxes, in pixels; a box without a height has the usual one.
+        edges: from a box to another; an edge that does not lead to a later column does not influence the layout.
+        widths, heights: of the boxes, in pixels; a box without a height has the usual height.
     """
     heights = heights or {}
     boxes = {
@@ -107,11 +107,11 @@ def _route(
             items[column].append(lane)
         route = [lanes[start, column] for column in passed]
         stops = [first, *route, last]
-        for one, other in itertools.pairwise(stops):
-            if (id(one), id(other)) not in joined:
-                joined.add((id(one), id(other)))
-                one.after.append(other)
-                other.before.append(one)
+        for here, other in itertools.pairwise(stops):
+            if (id(here), id(other)) not in joined:
+                joined.add((id(here), id(other)))
+                here.after.append(other)
+                other.before.append(here)
         if route:
             routes[start, end] = route
     return routes
@@ -170,7 +170,7 @@ def _settle(items: Sequence[list[_Item]]) -> None:
             for item in column:
                 near = [] if not both and sweep % 2 else [(other, len(other.after)) for other in item.before]
                 near += [(other, len(other.before)) for other in item.after] if both or sweep % 2 else []
-                # Among neighbours the one with few edges counts most: it can lie straight beside this one.
+                # Among neighbours those with few edges count most: they can lie straight beside this box.
                 share = sum(1 / count**2 for _, count in near)
                 wish = sum(other.middle / count**2 for other, count in near) / share if near else item.middle
                 wishes.append(wish)

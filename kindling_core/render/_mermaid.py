@@ -19,8 +19,8 @@ def render_mermaid(picture: GraphPicture) -> str:
     names = {node.pipe_id: f"p{number}" for number, node in enumerate(picture.nodes)}
     lines = ["flowchart LR"]
     for node in picture.nodes:
-        told = " · ".join(figures(node))
-        label = _quoted(node.pipe_id) + (f"<br/>{_quoted(told)}" if told else "")
+        text = " · ".join(figures(node))
+        label = _quoted(node.pipe_id) + (f"<br/>{_quoted(text)}" if text else "")
         lines.append(f'    {names[node.pipe_id]}["{label}"]')
     edges: list[str] = []
     sources = sorted(picture.sources().items())

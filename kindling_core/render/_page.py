@@ -72,30 +72,30 @@ SCRIPT = """
 const graph = document.querySelector('.scroll'), svg = graph.querySelector('svg');
 const nodes = new Map(), rows = new Map(), before = new Map(), after = new Map(), edges = [];
 const add = (map, key, value) => map.has(key) ? map.get(key).push(value) : map.set(key, [value]);
-svg.querySelectorAll('.node').forEach(one => nodes.set(one.dataset.n, one));
-document.querySelectorAll('.row').forEach(one => rows.set(one.dataset.n, one));
-svg.querySelectorAll('.edge').forEach(one => {
-  const [from, to] = one.dataset.e.split(' ');
-  edges.push([from, to, one]); add(after, from, to); add(before, to, from);
+svg.querySelectorAll('.node').forEach(item => nodes.set(item.dataset.n, item));
+document.querySelectorAll('.row').forEach(item => rows.set(item.dataset.n, item));
+svg.querySelectorAll('.edge').forEach(item => {
+  const [from, to] = item.dataset.e.split(' ');
+  edges.push([from, to, item]); add(after, from, to); add(before, to, from);
 });
 const reach = (start, next) => {
   const seen = new Set([start]);
-  for (const one of seen) (next.get(one) || []).forEach(other => seen.add(other));
+  for (const item of seen) (next.get(item) || []).forEach(other => seen.add(other));
   return seen;
 };
-const clear = () => document.querySelectorAll('.on, .lit').forEach(one => one.classList.remove('on', 'lit'));
+const clear = () => document.querySelectorAll('.on, .lit').forEach(item => item.classList.remove('on', 'lit'));
 const light = start => {
   clear();
   const up = reach(start, before), down = reach(start, after);
   svg.classList.add('lit');
-  [...up, ...down].forEach(one => nodes.get(one).classList.add('on'));
-  edges.forEach(([from, to, one]) =>
-    one.classList.toggle('on', up.has(from) && up.has(to) || down.has(from) && down.has(to)));
+  [...up, ...down].forEach(item => nodes.get(item).classList.add('on'));
+  edges.forEach(([from, to, item]) =>
+    item.classList.toggle('on', up.has(from) && up.has(to) || down.has(from) && down.has(to)));
   if (rows.has(start)) rows.get(start).classList.add('lit');
 };
-[nodes, rows].forEach(map => map.forEach((one, key) => {
-  one.addEventListener('mouseenter', () => light(key));
-  one.addEventListener('mouseleave', clear);
+[nodes, rows].forEach(map => map.forEach((item, key) => {
+  item.addEventListener('mouseenter', () => light(key));
+  item.addEventListener('mouseleave', clear);
 }));
 const width = svg.width.baseVal.value, height = svg.height.baseVal.value;
 let scale = 1;
@@ -112,10 +112,10 @@ if (whole() >= .7) zoom(whole());
 document.getElementById('find').oninput = event => {
   const word = event.target.value.toLowerCase();
   let first = null;
-  nodes.forEach(one => {
-    const hit = word !== '' && one.querySelector('title').textContent.split('\\n')[0].toLowerCase().includes(word);
-    one.classList.toggle('found', hit);
-    if (hit && !first) first = one;
+  nodes.forEach(item => {
+    const hit = word !== '' && item.querySelector('title').textContent.split('\\n')[0].toLowerCase().includes(word);
+    item.classList.toggle('found', hit);
+    if (hit && !first) first = item;
   });
   if (first) first.scrollIntoView({ block: 'center', inline: 'center' });
 };

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphNode:
-    """One pipe.
+    """A pipe.
 
     Attributes:
         inputs, output: entity ids; ``x@v3`` is read as it stood and makes no edge.
@@ -75,7 +75,7 @@ class GraphPicture:
         """The chain of pipes whose durations add up to the most; empty without durations."""
         producers, levels = self.producers(), self.levels()
         longest: dict[str, tuple[float, str | None]] = {}
-        for node in sorted(self.nodes, key=lambda one: levels[one.pipe_id]):
+        for node in sorted(self.nodes, key=lambda node: levels[node.pipe_id]):
             known = [(longest[maker][0], maker) for maker in producers[node.pipe_id] if maker in longest]
             before, maker = max(known) if known else (0.0, None)
             longest[node.pipe_id] = (before + (node.duration_seconds or 0.0), maker)
@@ -120,7 +120,7 @@ def picture_of(
     """
     ended = {pipe.pipe_id: pipe for pipe in report.pipes} if report else {}
     nodes = []
-    # A run without a graph has no generations: its pipes ran one after the other.
+    # A run without a graph has no generations: its pipes ran in turn.
     generations = plan.generations or [[pipe_id] for pipe_id in plan.pipe_ids]
     for generation, pipe_ids in enumerate(generations):
         for pipe_id in pipe_ids:

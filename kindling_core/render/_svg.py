@@ -154,9 +154,9 @@ def _tips(edges: list[Edge], layout: Layout, hot_edges: set[Edge]) -> list[str]:
 
 
 def _pipe(node: GraphNode, box: Box, number: str, hot: bool, longest: float) -> str:
-    status, told = status_class(node), figures(node)
+    status, shown = status_class(node), figures(node)
     x, y, left = f"{box.x:.1f}", f"{box.y:.1f}", f"{box.x + PADDING:.1f}"
-    name_y, told_y = f"{box.middle + (-4 if told else 4):.1f}", f"{box.middle + 12:.1f}"
+    name_y, figures_y = f"{box.middle + (-4 if shown else 4):.1f}", f"{box.middle + 12:.1f}"
     colour = {"failed": "bad", "skipped": "warn"}.get(node.status or "", "soft")
     parts = [
         f'<g class="node" data-n="{number}"><title>{escape(hint(node))}</title>',
@@ -166,8 +166,8 @@ def _pipe(node: GraphNode, box: Box, number: str, hot: bool, longest: float) -> 
         'rx="1.5"/>',
         f'<text x="{left}" y="{name_y}">{escape(shortened(node.pipe_id, LONGEST))}</text>',
     ]
-    if told:
-        parts.append(f'<text class="soft {colour}" x="{left}" y="{told_y}">{escape(" · ".join(told))}</text>')
+    if shown:
+        parts.append(f'<text class="soft {colour}" x="{left}" y="{figures_y}">{escape(" · ".join(shown))}</text>')
     if longest and node.duration_seconds:
         share = (box.width - 2 * PADDING) * node.duration_seconds / longest
         parts.append(

@@ -11,7 +11,7 @@ LINE = 120
 
 
 def render_text(picture: GraphPicture) -> str:
-    """Draw the generations as levels; each pipe tells its figures, what it reads and what it writes.
+    """Draw the generations as levels; each pipe has its figures, what it reads and what it writes.
 
     A star marks the critical path.
     """
@@ -21,8 +21,8 @@ def render_text(picture: GraphPicture) -> str:
     if sources:
         lines += ["", "sources", *(f"    {clean(name)}" for name in sorted(sources))]
     name_width = max((columns_of(clean(node.pipe_id)) for node in picture.nodes), default=0)
-    told = {node.pipe_id: _padded(node) for node in picture.nodes}
-    told_width = max(map(len, told.values()), default=0)
+    columns = {node.pipe_id: _padded(node) for node in picture.nodes}
+    width = max(map(len, columns.values()), default=0)
     level = None
     for node in picture.nodes:
         if node.generation != level:
@@ -30,8 +30,8 @@ def render_text(picture: GraphPicture) -> str:
             lines += ["", f"generation {level}"]
         name = clean(node.pipe_id)
         head = f"  {'*' if node.pipe_id in critical else ' '} {name}{' ' * (name_width - columns_of(name))}"
-        if told_width:
-            head += f"  {told[node.pipe_id]:<{told_width}}"
+        if width:
+            head += f"  {columns[node.pipe_id]:<{width}}"
         lines += _wrapped(head, _flow(node))
         if node.error:
             lines += [f"      {clean(line)}" for line in node.error.strip().splitlines()[:1]]
@@ -41,8 +41,8 @@ def render_text(picture: GraphPicture) -> str:
 
 
 def _padded(node: GraphNode) -> str:
-    told = figures(node)
-    return "" if not told else f"[{', '.join(told)}]"
+    shown = figures(node)
+    return "" if not shown else f"[{', '.join(shown)}]"
 
 
 def _flow(node: GraphNode) -> str:

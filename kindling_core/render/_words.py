@@ -13,7 +13,10 @@ KNOWN_STATUSES = ("succeeded", "failed", "skipped")
 
 def clean(text: str) -> str:
     """Replace what would break a line, drive a terminal or not survive being written as UTF-8."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) in _UNPRINTABLE else one for one in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in text
+    )
 
 
 # Control characters (escape sequences), direction overrides, lone surrogates, line and paragraph separators.
@@ -25,12 +28,13 @@ def columns_of(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
     )
 
 
 def shortened(text: str, limit: int) -> str:
-    """Cut the middle out of a long name: its layer is at the front, what tells it from its siblings at the end."""
+    """Cut the middle out of a long name: its layer is at the front, what its siblings lack at the end."""
     text = clean(text)
     if columns_of(text) <= limit:
         return text
@@ -40,8 +44,8 @@ def shortened(text: str, limit: int) -> str:
 
 def _fitting(text: str, limit: int) -> str:
     filled = 0
-    for index, one in enumerate(text):
-        filled += columns_of(one)
+    for index, character in enumerate(text):
+        filled += columns_of(character)
         if filled > limit:
             return text[:index]
     return text
@@ -66,9 +70,9 @@ def rows_text(rows: int) -> str:
 
 def figures(node: GraphNode) -> list[str]:
     """Return status (unless it succeeded), duration and rows of a pipe, as far as they are known."""
-    told = [] if node.status in (None, "succeeded") else [clean(str(node.status))]
+    shown = [] if node.status in (None, "succeeded") else [clean(str(node.status))]
     if node.duration_seconds is not None:
-        told.append(seconds_text(node.duration_seconds))
+        shown.append(seconds_text(node.duration_seconds))
     if node.rows is not None and node.output is not None and node.status in (None, "succeeded"):
-        told.append(rows_text(node.rows))
-    return told
+        shown.append(rows_text(node.rows))
+    return shown

@@ -33,7 +33,7 @@ class Ending:
 
 @dataclass(eq=False)
 class Attempt:
-    """One attempt at a pipe. Times are seconds of the run's clock.
+    """An attempt at a pipe. Times are seconds of the run's clock.
 
     Attributes:
         pipe_id: the pipe.

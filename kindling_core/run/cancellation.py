@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from kindling_core.run.clock import Bell, Clock, SystemClock, wait_until
+from kindling_core.clock import Bell, Clock, SystemClock, wait_until
 
 # A plain event of a caller cannot wake anybody but its own waiters, so that it is looked at this often.
 PLAIN_EVENT_SECONDS = 0.05
@@ -21,7 +21,7 @@ class Settable(Protocol):
 
 
 class CancelToken:
-    """Cancels one run: once it is set, nothing new starts and running pipes are asked to stop.
+    """Cancels a run: once it is set, nothing new starts and running pipes are asked to stop.
 
     Has the methods of a ``threading.Event`` that runs need, but takes no lock: ``set`` is safe in a signal handler,
     also while the interrupted thread is inside a method of the same token.
@@ -30,7 +30,7 @@ class CancelToken:
         clock: measures the waits; replaced in tests.
     """
 
-    __slots__ = ("_clock", "_set", "_wake")
+    __slots__ = ("__weakref__", "_clock", "_set", "_wake")
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -79,16 +79,17 @@ class CancelToken:
 
 
 @contextmanager
-def following(event: CancelToken | threading.Event | None) -> Iterator[CancelToken]:
+def following(event: CancelToken | threading.Event | None, clock: Clock | None = None) -> Iterator[CancelToken]:
     """Give a token that is set with an event, and sets it, until the end of the block.
 
     Args:
         event: a token is given as it is; None makes a new token.
+        clock: measures the waits of a new token.
     """
     if event is None or isinstance(event, CancelToken):
-        yield event or CancelToken()
+        yield event or CancelToken(clock)
         return
-    token, ended = CancelToken(), threading.Event()
+    token, ended = CancelToken(clock), threading.Event()
 
     def follow() -> None:
         while not ended.is_set():

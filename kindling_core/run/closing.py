@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from kindling_core.clock import Bell, Clock, wait_until
 from kindling_core.errors import PipeCancelled, RunFailed, RunTimeout, listed, shortened
 from kindling_core.logs import Log
 from kindling_core.run import payloads
-from kindling_core.run.clock import Bell, Clock, wait_until
 from kindling_core.run.crew import aside
 from kindling_core.run.limits import STOPPED_EXTRA_SECONDS
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
@@ -117,12 +117,14 @@ class RunClosing:
         """Signal that a run failed, and return what to raise."""
         failed, all_failed = self._run.failed(but=_STOPPED), self._run.failed()
         first = next(iter([*failed, *all_failed]), None)
-        reports = {one.pipe_id: one for one in report.pipes}
+        reports = {pipe.pipe_id: pipe for pipe in report.pipes}
         many = f"{len(failed):,} pipes failed" if len(failed) > 1 else "1 pipe failed"
 
         def named(pipe_ids: list[str]) -> str:
             return listed(
-                pipe_ids, lambda one: f"{one!r}: {reports[one].error_type}: {reports[one].error}", "the report"
+                pipe_ids,
+                lambda pipe_id: f"{pipe_id!r}: {reports[pipe_id].error_type}: {reports[pipe_id].error}",
+                "the report",
             )
 
         if report.status == "cancelled":

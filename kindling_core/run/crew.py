@@ -1,4 +1,4 @@
-"""The threads that run pipes: made when there is work for them, kept from one queue to the next."""
+"""The threads that run pipes: made when there is work for them, kept from queue to queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
+from kindling_core.clock import Clock
 from kindling_core.run.attempt import Attempt
-from kindling_core.run.clock import Clock
 
 # While pipes are ready, another thread is called once no pipe was taken for this time, and a thread whose pipe took
 # less leaves the next pipe to the others: threads that hand pipes of microseconds to each other cost more than they

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
+from kindling_core.clock import Bell, Clock, SystemClock, wait_until
 from kindling_core.run.attempt import Work
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell, Clock, SystemClock, wait_until
 from kindling_core.run.crew import BUSY_SECONDS, Crew
 from kindling_core.run.limits import Limits
 from kindling_core.run.options import RunOptions
@@ -15,7 +15,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 
 
 class Dispatcher:
-    """Runs queues, one after another, on a crew of threads; ``close()`` ends the threads.
+    """Runs queues, in turn, on a crew of threads; ``close()`` ends the threads.
 
     Args:
         max_workers: attempts at a time.
@@ -95,7 +95,7 @@ class Dispatcher:
     def _begin(self, queue: ReadyQueue, work: Work, deadline: float | None) -> QueueRun:
         with self._crew.lock:
             if self._current is not None:
-                raise RuntimeError("This dispatcher runs a queue already. Use one for each run at a time.")
+                raise RuntimeError("This dispatcher runs a queue already. Use a dispatcher for each run at a time.")
             limits = self._last = Limits(self._grace_seconds, deadline, self._bell.ring)
             run = QueueRun(queue, work, self._crew, limits, self._clock, self._bell, self._cancel)
             self._current = run

@@ -1,4 +1,4 @@
-"""Runs pipes: plans, starts each as soon as it may, sends signals, and reports."""
+"""Runs pipes: plans a run, has its pipes carried out, and ends it with a report."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from traceback import clear_frames
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import (
     KindlingError,
-    PipeDefinitionError,
     PlanError,
     RunFailed,
     RunTimeout,
-    did_you_mean,
 )
 from kindling_core.logs import Log
-from kindling_core.pipes import DataPipesRegistry, PipeMetadata
+from kindling_core.pipes import DataPipesRegistry
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plan.graph import DescribeEntity, ExecutionMode, PipeGraphBuilder, has_networkx
 from kindling_core.plan.payloads import PlanCreated
 from kindling_core.plan.schedule import Schedule, schedule_of
-from kindling_core.plan.strategies import ExecutionStrategy, strategy_for
+from kindling_core.plan.strategies import ExecutionStrategy
 from kindling_core.run import payloads
 from kindling_core.run.cancellation import Cancellation
-from kindling_core.run.clock import Clock, SystemClock
 from kindling_core.run.closing import RunClosing
 from kindling_core.run.dispatcher import Dispatcher
 from kindling_core.run.frames import release_frames
@@ -39,7 +37,8 @@ from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import Read, RunIO, Write
 from kindling_core.run.options import DEFAULT_MAX_WORKERS, RunOptions
 from kindling_core.run.pipe_lifecycle import PipeLifecycle
-from kindling_core.run.policy import OnFailure, PipePolicy, policies_of
+from kindling_core.run.planning import RunPlanner, in_given_order, mode_of, policies_of_plan
+from kindling_core.run.policy import PipePolicy
 from kindling_core.run.ready_queue import ReadyQueue
 from kindling_core.run.record import Run
 from kindling_core.run.report import RunReport
@@ -98,12 +97,13 @@ class DataPipesExecuter(SignalEmitter):
         super().__init__()
         if max_workers < 1:
             raise ValueError(f"max_workers is {max_workers}; at least 1 pipe must be able to run.")
-        self._builder = PipeGraphBuilder(
+        builder = PipeGraphBuilder(
             pipe_registry, signal_provider, describe_entity=describe_entity, known_entities=known_entities
         )
         self._max_workers = max_workers
         self._options = options or RunOptions()
         self._hooks = hooks or RunHooks()
+        self._planner = RunPlanner(builder, self._hooks)
         self._io = io or (lambda info, plan: RunIO(read_entity, write_entity))
         self._cancellation = Cancellation()
         self._clock: Clock = clock or SystemClock()
@@ -127,7 +127,7 @@ class DataPipesExecuter(SignalEmitter):
         Raises:
             PlanError: the pipes could not run.
         """
-        return self._planned(pipes, True, _mode(mode), None)[1]
+        return self._planner.plan(pipes, True, mode_of(mode), None)[1]
 
     def schedule(self, plan: ExecutionPlan) -> Schedule:
         """Return what waits for what in a plan, with the seconds that each pipe is expected to take."""
@@ -148,7 +148,7 @@ class DataPipesExecuter(SignalEmitter):
         Args:
             pipes: their ids.
             use_graph: order them by their inputs and run independent ones beside each other. Without it, and
-                for a single pipe, they run in the given order, one after the other.
+                for a single pipe, they run in the given order, in turn.
             request: what else is asked of the run, such as the run that it resumes.
             pinned_versions: entity id -> the version that every pipe reads.
 
@@ -180,21 +180,24 @@ class DataPipesExecuter(SignalEmitter):
         run_id, operation_id = _new_run_id(self._clock.utc_now()), str(uuid4())
         held: RunInfo | None = None
         try:
-            checked_mode = _mode(mode)
-            strategy, plan = self._planned(
+            checked_mode = mode_of(mode)
+            strategy, plan = self._planner.plan(
                 pipes, use_graph, checked_mode, partial(request.as_run, run_id, checked_mode.value)
             )
             if use_graph and plan.total_pipes <= 1:
                 strategy = None
-                plan.rearrange(_in_given_order(list(plan.pipes.values()), checked_mode))
+                plan.rearrange(in_given_order(list(plan.pipes.values()), checked_mode))
             info = request.as_run(run_id, checked_mode.value, plan.pipe_ids)
             plan.pinned_versions.update(pinned_versions)
-            policies = self._policies(plan)
+            policies = policies_of_plan(plan, self._options)
             schedule = self.schedule(plan)
             held = info
+            earlier = self._hooks.claim(plan, info) if self._hooks.claim is not None else None
+            if earlier is not None:
+                held = info = info.continuing(earlier)
             if self._hooks.before_run is not None:
                 self._hooks.before_run(plan, info)
-            run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began)
+            run = Run(info, plan, self._io(info, plan), operation_id, self._clock, began, self._hooks.masked)
         except BaseException as error:
             self._refuse(error, run_id, pipes, began, operation_id, held)
             if isinstance(error, PlanError) or not isinstance(error, Exception):
@@ -225,7 +228,7 @@ class DataPipesExecuter(SignalEmitter):
         Args:
             failure: what has ended the run before; then its streams are stopped, and their end is waited for.
         """
-        fail_fast = self._options.on_failure is OnFailure.FAIL_FAST
+        fail_fast = self._options.on_failure.ends_run
         ends = failure is not None or run.stopped_by is not None or (fail_fast and bool(run.failed()))
 
         def end(errors: Mapping[str, BaseException], cancelled: bool) -> RunReport:
@@ -258,59 +261,7 @@ class DataPipesExecuter(SignalEmitter):
         open_run.cancel()
         return open_run.wait()
 
-    # Planning
-
-    def _planned(
-        self,
-        pipe_ids: Sequence[str],
-        use_graph: bool,
-        mode: ExecutionMode,
-        run_of: Callable[[Sequence[str]], RunInfo] | None,
-    ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
-        """Arrange the pipes, ask the features, and arrange them again with what those have added.
-
-        Args:
-            run_of: makes the run of pipe ids; None for a plan that is only shown.
-        """
-        strategy, plan = self._arrange(pipe_ids, use_graph, mode)
-        if self._hooks.on_plan is not None:
-            self._hooks.on_plan(plan, run_of(plan.pipe_ids) if run_of is not None else None)
-            if plan.added_pipes or plan.added_edges:
-                strategy, again = self._arrange(
-                    pipe_ids, use_graph, mode, list(plan.added_pipes.values()), plan.added_edges
-                )
-                plan.rearrange(again)
-        return strategy, plan
-
-    def _arrange(
-        self,
-        pipe_ids: Sequence[str],
-        use_graph: bool,
-        mode: ExecutionMode,
-        added: Sequence[PipeMetadata] = (),
-        edges: Sequence[tuple[str, str]] = (),
-    ) -> tuple[ExecutionStrategy | None, ExecutionPlan]:
-        if isinstance(pipe_ids, str):
-            raise PlanError(f"Give a list of pipe ids: [{pipe_ids!r}].")
-        pipes = self._builder.definitions(pipe_ids, added)
-        for pipe in pipes:
-            if pipe.mode == "streaming" and self._hooks.start_stream is None:
-                raise PlanError(
-                    f"Pipe {pipe.pipe_id!r} is a streaming pipe, and no active feature runs those. "
-                    f"pip install kindling-streaming, and add 'streaming' to the job's features."
-                )
-        if not use_graph:
-            self._builder.check(pipes)
-            _keeps_to(edges, [pipe.pipe_id for pipe in pipes])
-            return None, _in_given_order(pipes, mode)
-        strategy = strategy_for(mode, pipes)
-        return strategy, strategy.arrange(self._builder.connect(pipe_ids, added, edges), pipes)
-
-    def _policies(self, plan: ExecutionPlan) -> dict[str, PipePolicy]:
-        try:
-            return policies_of(plan.pipes.values(), self._options.pipe, self._options.pools)
-        except PipeDefinitionError as error:
-            raise PlanError(str(error)) from error
+    # Running
 
     def _refuse(
         self,
@@ -335,8 +286,6 @@ class DataPipesExecuter(SignalEmitter):
             run_id=run_id,
             operation_id=operation_id,
         )
-
-    # Running
 
     def _execute(
         self,
@@ -436,33 +385,6 @@ def _closed(run: Run, closing: RunClosing, failure: BaseException | None) -> Run
         return closing.finish(failure)
     finally:
         run.release()
-
-
-def _mode(mode: ExecutionMode | str) -> ExecutionMode:
-    try:
-        return ExecutionMode(mode)
-    except ValueError:
-        names = [known.value for known in ExecutionMode]
-        raise PlanError(
-            f"Unknown execution mode {mode!r}, use one of {', '.join(names)}.{did_you_mean(str(mode), names)}"
-        ) from None
-
-
-def _in_given_order(pipes: Sequence[PipeMetadata], mode: ExecutionMode) -> ExecutionPlan:
-    return ExecutionPlan(
-        generations=[],
-        total_pipes=len(pipes),
-        max_parallelism=min(1, len(pipes)),
-        mode=mode,
-        pipes={pipe.pipe_id: pipe for pipe in pipes},
-    )
-
-
-def _keeps_to(edges: Sequence[tuple[str, str]], order: Sequence[str]) -> None:
-    """Refuse a given order in which a pipe comes before one that it has to wait for."""
-    for first, then in edges:
-        if order.index(first) > order.index(then):
-            raise PlanError(f"Pipe {then!r} has to wait for {first!r}, but is to run before it. Turn them around.")
 
 
 def _new_run_id(now: datetime) -> str:

@@ -10,7 +10,7 @@ from kindling_core.errors import PipeAbandoned
 
 
 class Fence:
-    """Stands before the commits of one attempt at a pipe; safe on any thread.
+    """Stands before the commits of an attempt at a pipe; safe on any thread.
 
     Whoever commits does so within ``committing()``: the shorter that block, the sooner a timeout can take hold. The
     fence cannot be closed while a commit is under way, nor by a time limit after a commit: it either happened and

@@ -34,4 +34,8 @@ def release_frames(errors: Iterable[BaseException | None], outside: BaseExceptio
 def _members(error: BaseException) -> Iterable[BaseException]:
     """Return the exceptions of an exception group (Python 3.11, or the backport)."""
     members = getattr(error, "exceptions", None)
-    return [one for one in members if isinstance(one, BaseException)] if isinstance(members, (list, tuple)) else ()
+    return (
+        [member for member in members if isinstance(member, BaseException)]
+        if isinstance(members, (list, tuple))
+        else ()
+    )

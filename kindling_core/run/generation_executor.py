@@ -1,4 +1,4 @@
-"""Runs the pipes of one generation beside each other."""
+"""Runs the pipes of a generation beside each other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class GenerationExecutor(SignalEmitter):
         After the first failure nothing new starts, and what has started is waited for.
 
         Args:
-            pipe_executor: runs one pipe, given its id; any exception is that pipe's failure.
+            pipe_executor: runs a pipe, given its id; any exception is that pipe's failure.
             cancel: once set, nothing new starts.
 
         Returns:

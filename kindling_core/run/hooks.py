@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kindling_core.errors import text_of
+from kindling_core.errors import PluginError, text_of
 from kindling_core.pipes import PipeMetadata
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plugins import PluginHost
 from kindling_core.run.fence import Fence
 from kindling_core.run.report import PipeReport, RunReport
-from kindling_core.run.requests import RunInfo, WriteResult
+from kindling_core.run.requests import Continuation, RunInfo, WriteResult
 from kindling_core.run.streams import StreamHandle
 
 
@@ -23,13 +23,14 @@ class RunHooks:
     Attributes:
         on_plan: called with each plan; adds to it, raises PlanError to refuse it. The run is None for a plan that is
             only shown.
+        claim: keeps other runs away before the run takes anything; returns the run that this run continues, or None.
         before_run: called before the first signal of a run; takes what the run needs, fixes the versions that it reads
             and has the run written down; raises to refuse the run.
         after_run: called before the last signal of a run; gets None if the run was refused.
         before_pipe: returns a reason to skip a pipe, or None; called on the pipe's thread before each attempt.
         pipe_succeeded: called with what a pipe wrote, before any signal of it; raises to fail the pipe.
         after_pipe: called once a pipe has ended.
-        start_stream: starts the query of a streaming pipe and returns its handle once it runs; the fence tells whether
+        start_stream: starts the query of a streaming pipe and returns its handle once it runs; the fence says whether
             the pipe was given up meanwhile.
         execute: calls the function of a pipe with its arguments, with what features do around that.
         argument: returns what a feature gives for a keyword-only parameter of a pipe's function.
@@ -40,6 +41,7 @@ class RunHooks:
     """
 
     on_plan: Callable[[ExecutionPlan, RunInfo | None], object] | None = None
+    claim: Callable[[ExecutionPlan, RunInfo], Continuation | None] | None = None
     before_run: Callable[[ExecutionPlan, RunInfo], object] | None = None
     after_run: Callable[[RunInfo, RunReport | None], object] | None = None
     before_pipe: Callable[[PipeMetadata, RunInfo], str | None] | None = None
@@ -83,6 +85,12 @@ def hooks_of(
         host.call("kindling_plan", plan=plan, run=run)
         check_pipes(plan.added_pipes.values())
 
+    def claim(plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
+        found: list[Continuation] = host.call("kindling_claim_run", plan=plan, run=run)
+        if len(found) > 1:
+            raise PluginError(f"Two features say which run this run continues: {found[0].run_id}, {found[1].run_id}.")
+        return found[0] if found else None
+
     beginning = [
         hook
         for name in ("kindling_before_run", "kindling_pin", "kindling_run_begins")
@@ -98,6 +106,7 @@ def hooks_of(
 
     return RunHooks(
         on_plan=on_plan if host.implements("kindling_plan") else None,
+        claim=claim if host.implements("kindling_claim_run") else None,
         before_run=before_run if beginning else None,
         after_run=call("kindling_after_run", "run", "report"),
         before_pipe=call("kindling_before_pipe", "pipe", "run"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kindling_core.run.clock import Bell, Clock, wait_until
+from kindling_core.clock import Bell, Clock, wait_until
 
 if TYPE_CHECKING:
     from kindling_core.run.attempt import Attempt, Work
@@ -14,7 +14,7 @@ REPEAT_SECONDS = 0.25
 
 
 class Interruption:
-    """Interrupts one attempt until it has ended.
+    """Interrupts an attempt until it has ended.
 
     Args:
         work: is asked to interrupt.
@@ -40,11 +40,11 @@ class Interruption:
             self._is_over.ring()
 
     def attempt_ended(self) -> None:
-        """Tell that the attempt has ended or was left behind."""
+        """Say that the attempt has ended or was left behind."""
         self._attempt_ended.ring()
 
     def wait_until_over(self, seconds: float) -> None:
-        """Wait until nothing interrupts the attempt any more, no longer than these seconds; for one thread."""
+        """Wait until nothing interrupts the attempt any more, no longer than these seconds; for a single thread."""
         wait_until(self._clock, self._is_over, lambda: self._over, seconds)
 
     def _has_ended(self) -> bool:

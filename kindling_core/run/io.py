@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 from kindling_core.errors import PipeError, PluginError, did_you_mean
@@ -11,26 +10,22 @@ from kindling_core.pipes import PipeMetadata, split_version
 from kindling_core.plan.execution_plan import ExecutionPlan
 from kindling_core.plugins import PluginHost
 from kindling_core.run.fence import Fence
-from kindling_core.run.requests import ReadRequest, ReadResult, RunInfo, WriteRequest, WriteResult
+from kindling_core.run.requests import (
+    ReadRequest,
+    ReadResult,
+    RunInfo,
+    VersionRange,
+    WriteOptions,
+    WriteRequest,
+    WriteResult,
+)
 
 Read: TypeAlias = Callable[[str, PipeMetadata], Any]
-
-
 Write: TypeAlias = "Callable[[str, Any, PipeMetadata], WriteResult | int | None]"
 
 
-@dataclass(frozen=True)
-class WriteOptions:
-    """How the output of a pipe is written; see ``WriteRequest``."""
-
-    transaction: tuple[str, int] | None = None
-    transactions: Sequence[tuple[str, int]] = ()
-    skip_empty: bool = False
-    commit_metadata: Mapping[str, str] = field(default_factory=dict)
-
-
 class RunIO:
-    """Reads and writes for one run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
+    """Reads and writes for a run. An App reads and writes by its hooks (``HookIO``), this class by two functions.
 
     Args:
         read, write: as ``DataPipesExecuter`` takes them; what is missing is kept in memory until the run ends.
@@ -41,11 +36,11 @@ class RunIO:
         self._read = read or memory.read
         self._write = write or memory.write
 
-    def read(self, entity_id: str, pipe: PipeMetadata, version: int | tuple[int, int] | None = None) -> ReadResult:
+    def read(self, entity_id: str, pipe: PipeMetadata, version: int | VersionRange | None = None) -> ReadResult:
         """Return an input; the id keeps its version suffix.
 
         Args:
-            version: the version to read, or the range (start, end] whose changes are read.
+            version: the version to read, or the range of which changes or appends are read.
         """
         if version is not None:
             raise PipeError(f"Pipe {pipe.pipe_id!r}: {entity_id!r} has no versions here, as no feature keeps tables.")
@@ -60,7 +55,7 @@ class RunIO:
 
 
 class Memory:
-    """What the pipes of one run returned, for a run that nothing was given to read and write with."""
+    """What the pipes of a run returned, for a run that nothing was given to read and write with."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -79,7 +74,7 @@ class Memory:
 
 
 class HookIO(RunIO):
-    """Reads and writes of one run, by the hooks of an App.
+    """Reads and writes of a run, by the hooks of an App.
 
     Args:
         plan: None for a read of a single pipe, which shares nothing.
@@ -97,18 +92,21 @@ class HookIO(RunIO):
         self._always = cache == "always"
         self._once = once
 
-    def read(self, entity_id: str, pipe: PipeMetadata, version: int | tuple[int, int] | None = None) -> ReadResult:
+    def read(self, entity_id: str, pipe: PipeMetadata, version: int | VersionRange | None = None) -> ReadResult:
         entity, pinned = split_version(entity_id)
-        start, end = version if isinstance(version, tuple) else (None, version)
         request = ReadRequest(
             entity,
             pipe,
             self._run,
-            version=pinned if end is None else end,
-            start_version=start,
+            version=pinned,
             storage_level=self._storage_levels.get(entity_id),
             cache_always=self._always,
         )
+        if isinstance(version, VersionRange):
+            request.start_version, request.version = version.start_version, version.end_version
+            request.appends = version.appends
+        elif version is not None:
+            request.version = version
         frame = self._host.call("kindling_read", request=request)
         if frame is None:
             raise PluginError(_nobody("reads", entity, pipe, list(self._host.plugins)))
@@ -118,18 +116,9 @@ class HookIO(RunIO):
         self, entity_id: str, value: Any, pipe: PipeMetadata, fence: Fence, options: WriteOptions | None = None
     ) -> WriteResult:
         if options is None:
-            options = WriteOptions(self._run.transaction(pipe.pipe_id) if pipe.pipe_id in self._once else None)
-        request = WriteRequest(
-            entity_id,
-            value,
-            pipe,
-            self._run,
-            transaction=options.transaction,
-            transactions=options.transactions,
-            skip_empty=options.skip_empty,
-            commit_metadata=options.commit_metadata,
-            fence=fence,
-        )
+            once = pipe.pipe_id in self._once
+            options = WriteOptions(transaction=self._run.transaction(pipe.pipe_id) if once else None)
+        request = WriteRequest(entity_id, value, pipe, self._run, fence=fence, **vars(options))
         result: WriteResult | None = self._host.call("kindling_write", request=request)
         if result is None:
             raise PluginError(_nobody("writes", entity_id, pipe, list(self._host.plugins)))

@@ -34,7 +34,7 @@ class Due:
 
 
 class Limits:
-    """The times of one run.
+    """The times of a run.
 
     Args:
         grace_seconds: how long an attempt may still run after it was asked to stop.

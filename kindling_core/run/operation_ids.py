@@ -1,4 +1,4 @@
-"""Ids of the operations of one run."""
+"""Ids of the operations of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 
 class OperationIds:
-    """Makes uuid4s of one seed: asking the system for each costs more than the rest of a pipe's signals."""
+    """Makes uuid4s of a seed: asking the system for each costs more than the rest of a pipe's signals."""
 
     def __init__(self) -> None:
         self._bits = random.Random(uuid4().int).getrandbits

@@ -1,4 +1,4 @@
-"""The payloads of the core's own signals."""
+"""The payloads of the signals of a run."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class AfterPipe(PipePayload):
     SIGNAL: ClassVar[str] = "datapipes.after_pipe"
 
     duration_seconds: Annotated[float, "reading, computing and writing"]
-    rows_processed: Annotated[int | None, "rows written; 0 if nothing was, None if the engine cannot tell"]
+    rows_processed: Annotated[int | None, "rows written; 0 if nothing was, None if the engine does not know"]
     run_id: RunId
     attempt: Annotated[int, "the number of the attempt that succeeded, from 1"] = 1
     attempt_seconds: Annotated[float, "of this attempt alone, its delay not counted"] = 0.0

@@ -13,13 +13,10 @@ from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
 from kindling_core.run.fence import Fence
 from kindling_core.run.hooks import RunHooks
-from kindling_core.run.io import RunIO, WriteOptions
-from kindling_core.run.requests import RunInfo, WriteResult
+from kindling_core.run.io import RunIO
+from kindling_core.run.requests import RunInfo, VersionRange, WriteOptions, WriteResult
 
 _log = Log("kindling.pipes")
-
-Range = tuple[int, int]
-"""Versions (start, end]: the changes after ``start``, up to and with ``end``."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,12 @@ class PipeInputs:
 
     Attributes:
         values: entity id as the pipe names it -> the frame that it gets; nothing is read for it.
-        versions: entity id as the pipe names it -> the version that is read, or the range whose changes are read.
+        versions: entity id as the pipe names it -> the version that is read, or the range of which changes or appends
+            are read.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, int | Range] = field(default_factory=dict)
+    versions: Mapping[str, int | VersionRange] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,15 +39,15 @@ class VersionsRead:
 
     Attributes:
         versions: entity id -> table version.
-        ranges: entity id -> the range (start, end] of versions whose changes were read.
+        ranges: entity id -> (start, end] of the versions whose changes or appends were read.
     """
 
     versions: dict[str, int] = field(default_factory=dict)
-    ranges: dict[str, Range] = field(default_factory=dict)
+    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class PipeExecution:
-    """Executes pipes of one run.
+    """Executes pipes of a run.
 
     Args:
         process_id: of the process that executes; a child that a pipe forks must not write.
@@ -80,7 +78,7 @@ class PipeExecution:
             fence: stands before the commit.
             read: gets the versions that were read, also if the pipe fails.
             written_before: entity id -> version that another pipe of the run has written, for inputs whose version the
-                read does not tell.
+                read does not say.
 
         Raises:
             PipeAbandoned: the fence was closed.

@@ -13,7 +13,6 @@ from kindling_core.errors import (
     PipeError,
     PipeTimeout,
     safe_str,
-    shortened,
 )
 from kindling_core.logs import Log
 from kindling_core.pipes import PipeMetadata
@@ -37,7 +36,7 @@ from kindling_core.run.policy import (
 from kindling_core.run.record import Run
 from kindling_core.run.report import PipeReport
 from kindling_core.run.requests import WriteResult
-from kindling_core.secrets import describe_error, redacted
+from kindling_core.secrets import describe_error
 
 _log = Log("kindling.pipes")
 
@@ -47,7 +46,7 @@ def _nothing() -> None:
 
 
 class PipeLifecycle:
-    """The pipes of one run, for the dispatcher. Implements ``Work``.
+    """The pipes of a run, for the dispatcher. Implements ``Work``.
 
     Args:
         emit: as ``SignalEmitter.emit``.
@@ -100,7 +99,7 @@ class PipeLifecycle:
         before = self._hooks.before_pipe if not is_stream else None
         reason = before(pipe, run.info) if before is not None else None
         if reason is not None:
-            return shortened(self._hooks.masked(safe_str(reason)))
+            return safe_str(reason)
         attempt.fence.check()
         if first:
             self._signal_start(pipe, attempt.number)
@@ -138,8 +137,8 @@ class PipeLifecycle:
                 version_written=report.version_written,
                 versions_read=report.versions_read,
                 ranges_read=report.ranges_read,
-                note=self._hooks.masked(report.note) if report.note is not None else None,
-                details=plain_values(report.details, self._hooks.masked),
+                note=report.note,
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, True)
@@ -173,7 +172,7 @@ class PipeLifecycle:
         """Log what a feature raised, with a traceback that shows no secret."""
         _log.error(f"{message}\n%s", of.pipe_id, describe_error(error, self._hooks.masked))
 
-    # One attempt
+    # An attempt
 
     def _do(self, pipe: PipeMetadata, attempt: Attempt) -> WriteResult:
         if pipe.mode == "streaming":
@@ -290,10 +289,9 @@ class PipeLifecycle:
             duration,
             attempts=attempts,
             exception=error,
-            error=text,
-            error_type=kind,
+            error_text=text,
             allowed=allowed,
-            details=redacted(dict(error.details), self._hooks.masked) if isinstance(error, KindlingError) else {},
+            details=error.details if isinstance(error, KindlingError) else None,
         )
         if report is None:
             return _nothing
@@ -308,7 +306,7 @@ class PipeLifecycle:
                 attempt=attempts,
                 attempt_seconds=seconds,
                 allowed=allowed,
-                details=plain_values(report.details, self._hooks.masked),
+                details=plain_values(report.details),
                 **self._common(pipe),
             )
             self._ended(pipe, report, False)

@@ -17,7 +17,7 @@ from kindling_core.pipes import PipeMetadata
 # The pipe options that the core itself owns.
 OPTIONS: Mapping[str, str] = {
     "retry": "how often the pipe is tried, 3 or {'attempts': 3, 'delay_seconds': 5}",
-    "timeout_seconds": "how long one attempt at the pipe may take",
+    "timeout_seconds": "how long an attempt at the pipe may take",
     "allow_failure": "True: its failure does not fail the run",
     "pool": "the pool that the pipe runs in; [execution.pools] says how many of it run at a time",
 }
@@ -28,6 +28,15 @@ class OnFailure(str, Enum):
 
     FAIL_FAST = "fail_fast"
     SKIP_DOWNSTREAM = "skip_downstream"
+
+    def __str__(self) -> str:
+        # As it is written in the job file, and shown by ``kindling config``.
+        return self.value
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether nothing new starts once a pipe has failed that was not allowed to."""
+        return self is OnFailure.FAIL_FAST
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class PipePolicy:
-    """How one pipe runs.
+    """How a pipe runs.
 
     Attributes:
-        timeout_seconds: of one attempt; None is no limit.
+        timeout_seconds: of an attempt; None is no limit.
         allow_failure: its failure does not fail the run; what depends on it is skipped all the same.
         pool: its name; None for a pipe that only ``max_workers`` limits.
     """
@@ -173,7 +182,7 @@ def decide(failure: Failure, policy: PipePolicy, on_failure: OnFailure, random: 
         return Verdict(False, retry_after=policy.retry.delay(failure.attempt, random))
     if isinstance(failure.error, KeyboardInterrupt):
         return Verdict(False, stop=True, cancel=True)
-    if policy.allow_failure or on_failure is OnFailure.SKIP_DOWNSTREAM:
+    if policy.allow_failure or not on_failure.ends_run:
         return Verdict(False)
     return Verdict(False, stop=True)
 

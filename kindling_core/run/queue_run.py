@@ -1,4 +1,4 @@
-"""One queue while it runs: which attempts are under way, how each ends, and what that lets start."""
+"""A queue while it runs: which attempts are under way, how each ends, and what that lets start."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextvars
 import os
 from collections.abc import Callable
 
+from kindling_core.clock import Bell, Clock
 from kindling_core.forks import end_child_of
 from kindling_core.run.attempt import Attempt, Work
 from kindling_core.run.cancellation import CancelToken
-from kindling_core.run.clock import Bell, Clock
 from kindling_core.run.crew import Crew, aside
 from kindling_core.run.interruption import Interruption
 from kindling_core.run.limits import Limits
@@ -18,7 +18,7 @@ from kindling_core.run.ready_queue import ReadyQueue
 
 
 class QueueRun:
-    """The state of one queue while it runs. Implements ``Source``.
+    """The state of a queue while it runs. Implements ``Source``.
 
     Everything here is read and changed under the crew's lock; ``work`` is called without it.
 

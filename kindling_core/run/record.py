@@ -1,31 +1,42 @@
-"""The state of one run: what it reads and writes with, and how each of its pipes ended."""
+"""The state of a run: what it reads and writes with, and how each of its pipes ended."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from kindling_core.clock import Clock
+from kindling_core.errors import shortened
 from kindling_core.plan.execution_plan import ExecutionPlan
-from kindling_core.run.clock import Clock
 from kindling_core.run.io import RunIO
 from kindling_core.run.report import PipeReport, RunReport
 from kindling_core.run.requests import RunInfo, WriteResult
 from kindling_core.run.streams import RunStreams
+from kindling_core.secrets import redacted
 
 
 class Run:
-    """The state of one run. Each pipe ends once: the first ending is kept and later endings are refused.
+    """The state of a run. Each pipe ends once: the first ending is kept and later endings are refused.
 
     Args:
         operation_id: of the signals of the run.
         clock: measures what is recorded.
         began: when the run was asked for, by that clock.
+        masked: returns a text without secrets; reports hold no others.
     """
 
     def __init__(
-        self, info: RunInfo, plan: ExecutionPlan, io: RunIO, operation_id: str, clock: Clock, began: float
+        self,
+        info: RunInfo,
+        plan: ExecutionPlan,
+        io: RunIO,
+        operation_id: str,
+        clock: Clock,
+        began: float,
+        masked: Callable[[str], str],
     ) -> None:
         self.info = info
         self.plan = plan
@@ -46,6 +57,7 @@ class Run:
         self.process_id = os.getpid()
         self._clock = clock
         self._began = began
+        self._masked = masked
         self._started_at = clock.utc_now().isoformat()
         self._generation = {
             pipe_id: index for index, generation in enumerate(plan.generations) for pipe_id in generation
@@ -83,12 +95,22 @@ class Run:
         attempts: int = 0,
         exception: BaseException | None = None,
         written: WriteResult | None = None,
+        error_text: str | None = None,
+        reason: str | None = None,
+        details: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> PipeReport | None:
-        """Record how a pipe ended; return None if it has ended before."""
+        """Record how a pipe ended; return None if it has ended before.
+
+        Args:
+            error_text: of the exception, without secrets.
+            reason, details: as they are given; secrets are masked here, and those of what was written.
+        """
         pipe, started = self.plan.pipes[pipe_id], self._starts.get(pipe_id)
         if written is not None:
-            fields |= {"rows": written.rows, "note": written.note, "details": dict(written.details)}
+            note = self._masked(written.note) if written.note is not None else None
+            fields |= {"rows": written.rows, "note": note}
+            details = written.details
         report = PipeReport(
             pipe_id,
             pipe.name,
@@ -103,6 +125,10 @@ class Run:
             versions_read=self.versions_read.get(pipe_id, {}),
             ranges_read=self.ranges_read.get(pipe_id, {}),
             abandoned=pipe_id in self.left_behind,
+            error=error_text,
+            error_type=type(exception).__name__ if exception is not None else None,
+            reason=shortened(self._masked(reason)) if reason is not None else None,
+            details=redacted(dict(details), self._masked) if details else {},
             **fields,
         )
         with self._lock:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class PipeReport:
-    """How one pipe of a run ended.
+    """How a pipe of a run ended.
 
     Attributes:
         status: "succeeded", "failed" or "skipped".
-        rows: rows written; 0 where nothing was written, None where the engine cannot tell.
+        rows: rows written; 0 where nothing was written, None where the engine does not know.
         started_seconds: from the start of the run; None for a pipe that never started.
         attempts: how often it was started.
         reason: why it was skipped.
@@ -28,7 +28,7 @@ class PipeReport:
         versions_read: entity id -> table version, as far as they are known.
         ranges_read: entity id -> (start_version, version) of the inputs of which only the changes in between were read.
         generation: its place in the plan; None in a run without a graph.
-        note: one line that the feature which wrote the output has to say.
+        note: a line that the feature which wrote the output has to say.
         details: plain values of that feature, such as the counts of its expectations.
     """
 
@@ -77,7 +77,7 @@ class RunReport:
     open_run: OpenRun | None = field(default=None, repr=False, compare=False)
 
     def pipe(self, pipe_id: str) -> PipeReport:
-        """Return the report of one pipe; KeyError if it was not in the run."""
+        """Return the report of a pipe; KeyError if it was not in the run."""
         for report in self.pipes:
             if report.pipe_id == pipe_id:
                 return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kindling_core.run.cancellation import CancelToken
@@ -25,6 +25,7 @@ class RunRequest:
         afresh: start anew, whatever an earlier run of the job has left.
         cancelled: cancels the run, also before it has begun.
         options: what was given for the options of ``kindling run`` that plugins add: name -> value.
+        option_defaults: the values of those options that were not given: name -> value.
     """
 
     selection: Sequence[str] = ()
@@ -34,6 +35,7 @@ class RunRequest:
     afresh: bool = False
     cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
+    option_defaults: Mapping[str, object] = field(default_factory=dict)
 
     def as_run(self, run_id: str, mode: str, pipe_ids: Sequence[str]) -> RunInfo:
         """Return the run that this request has become."""
@@ -47,13 +49,29 @@ class RunRequest:
             wait=self.wait,
             afresh=self.afresh,
             cancelled=self.cancelled,
-            options=self.options,
+            options={**self.option_defaults, **self.options},
+            option_defaults={name: value for name, value in self.option_defaults.items() if name not in self.options},
         )
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """That a run continues an earlier run, as ``kindling_claim_run`` says.
+
+    Attributes:
+        run_id: the run to continue.
+        root_run_id: the first run in the chain of runs that continue each other.
+        options: take the place of the options of this run: name -> value.
+    """
+
+    run_id: str
+    root_run_id: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunInfo:
-    """One planned execution of a job, as the hooks see it.
+    """A planned execution of a job, as the hooks see it.
 
     Attributes:
         run_id: unique; ids made later sort later.
@@ -66,7 +84,9 @@ class RunInfo:
         afresh: start anew, whatever an earlier run of the job has left.
         cancelled: set once this run has to end. A hook that waits uses ``cancelled.wait(seconds)``, and
             ``cancelled.set()`` cancels the run.
-        options: what was given for the options of ``kindling run`` that plugins add: name -> value.
+        options: values for the options of ``kindling run`` that plugins add: name -> value. A run that continues
+            another has those of that run, as JSON carries them, but for those that are given anew.
+        option_defaults: the values of those options that were not given; ``options`` has them, too.
     """
 
     run_id: str
@@ -79,15 +99,28 @@ class RunInfo:
     afresh: bool = False
     cancelled: CancelToken = field(default_factory=CancelToken, compare=False, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
+    option_defaults: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def given_options(self) -> dict[str, object]:
+        """What was given for options when the run was asked for."""
+        return {name: value for name, value in self.options.items() if name not in self.option_defaults}
 
     def __post_init__(self) -> None:
         if not self.root_run_id:
             object.__setattr__(self, "root_run_id", self.run_id)
 
-    def go_on_with(self, run_id: str, root_run_id: str) -> None:
-        """Make this run continue another run. For the feature that keeps runs, in ``kindling_before_run`` only."""
-        object.__setattr__(self, "resumes", run_id)
-        object.__setattr__(self, "root_run_id", root_run_id)
+    def continuing(self, earlier: Continuation) -> RunInfo:
+        """Return this run as the continuation of an earlier run."""
+        return replace(
+            self,
+            resumes=earlier.run_id,
+            root_run_id=earlier.root_run_id,
+            options={**self.options, **earlier.options},
+            option_defaults={
+                name: value for name, value in self.option_defaults.items() if name not in earlier.options
+            },
+        )
 
     def transaction(self, pipe_id: str) -> tuple[str, int]:
         """Return the transaction id of a pipe's write: the same for every attempt and every run that continues this."""
@@ -96,7 +129,7 @@ class RunInfo:
 
 @dataclass
 class ReadRequest:
-    """One input of one pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
+    """An input of a pipe. Mutable on purpose: a wrapper narrows a read by changing its fields.
 
     Attributes:
         entity_id: without a version suffix.
@@ -121,9 +154,23 @@ class ReadRequest:
     appends: bool = False
 
 
-@dataclass
-class WriteRequest:
-    """What a pipe returned for its output.
+@dataclass(frozen=True)
+class VersionRange:
+    """The versions of an input that are read: those after ``start_version``, up to and with ``end_version``.
+
+    Attributes:
+        appends: read the rows that these versions added to a table that only grows, in place of their changes; see
+            ``ReadRequest.appends``.
+    """
+
+    start_version: int
+    end_version: int
+    appends: bool = False
+
+
+@dataclass(kw_only=True)
+class WriteOptions:
+    """What is asked of the commit of a write.
 
     Attributes:
         transaction: (application id, sequence number); an engine commits each pair at most once per table.
@@ -132,6 +179,19 @@ class WriteRequest:
             An overwrite then keeps the rows of the table.
         commit_metadata: kept in the commit itself and read again with it. Names that begin with ``kindling.`` belong to
             Kindling and its plugins.
+    """
+
+    transaction: tuple[str, int] | None = None
+    transactions: Sequence[tuple[str, int]] = ()
+    skip_empty: bool = False
+    commit_metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class WriteRequest(WriteOptions):
+    """What a pipe returned for its output, and what is asked of its commit.
+
+    Attributes:
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -141,12 +201,8 @@ class WriteRequest:
     value: Any
     pipe: PipeMetadata
     run: RunInfo
-    transaction: tuple[str, int] | None = None
     mode: str | None = None
     fence: Fence = field(default_factory=Fence)
-    transactions: Sequence[tuple[str, int]] = ()
-    skip_empty: bool = False
-    commit_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,9 +224,9 @@ class WriteResult:
     """How a write ended.
 
     Attributes:
-        rows: rows inserted, updated and deleted together; None where the engine cannot tell.
+        rows: rows inserted, updated and deleted together; None where the engine does not know.
         version: the table version that the write made, None where the storage has no versions.
-        note: one line for the report of the run, such as what was left out.
+        note: a line for the report of the run, such as what was left out.
         details: plain values for the report of the run, each name of its own feature.
         durable: it is still there once the process has ended, so that a resumed run need not write it again.
     """

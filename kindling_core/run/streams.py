@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from kindling_core.clock import Bell, Clock, wait_until
 from kindling_core.errors import KindlingError, PipeError, RunFailed
-from kindling_core.run.clock import Bell, Clock, wait_until
 from kindling_core.run.crew import aside
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StreamHandle(Protocol):
 
 
 class RunStreams:
-    """The streams that the pipes of one run have started."""
+    """The streams that the pipes of a run have started."""
 
     def __init__(self) -> None:
         self._handles: dict[str, StreamHandle] = {}
@@ -133,7 +133,7 @@ class OpenRun:
         callback()
 
     def stop(self) -> None:
-        """Ask every stream to end, and return at once; the run then ends as one that succeeded."""
+        """Ask every stream to end, and return at once; the run then ends as a success."""
         self.streams.stop()
 
     def cancel(self) -> None:

@@ -45,7 +45,7 @@ def spans(text: str, whole: bool = False) -> list[Span]:
     """Return where secrets stand in a text: passwords in URLs, ``password=...``, ``&sig=...``, private keys.
 
     Args:
-        whole: the text is the value of one setting, so that a password in it may hold spaces.
+        whole: the text is the value of a setting, so that a password in it may hold spaces.
     """
     found: list[Span] = []
     if "://" in text:

@@ -30,7 +30,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# A `key` of these is one of rows, such as `primary.key`.
+# A `key` of these is a key of rows, such as `primary.key`.
 _ROWS = _set(
     "business cache cluster clustering column composite dedup distribution foreign group grouping hash idempotency "
     "index join lookup map merge message natural order partition partitioning primary record row sort surrogate unique"

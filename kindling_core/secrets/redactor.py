@@ -6,10 +6,16 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from kindling_core.errors import safe_str
 from kindling_core.secrets.forms import Span, spans
 from kindling_core.secrets.spellings import as_bytes, encoded, readings
 
 MASK = "***"
+
+# Where details of a report are cut.
+DEEPEST = 50
+MOST_VALUES = 100_000
+CUT = "..."
 
 # Very short values would mask half of every message and protect nothing.
 SHORTEST = 4
@@ -32,7 +38,9 @@ class Redactor:
             known |= {secret, secret.strip()}
             lines = secret.split("\n")
             known.update(line.strip() for line in lines[1:] + lines[:1] if len(line.strip()) >= _SHORTEST_LINE)
-        self._secrets = sorted(one for one in known if len(one) >= SHORTEST and one.lower() not in _PLAIN_WORDS)
+        self._secrets = sorted(
+            secret for secret in known if len(secret) >= SHORTEST and secret.lower() not in _PLAIN_WORDS
+        )
         self._written = sorted({form for secret in self._secrets for form in (secret, as_bytes(secret))})
         self._encoded = sorted({form for secret in self._secrets for form in encoded(secret)})
         self._with_spaces = any(" " in secret for secret in self._secrets)
@@ -61,12 +69,43 @@ def describe_error(error: BaseException, redact: Callable[[str], str]) -> str:
 
 
 def redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return a plain value, such as the details of a report, with the secrets in its texts masked."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {name: redacted(item, redact) for name, item in value.items()}
-    return [redacted(item, redact) for item in value] if isinstance(value, (list, tuple)) else value
+    """Return a copy of a value, such as the details of a report, with the secrets in its texts masked.
+
+    Tuples and sets become lists, and an object whose text shows a secret its masked text. What contains itself, is
+    nested deeper than ``DEEPEST`` or comes after ``MOST_VALUES`` values becomes "...".
+    """
+    return _Copy(redact).of(value, 0)
+
+
+class _Copy:
+    """A masked copy of a value."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._around: set[int] = set()
+        self._left = MOST_VALUES
+
+    def of(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            return self._shown(value)
+        if id(value) in self._around or depth >= DEEPEST or self._left <= 0:
+            return CUT
+        self._around.add(id(value))
+        try:
+            if isinstance(value, Mapping):
+                return {self._shown(name): self.of(item, depth + 1) for name, item in value.items()}
+            return [self.of(item, depth + 1) for item in value]
+        finally:
+            self._around.discard(id(value))
+
+    def _shown(self, value: Any) -> Any:
+        """Return an object as it is, unless its text shows a secret: then the masked text."""
+        text = safe_str(value)
+        masked = self._redact(text)
+        return value if masked == text else masked
 
 
 def _found(text: str, needle: str) -> Iterator[Span]:
@@ -78,7 +117,7 @@ def _found(text: str, needle: str) -> Iterator[Span]:
 
 
 def _masked(text: str, found: list[Span]) -> str:
-    """Replace the spans, of which any may overlap, by one mask each."""
+    """Replace the spans, of which any may overlap, by a mask each."""
     if not found:
         return text
     parts: list[str] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 # What a text was escaped by may have been escaped again, such as the repr of an error that quotes a repr.
 _LEVELS = 3
-# Of a shorter text too little is left in base64 to be told from other text.
+# Of a shorter text too little is left in base64 to be distinguished from other text.
 _SHORTEST_BASE64 = 8
 
 _SLASHED = re.compile(
@@ -114,7 +114,7 @@ def _slashed(escape: str) -> list[tuple[str, int]]:
 
 def _percent(escape: str) -> list[tuple[str, int]]:
     text = bytes.fromhex(escape.replace("%", "")).decode("utf-8", "surrogateescape")
-    return [(one, 3 * len(one.encode("utf-8", "surrogateescape"))) for one in text]
+    return [(character, 3 * len(character.encode("utf-8", "surrogateescape"))) for character in text]
 
 
 def _entity(escape: str) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Signals tell what happened: many listeners, none of which can change the outcome."""
+"""Signals say what happened: many listeners, none of which can change the outcome."""
 
 from __future__ import annotations
 

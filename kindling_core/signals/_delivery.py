@@ -1,4 +1,4 @@
-"""Delivery off the sender's thread: a thread for each slow receiver, one event loop for coroutines."""
+"""Delivery off the sender's thread: a thread for each slow receiver, an event loop for coroutines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Any
 
 from kindling_core.forks import end_child_of
 from kindling_core.logs import Log
+from kindling_core.secrets import Redactor, describe_error
 
 Failed = Callable[[BaseException], None]
 # Returns the receiver that a queue is for; None once it is forgotten.
 Owner = Callable[[], Any]
+Redact = Callable[[str], str]
 
 FLUSH_SECONDS = 30.0
 # An event loop whose coroutines took all of the time has as much longer to end.
@@ -26,7 +28,10 @@ _log = Log("kindling.signals")
 
 
 class Deadline:
-    """A number of seconds that several waits share; begins when it is made."""
+    """A number of seconds that several waits share; begins when it is made.
+
+    By real time, and no other clock: threads that end are waited for.
+    """
 
     def __init__(self, seconds: float = FLUSH_SECONDS) -> None:
         self._end = monotonic() + seconds
@@ -37,10 +42,15 @@ class Deadline:
 
 
 class Delivery:
-    """What one provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines."""
+    """What a provider delivers with: a thread for each receiver that has a queue, and the loop of coroutines.
 
-    def __init__(self) -> None:
-        self.loop = BackgroundLoop()
+    Args:
+        redact: masks secrets in what is logged.
+    """
+
+    def __init__(self, redact: Redact | None = None) -> None:
+        self._redact = redact or Redactor()
+        self.loop = BackgroundLoop(self._redact)
         # Receivers are compared with it held, and their class may connect further ones at that.
         self._lock = threading.RLock()
         self._threads: list[ReceiverThread] = []
@@ -58,7 +68,7 @@ class Delivery:
                 return
             self._threads = [thread for thread in self._threads if not thread.ended]
             if not any(thread.add(queue) for thread in self._threads):
-                self._threads.append(ReceiverThread(queue, f"kindling-{name}"))
+                self._threads.append(ReceiverThread(queue, f"kindling-{name}", self._redact))
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
         """Deliver what waits, then end all threads; what hangs is given up after ``seconds`` altogether."""
@@ -71,7 +81,7 @@ class Delivery:
 
 
 class ReceiverQueue:
-    """The calls of one connection that wait, on the thread of their receiver.
+    """The calls of a connection that wait, on the thread of their receiver.
 
     Args:
         owner: returns the receiver; queues of equal receivers share a thread.
@@ -81,7 +91,7 @@ class ReceiverQueue:
         dropped: calls that found the queue full, came after it was closed, or were left when its time was over.
         closed: it takes nothing more.
         waiting: calls that wait.
-        thread: that delivers; None for a queue that was closed before it had one.
+        thread: that delivers; None for a queue that was closed before it had a thread.
     """
 
     def __init__(self, owner: Owner, call: Callable[[Any, dict[str, Any]], Any], failed: Failed, maxsize: int) -> None:
@@ -97,7 +107,7 @@ class ReceiverQueue:
         self.thread: ReceiverThread | None = None
 
     def put(self, sender: Any, fields: dict[str, Any]) -> None:
-        """Queue one call; never blocks."""
+        """Queue a call; never blocks."""
         if self.thread is None:
             self.dropped += 1
         else:
@@ -110,13 +120,14 @@ class ReceiverQueue:
 
 
 class ReceiverThread:
-    """Calls one receiver in the order of its messages, whichever of its queues they came to.
+    """Calls a receiver in the order of its messages, whichever of its queues they came to.
 
     The thread ends once all of its queues are closed and what waited is delivered.
     """
 
-    def __init__(self, queue: ReceiverQueue, name: str) -> None:
+    def __init__(self, queue: ReceiverQueue, name: str, redact: Redact) -> None:
         self.name = name
+        self._redact = redact
         self.ended = False
         self.queues: tuple[ReceiverQueue, ...] = (queue,)
         self._calls: deque[tuple[ReceiverQueue, Any, dict[str, Any]]] = deque()
@@ -129,13 +140,13 @@ class ReceiverThread:
     def add(self, queue: ReceiverQueue) -> bool:
         """Take a further queue if its receiver is that of this thread, and this thread goes on."""
         receiver = queue.owner()
-        if not any(_same(one.owner(), receiver) for one in self.queues):
+        if not any(_same(other.owner(), receiver) for other in self.queues):
             return False
         with self._changed:
             if self._over():
                 return False
             queue.thread = self
-            self.queues = (*(one for one in self.queues if not one.closed or one.waiting), queue)
+            self.queues = (*(known for known in self.queues if not known.closed or known.waiting), queue)
             return True
 
     def _over(self) -> bool:
@@ -192,7 +203,7 @@ class ReceiverThread:
                     self.ended = True
                     return None
                 queue, sender, fields = self._calls.popleft()
-                # One that is closed and has nothing waiting was discarded, and this with it.
+                # A queue that is closed and has nothing waiting was discarded, and this with it.
                 if queue.waiting:
                     queue.waiting -= 1
                     self._busy = queue
@@ -206,13 +217,13 @@ class ReceiverThread:
                 queue.call(sender, fields)
             except BaseException as error:  # noqa: BLE001 - a receiver may raise anything and ends no thread
                 end_child_of(process, error)
-                _report(queue.failed, error)
-            # What a message holds is not kept until the next one comes.
+                _report(queue.failed, error, self._redact)
+            # What a message holds is not kept until the next message comes.
             del call, queue, sender, fields
 
 
 def close_queues(queues: list[ReceiverQueue], deadline: Deadline) -> None:
-    """Deliver what waits in queues, all within one time; what hangs is given up."""
+    """Deliver what waits in queues, all within the same time; what hangs is given up."""
     threads = [(queue, queue.thread) for queue in queues if queue.thread is not None]
     for queue, thread in threads:
         thread.begin_close(queue)
@@ -223,25 +234,30 @@ def close_queues(queues: list[ReceiverQueue], deadline: Deadline) -> None:
         _log.warning("A queued receiver hangs and is not waited for any longer (thread %s).", thread.name)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(receiver: Any, other: Any) -> bool:
     try:
-        return one is other or bool(one == other)
-    except Exception:  # noqa: BLE001 - a receiver's class may compare as it likes; then it is another one
+        return receiver is other or bool(receiver == other)
+    except Exception:  # noqa: BLE001 - a receiver's class may compare as it likes; then it is another
         return False
 
 
-def _report(failed: Failed, error: BaseException) -> None:
-    """Report a receiver's error; whoever is told of that may raise, too, and ends no thread."""
+def _report(failed: Failed, error: BaseException, redact: Redact) -> None:
+    """Report a receiver's error; whoever gets that report may raise, too, and ends no thread."""
     try:
         failed(error)
     except BaseException as further:  # noqa: BLE001 - see above
-        _log.error("Reporting the failure of a receiver failed: %s", further, exc_info=further)
+        _log.error("Reporting the failure of a receiver failed: %s", describe_error(further, redact))
 
 
 class BackgroundLoop:
-    """One event loop on one daemon thread, started by the first coroutine."""
+    """An event loop on a daemon thread, started by the first coroutine.
 
-    def __init__(self) -> None:
+    Args:
+        redact: masks secrets in what is logged.
+    """
+
+    def __init__(self, redact: Redact) -> None:
+        self._redact = redact
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -257,6 +273,8 @@ class BackgroundLoop:
                 return None
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # The handler of asyncio would log tracebacks with whatever secrets they show.
+                self._loop.set_exception_handler(self._log_unheard)
                 self._thread = threading.Thread(
                     target=self._work, args=(self._loop,), name="kindling-signals", daemon=True
                 )
@@ -290,7 +308,7 @@ class BackgroundLoop:
             try:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001 - asyncio lets SystemExit of a receiver's own task through
-                _log.error("A task of a receiver ended with %s.", type(error).__name__, exc_info=error)
+                self._log_end_of_task(error)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -299,8 +317,17 @@ class BackgroundLoop:
             try:
                 loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             except BaseException as error:  # noqa: BLE001 - as above
-                _log.error("A task of a receiver ended with %s.", type(error).__name__, exc_info=error)
+                self._log_end_of_task(error)
         loop.close()
+
+    def _log_unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error that nobody has asked for, such as that of a task which a receiver has made."""
+        error = context.get("exception")
+        text = "" if error is None else f": {describe_error(error, self._redact)}"
+        _log.error("%s%s", self._redact(context["message"]), text)
+
+    def _log_end_of_task(self, error: BaseException) -> None:
+        _log.error("A task of a receiver ended: %s", describe_error(error, self._redact))
 
     async def _guard(self, coroutine: Coroutine[Any, Any, Any], failed: Failed) -> None:
         try:
@@ -308,4 +335,4 @@ class BackgroundLoop:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._stopping:
                 raise
-            _report(failed, error)
+            _report(failed, error, self._redact)

@@ -59,7 +59,7 @@ class SignalEmitter:
                 return []
             bound = self._bind(signal_name, provider)
         signal, listened = bound
-        # Most signals have no receiver most of the time: one look at a dict is all that they cost.
+        # Most signals have no receiver most of the time: a look at a dict is all that they cost.
         return signal.send(self, **fields) if listened else []
 
     def _bind(self, signal_name: str, provider: SignalProvider) -> tuple[Signal, Sized]:
@@ -73,7 +73,7 @@ class SignalEmitter:
         return signal, listened
 
     def _undeclared(self, signal_name: str, provider: SignalProvider) -> None:
-        told = f"{type(self).__name__} emits {signal_name!r}, which its EMITS does not name."
+        message = f"{type(self).__name__} emits {signal_name!r}, which its EMITS does not name."
         if getattr(provider, "strict", False):
-            raise SignalError(told)
-        Log("kindling.signals").warning("%s Add it there.", told)
+            raise SignalError(message)
+        Log("kindling.signals").warning("%s Add it there.", message)

@@ -7,8 +7,9 @@ import types
 import typing
 import uuid
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar
+
+from kindling_core.clock import Clock, SystemClock
 
 # A count that comes from numpy is a count, too, and whole numbers are numbers.
 _NUMBERS: dict[Any, tuple[type, ...]] = {int: (int, numbers.Integral), float: (float, numbers.Real)}
@@ -20,8 +21,8 @@ def new_operation_id() -> str:
 
 
 def utc_now() -> str:
-    """The time as ISO 8601 in UTC, with its offset."""
-    return datetime.now(timezone.utc).isoformat()
+    """The time as ISO 8601 in UTC, with its offset, for a payload that is made without a signal."""
+    return SystemClock().utc_now().isoformat()
 
 
 @dataclass
@@ -30,13 +31,13 @@ class SignalPayload:
 
     Attributes:
         SIGNAL: the signal's name.
-        operation_id: uuid4, shared by the signals of one operation.
+        operation_id: uuid4, shared by the signals of an operation.
         timestamp: UTC, ISO 8601 with offset.
     """
 
     SIGNAL: ClassVar[str] = ""
 
-    operation_id: Annotated[str, "shared by the signals of one operation (uuid4)"] = field(
+    operation_id: Annotated[str, "shared by the signals of an operation (uuid4)"] = field(
         default_factory=new_operation_id, kw_only=True
     )
     timestamp: Annotated[str, "when it was sent, UTC, ISO 8601"] = field(default_factory=utc_now, kw_only=True)
@@ -55,9 +56,13 @@ class ReceiverFailed(SignalPayload):
 
 
 class PayloadShape:
-    """The fields of one payload class, prepared for quick checks."""
+    """The fields of a payload class, prepared for quick checks.
 
-    def __init__(self, signal: str, payload_type: type[Any]) -> None:
+    Args:
+        clock: gives the timestamps that are not given.
+    """
+
+    def __init__(self, signal: str, payload_type: type[Any], clock: Clock) -> None:
         if not is_dataclass(payload_type):
             raise TypeError(f"The payload type of signal {signal!r} must be a dataclass, not {payload_type!r}.")
         self.signal = signal
@@ -71,7 +76,8 @@ class PayloadShape:
             if item.default is not MISSING:
                 self._factories[item.name] = lambda default=item.default: default
             elif item.default_factory is not MISSING:
-                self._factories[item.name] = item.default_factory
+                dates = item.default_factory is utc_now
+                self._factories[item.name] = (lambda: clock.utc_now().isoformat()) if dates else item.default_factory
             else:
                 self._required.append(item.name)
 

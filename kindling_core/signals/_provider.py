@@ -1,4 +1,4 @@
-"""Owns the signals of one app."""
+"""Owns the signals of an app."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 
 import blinker
 
+from kindling_core.clock import Clock, SystemClock
 from kindling_core.errors import SignalError, text_of
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._connection import Receiver
 from kindling_core.signals._delivery import FLUSH_SECONDS, Deadline, Delivery, close_queues
 from kindling_core.signals._payload import ReceiverFailed, SignalPayload
-from kindling_core.signals._signal import QUEUE_SIZE, Receiver, Results, Signal, TypedSignal, name_of
+from kindling_core.signals._signal import QUEUE_SIZE, Results, Signal, TypedSignal, name_of
 
 
 class SignalProvider(ABC):
@@ -33,7 +35,7 @@ class SignalProvider(ABC):
 
     @abstractmethod
     def emit(self, signal_name: str, /, sender: Any = None, **fields: Any) -> Results:
-        """Send a signal by name; one that nobody knows is made first."""
+        """Send a signal by name; a signal that nobody knows is made first."""
 
 
 class BlinkerSignalProvider(SignalProvider):
@@ -42,6 +44,7 @@ class BlinkerSignalProvider(SignalProvider):
     Args:
         strict: raise when a receiver fails on the sender's thread, and check payloads even when nobody listens.
         redact: masks secrets in the error texts of every signal (``ERROR_TEXTS``) and in what is logged.
+        clock: gives the timestamps of signals; replaced in tests.
 
     Attributes:
         failures: (signal name, receiver's name) -> how often it failed.
@@ -50,16 +53,19 @@ class BlinkerSignalProvider(SignalProvider):
     PAYLOADS: ClassVar[tuple[type[SignalPayload], ...]] = (ReceiverFailed,)
     EMITS: ClassVar[list[str]] = [ReceiverFailed.SIGNAL]
 
-    def __init__(self, strict: bool = False, *, redact: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, strict: bool = False, *, redact: Callable[[str], str] | None = None, clock: Clock | None = None
+    ) -> None:
         self.strict = strict
         self._redact = redact or Redactor()
+        self._clock: Clock = clock or SystemClock()
         self.failures: Counter[tuple[str, str]] = Counter()
         self._namespace = blinker.Namespace()
         self._signals: dict[str, TypedSignal] = {}
         self._patterns: list[tuple[str, Receiver, Callable[[TypedSignal], None]]] = []
         self._wrapped: list[tuple[Receiver, TypedSignal, Receiver]] = []
         self._lock = threading.RLock()
-        self._delivery = Delivery()
+        self._delivery = Delivery(self._redact)
         self._log = Log("kindling.signals")
         self.create_signal(ReceiverFailed.SIGNAL, ReceiverFailed)
 
@@ -75,6 +81,7 @@ class BlinkerSignalProvider(SignalProvider):
                     failed=self._receiver_failed,
                     delivery=self._delivery,
                     redact=self._redact,
+                    clock=self._clock,
                 )
                 self._signals[name] = signal
                 for pattern, _, connect in self._patterns:
@@ -109,11 +116,11 @@ class BlinkerSignalProvider(SignalProvider):
     ) -> Any:
         """Connect to every signal whose name matches, also to those made later. Usable as a decorator.
 
-        A receiver that takes ``signal_name`` (by name or by ``**fields``) is told which signal it is.
+        A receiver that takes ``signal_name`` (by name or by ``**fields``) is given the name of the signal.
 
         Args:
             pattern: a shell pattern such as ``datapipes.*``.
-            sender, only, queued, maxsize: as in ``Signal.connect``. A queued receiver has one thread for all of its
+            sender, only, queued, maxsize: as in ``Signal.connect``. A queued receiver has a single thread for all its
                 signals and is called in the order of their messages; ``maxsize`` is for each signal.
         """
         if receiver is None:
@@ -123,7 +130,7 @@ class BlinkerSignalProvider(SignalProvider):
         listener = receiver
 
         def connect(signal: TypedSignal) -> None:
-            wrapped = _told_the_name(listener, signal.name)
+            wrapped = _given_the_name(listener, signal.name)
             self._wrapped.append((listener, signal, wrapped))
             signal._connect(wrapped, sender, only, False, maxsize if queued else None, owner=listener)
 
@@ -177,25 +184,27 @@ class BlinkerSignalProvider(SignalProvider):
                 sender=self,
                 signal=signal.name,
                 receiver=name,
-                error=text_of(error),
+                error=text_of(error, self._redact),
                 error_type=type(error).__name__,
             )
         # Off the sender's thread there is nobody to raise to; raising would only end the delivery to others.
         if self.strict and on_sender:
-            raise SignalError(f"Receiver {name} of signal {signal.name!r} failed: {text_of(error)}") from error
+            raise SignalError(
+                f"Receiver {name} of signal {signal.name!r} failed: {text_of(error, self._redact)}"
+            ) from error
 
 
-def _told_the_name(receiver: Receiver, signal_name: str) -> Receiver:
+def _given_the_name(receiver: Receiver, signal_name: str) -> Receiver:
     """Bind the signal's name for a receiver that takes it."""
     try:
         parameters = list(inspect.signature(receiver).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    takes = any(one.name == "signal_name" or one.kind is one.VAR_KEYWORD for one in parameters)
+    takes = any(parameter.name == "signal_name" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     extra = {"signal_name": signal_name} if takes else {}
 
-    def told(sender: Any, **fields: Any) -> Any:
+    def with_name(sender: Any, **fields: Any) -> Any:
         return receiver(sender, **{**extra, **fields})
 
-    told.__qualname__ = name_of(receiver)
-    return told
+    with_name.__qualname__ = name_of(receiver)
+    return with_name

@@ -1,4 +1,4 @@
-"""One signal: its receivers, its payload type, and the sending.
+"""A signal: its receivers, its payload type, and the sending.
 
 Connections are kept in the blinker signal, so that code which knows blinker alone reaches them, and in an
 immutable tuple from which sending works: a set that another thread changes is never walked.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
@@ -20,15 +19,16 @@ from typing import Any
 
 import blinker
 
-from kindling_core.errors import safe_str
+from kindling_core.clock import Clock, SystemClock
+from kindling_core.errors import safe_str, shortened
 from kindling_core.logs import Log
 from kindling_core.secrets import Redactor, describe_error
+from kindling_core.signals._connection import Connection, Receiver
 from kindling_core.signals._delivery import Deadline, Delivery, ReceiverQueue, close_queues
 from kindling_core.signals._payload import PayloadShape
 
-Receiver = Callable[..., Any]
 Results = list[tuple[Receiver, Any]]
-# Told of (signal, receiver, error, whether this is the sender's thread).
+# Called with (signal, receiver, error, whether this is the sender's thread).
 Failed = Callable[["TypedSignal", Receiver, BaseException, bool], None]
 
 QUEUE_SIZE = 1000
@@ -62,12 +62,12 @@ class Signal(ABC):
             queued: call it on a thread of its own, from a queue of ``maxsize`` that drops what does not fit.
 
         Raises:
-            TypeError: the receiver cannot be called, or ``weak`` is asked of one that has no weak reference.
+            TypeError: the receiver cannot be called, or ``weak`` is asked of a receiver that has no weak reference.
         """
 
     @abstractmethod
     def disconnect(self, receiver: Receiver) -> None:
-        """End every connection of this receiver; a queued one gets what is queued first."""
+        """End every connection of this receiver; a queued receiver gets what is queued first."""
 
     @abstractmethod
     def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
@@ -86,61 +86,8 @@ class Signal(ABC):
         """Whether a send of this sender could reach anybody."""
 
 
-class _Connection:
-    """One receiver with its filters. Also what blinker calls."""
-
-    __slots__ = ("__weakref__", "_reference", "only", "queue", "receiver", "sender", "signal")
-
-    def __init__(
-        self, signal: TypedSignal, receiver: Receiver, sender: Any, only: Mapping[str, Any] | None, weak: bool
-    ) -> None:
-        self.signal = signal
-        self.sender = sender
-        self.only = dict(only) if only else None
-        self.queue: ReceiverQueue | None = None
-        self.receiver: Receiver | None = None
-        self._reference: weakref.ref[Any] | None = None
-        if weak:
-            kind = weakref.WeakMethod if inspect.ismethod(receiver) else weakref.ref
-            self._reference = kind(receiver, self._forgotten)
-        else:
-            self.receiver = receiver
-
-    def resolve(self) -> Receiver | None:
-        if self.receiver is not None:
-            return self.receiver
-        return self._reference() if self._reference is not None else None
-
-    def is_like(self, other: _Connection) -> bool:
-        """Whether the other calls the same receiver for the same sends, in a queue or not as this one."""
-        return (
-            self.resolve() == other.resolve()
-            and self.sender is other.sender
-            and self.only == other.only
-            and (other.queue is None) == (self.queue is None)
-        )
-
-    def wants(self, sender: Any, fields: Mapping[str, Any]) -> bool:
-        if self.sender is not None and self.sender is not sender:
-            return False
-        if self.only is not None:
-            missing = object()
-            return all(fields.get(name, missing) == value for name, value in self.only.items())
-        return True
-
-    def _forgotten(self, reference: object) -> None:
-        # Garbage collection may call this on any thread, at any point: nothing here may wait.
-        for queue in self.signal._end(lambda connection: connection is self):
-            queue.discard()
-        self.signal._forget_queues()
-
-    def __call__(self, sender: Any, **fields: Any) -> Any:
-        """Reached when somebody sends on the blinker signal itself."""
-        return self.signal._deliver(self, sender, fields, [])
-
-
 class TypedSignal(Signal):
-    """A signal on a blinker signal, checked against a payload dataclass if it has one.
+    """A signal on a blinker signal, checked against a payload dataclass if it has a payload type.
 
     Attributes:
         payload_type: the dataclass, None for an untyped signal.
@@ -157,6 +104,7 @@ class TypedSignal(Signal):
         failed: Failed | None = None,
         delivery: Delivery | None = None,
         redact: Callable[[str], str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.name: str = getattr(blinker_signal, "name", "") or "anonymous"
         self.doc = doc or (inspect.getdoc(payload_type) if payload_type else None)
@@ -165,11 +113,12 @@ class TypedSignal(Signal):
         self._shape: PayloadShape | None = None
         self._strict = strict
         self._failed = failed or _log_failure
-        self._delivery = delivery or Delivery()
         self._redact = redact or Redactor()
+        self._clock: Clock = clock or SystemClock()
+        self._delivery = delivery or Delivery(self._redact)
         self._error_texts: tuple[str, ...] = ERROR_TEXTS
         self._lock = threading.RLock()
-        self._connections: tuple[_Connection, ...] = ()
+        self._connections: tuple[Connection, ...] = ()
         self._muted = 0
         self._dropped = 0
         # Queues of ended connections, which may still drop what they hold.
@@ -193,7 +142,7 @@ class TypedSignal(Signal):
             raise TypeError(
                 f"Signal {self.name!r} carries {self.payload_type.__name__} already, not {payload_type.__name__}."
             )
-        shape = self._shape = PayloadShape(self.name, payload_type)
+        shape = self._shape = PayloadShape(self.name, payload_type, self._clock)
         self._error_texts = tuple(name for name in ERROR_TEXTS if name in shape)
         self.payload_type = payload_type
         self.doc = self.doc or inspect.getdoc(payload_type)
@@ -206,7 +155,7 @@ class TypedSignal(Signal):
     @property
     def dropped(self) -> int:
         """Calls that bounded queues of this signal could not take."""
-        queues = [*self._left, *(one.queue for one in self._connections if one.queue is not None)]
+        queues = [*self._left, *(connection.queue for connection in self._connections if connection.queue is not None)]
         return self._dropped + sum(queue.dropped for queue in queues)
 
     def connect(
@@ -229,15 +178,15 @@ class TypedSignal(Signal):
         weak: bool,
         maxsize: int | None,
         owner: Receiver | None = None,
-    ) -> _Connection | None:
+    ) -> Connection | None:
         """Make a connection; None if the same is there already.
 
         Args:
-            owner: the receiver that this one stands for, whose thread a queue uses; the receiver itself by default.
+            owner: what the receiver stands for, and whose thread a queue uses; the receiver itself by default.
         """
         if not callable(receiver):
             raise TypeError(f"A receiver of signal {self.name!r} must be callable, not {type(receiver).__name__}.")
-        connection = _Connection(self, receiver, sender, only, weak)
+        connection = Connection(self, receiver, sender, only, weak)
         if maxsize is not None:
             connection.queue = ReceiverQueue(
                 connection.resolve if owner is None else lambda: owner,
@@ -259,7 +208,7 @@ class TypedSignal(Signal):
             connection.queue.discard()
         return None
 
-    def _has_like(self, connection: _Connection) -> bool:
+    def _has_like(self, connection: Connection) -> bool:
         return any(connection.is_like(other) for other in self._connections)
 
     def disconnect(self, receiver: Receiver) -> None:
@@ -268,16 +217,16 @@ class TypedSignal(Signal):
     def _end_receiver(self, receiver: Receiver) -> list[ReceiverQueue]:
         return self._end(lambda connection: connection.resolve() == receiver)
 
-    def _drop(self, unwanted: Callable[[_Connection], bool]) -> None:
+    def _drop(self, unwanted: Callable[[Connection], bool]) -> None:
         """End connections, and deliver what waits for them first."""
         close_queues(self._end(unwanted), Deadline())
         self._forget_queues()
 
-    def _end(self, unwanted: Callable[[_Connection], bool]) -> list[ReceiverQueue]:
+    def _end(self, unwanted: Callable[[Connection], bool]) -> list[ReceiverQueue]:
         """End connections; returns their queues, which have still to be closed."""
         with self._lock:
             dropped = [connection for connection in self._connections if unwanted(connection)]
-            self._connections = tuple(one for one in self._connections if one not in dropped)
+            self._connections = tuple(connection for connection in self._connections if connection not in dropped)
             for connection in dropped:
                 self.blinker_signal.disconnect(connection)
             queues = [connection.queue for connection in dropped if connection.queue is not None]
@@ -296,7 +245,7 @@ class TypedSignal(Signal):
         try:
             yield
         finally:
-            self._drop(lambda one: one is connection)
+            self._drop(lambda other: other is connection)
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -311,7 +260,7 @@ class TypedSignal(Signal):
     def has_receivers_for(self, sender: Any) -> bool:
         if any(connection.sender is None or connection.sender is sender for connection in self._connections):
             return True
-        return any(not isinstance(one, _Connection) for one in self._blinker_receivers(sender))
+        return any(not isinstance(receiver, Connection) for receiver in self._blinker_receivers(sender))
 
     def send(self, sender: Any, /, payload: Any = None, **fields: Any) -> Results:
         connections = self._connections
@@ -325,14 +274,14 @@ class TypedSignal(Signal):
             fields = shape.of_fields(fields)
         for name in self._error_texts:
             if isinstance(text := fields.get(name), str):
-                fields[name] = self._redact(text)
+                fields[name] = shortened(self._redact(text))
         results: Results = []
         for connection in connections:
             if (connection.sender is None and connection.only is None) or self._wants(connection, sender, fields):
                 self._deliver(connection, sender, fields, results)
         if foreign:
             for receiver in self._blinker_receivers(sender):
-                if not isinstance(receiver, _Connection):
+                if not isinstance(receiver, Connection):
                     self._call(receiver, sender, fields, results)
         return results
 
@@ -345,7 +294,7 @@ class TypedSignal(Signal):
             return {**{item.name: getattr(payload, item.name) for item in dataclass_fields(payload)}, **fields}
         return {"payload": payload, **fields}
 
-    def _wants(self, connection: _Connection, sender: Any, fields: Mapping[str, Any]) -> bool:
+    def _wants(self, connection: Connection, sender: Any, fields: Mapping[str, Any]) -> bool:
         """Whether the filters of a connection match; values that cannot be compared are its receiver's failure."""
         try:
             return connection.wants(sender, fields)
@@ -355,7 +304,7 @@ class TypedSignal(Signal):
                 self._failed(self, receiver, error, True)
             return False
 
-    def _deliver(self, connection: _Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
+    def _deliver(self, connection: Connection, sender: Any, fields: dict[str, Any], results: Results) -> Any:
         receiver = connection.receiver or connection.resolve()
         if receiver is None:
             return None
@@ -378,7 +327,7 @@ class TypedSignal(Signal):
         results.append((receiver, value))
         return value
 
-    def _call_queued(self, connection: _Connection, sender: Any, fields: dict[str, Any]) -> None:
+    def _call_queued(self, connection: Connection, sender: Any, fields: dict[str, Any]) -> None:
         """Call on the queue's thread; a coroutine is waited for, so that the queue stays the bound."""
         receiver = connection.resolve()
         if receiver is None:

@@ -16,7 +16,7 @@ from kindling_core.signals._provider import BlinkerSignalProvider
 
 @dataclass(frozen=True)
 class FieldEntry:
-    """One payload field."""
+    """A payload field."""
 
     name: str
     type: str
@@ -25,7 +25,7 @@ class FieldEntry:
 
 @dataclass
 class SignalEntry:
-    """One signal: its meaning, its payload and the classes that emit it."""
+    """A signal: its meaning, its payload and the classes that emit it."""
 
     name: str
     doc: str
@@ -37,7 +37,7 @@ class SignalEntry:
         return {
             "name": self.name,
             "doc": self.doc,
-            "fields": [{"name": one.name, "type": one.type, "doc": one.doc} for one in self.fields],
+            "fields": [{"name": item.name, "type": item.type, "doc": item.doc} for item in self.fields],
             "emitters": list(self.emitters),
         }
 
@@ -61,15 +61,15 @@ def _entry(name: str, payload: type[SignalPayload] | None) -> SignalEntry:
     if payload is None:
         return SignalEntry(name, "", [])
     hints = typing.get_type_hints(payload, include_extras=True)
-    own = [one.name for one in fields(payload)]
-    base = [one.name for one in fields(SignalPayload)]
-    ordered = [one for one in own if one not in base] + base
-    return SignalEntry(name, inspect.getdoc(payload) or "", [_field(one, hints[one]) for one in ordered])
+    own = [item.name for item in fields(payload)]
+    base = [item.name for item in fields(SignalPayload)]
+    ordered = [item for item in own if item not in base] + base
+    return SignalEntry(name, inspect.getdoc(payload) or "", [_field(item, hints[item]) for item in ordered])
 
 
 def _field(name: str, annotation: Any) -> FieldEntry:
     doc = ""
     if typing.get_origin(annotation) is typing.Annotated:
         annotation, doc = typing.get_args(annotation)[:2]
-    told = annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
-    return FieldEntry(name, re.sub(r"\b(?:typing|datetime|builtins)\.", "", told), str(doc))
+    text = annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    return FieldEntry(name, re.sub(r"\b(?:typing|datetime|builtins)\.", "", text), str(doc))

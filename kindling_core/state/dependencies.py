@@ -16,7 +16,7 @@ from kindling_core.state.fingerprint import VERSION
 if TYPE_CHECKING:
     from kindling_core.app import App
 
-# What a feature tells of an entity under this name is about the rows that are read, not about the declaration.
+# What a feature says of an entity under this name is about the rows that are read, not about the declaration.
 FILES = "files"
 _SALT = "salt"
 _DIGEST = "digest "
@@ -26,11 +26,11 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is no longer as it was.
+    """A thing that is no longer as it was.
 
     Attributes:
         subject: such as ``pipe 'silver.orders'`` or ``setting entities.root``.
-        detail: what of it, with the value that was and the one that is.
+        detail: what of it, with the value that was and the value that is.
     """
 
     subject: str
@@ -46,27 +46,27 @@ def dependencies(app: App, pipes: Sequence[PipeMetadata], salt: str | None = Non
     What is secret goes in as a salted digest.
 
     Args:
-        salt: that of the run to compare with; a new one for a new run.
+        salt: that of the run to compare with; a new salt for a new run.
     """
     salt = salt or secrets.token_hex(8)
     found = {_SALT: salt}
 
-    def told(name: str, text: str, secret: bool = False) -> str:
+    def shown(name: str, text: str, secret: bool = False) -> str:
         if not (secret or is_secret_name(name) or app.redact(text) != text):
             return text
         return _DIGEST + hashlib.sha256(f"{salt}{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     for key, value, secret in app.config.dependencies():
-        found[f"setting {key}"] = told(key, value, secret)
+        found[f"setting {key}"] = shown(key, value, secret)
     for pipe in pipes:
         for name, text in app.fingerprint(pipe).values.items():
-            found[f"pipe {pipe.pipe_id!r}: {name}"] = told(name, text)
+            found[f"pipe {pipe.pipe_id!r}: {name}"] = shown(name, text)
     made = {pipe.output_entity_id for pipe in pipes}
     for entity_id, declared in app.depends_on(_entities(pipes)).items():
         for name, text in declared.items():
             # What the run itself writes is other files afterwards.
             if name != FILES or entity_id not in made:
-                found[f"entity {entity_id!r}: {name}"] = told(name, text)
+                found[f"entity {entity_id!r}: {name}"] = shown(name, text)
     return found
 
 
@@ -92,7 +92,9 @@ def changes(app: App, start: RunStart, done: Collection[str] = ()) -> list[Chang
     old = dict(start.depends_on)
     new = dependencies(app, pipes, old.get(_SALT)) if old else {}
     found = _settings(old, new)
-    found += [Change(f"pipe {one!r}", "the job has it no more") for one in start.pipe_ids if one not in known]
+    found += [
+        Change(f"pipe {pipe_id!r}", "the job has it no more") for pipe_id in start.pipe_ids if pipe_id not in known
+    ]
     for pipe in pipes:
         before = start.fingerprints.get(pipe.pipe_id)
         if before not in (None, app.fingerprint(pipe).digest):
@@ -112,7 +114,7 @@ def changes(app: App, start: RunStart, done: Collection[str] = ()) -> list[Chang
     return found
 
 
-def told_of(found: Sequence[Change]) -> tuple[str, str]:
+def described(found: Sequence[Change]) -> tuple[str, str]:
     """Return the subjects of changes for a sentence, and the details for its end."""
     subjects = list(dict.fromkeys(change.subject for change in found))
     more = f" and {len(subjects) - _MOST_SHOWN} more" if len(subjects) > _MOST_SHOWN else ""

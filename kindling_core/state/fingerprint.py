@@ -1,8 +1,8 @@
-"""What tells whether a pipe is still the same: its declaration, its code, and what that code refers to.
+"""What shows whether a pipe is still the same: its declaration, its code, and what that code refers to.
 
 A fingerprint is the same in every process. It covers the pipe's function and, as far as its names lead to them, the
 functions and classes of the same project, default arguments, closures and globals. Code of other packages counts by its
-name, and an object that does not tell its value by its class. What a pipe looks up while it runs, such as
+name, and an object that does not show its value by its class. What a pipe looks up while it runs, such as
 ``os.environ`` or a file, cannot be known.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from kindling_core.pipes import PipeMetadata
 from kindling_core.state.stable_text import PLAIN, VALUES, Home, Writer, code_of, names_in
 
-# Fingerprints that were made in another way are told by another sign, and not compared with these.
+# Fingerprints that were made in another way have another sign, and not compared with these.
 VERSION = "2:"
 _SHOWN = 200
 
@@ -35,7 +35,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one function or class says by itself, and where its names lead to."""
+    """What a function or class says by itself, and where its names lead to."""
 
     digest: str
     values: Mapping[str, str]
@@ -96,30 +96,30 @@ class Fingerprints:
 
 
 def fingerprint(pipe: PipeMetadata) -> str:
-    """Return the digest of one pipe."""
+    """Return the digest of a pipe."""
     return Fingerprints().of(pipe).digest
 
 
 def _of_function(function: FunctionType, home: Home) -> _Part:
     writer, code = Writer(home), function.__code__
-    told = [function.__module__ or "", function.__qualname__, *code_of(code, writer)]
+    parts = [function.__module__ or "", function.__qualname__, *code_of(code, writer)]
     values: dict[str, str] = {}
     for name, value in _referred(function).items():
         before = len(writer.met)
         text = writer.write(value)
-        told.append(f"{name}={text}")
+        parts.append(f"{name}={text}")
         if (isinstance(value, PLAIN) or len(writer.met) == before) and not name.startswith("__"):
             values[name] = _shown(value, text)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None:
-        told.append(writer.write(wrapped))
-    return _Part(_digest(told), values, tuple(writer.met))
+        parts.append(writer.write(wrapped))
+    return _Part(_digest(parts), values, tuple(writer.met))
 
 
 def _shown(value: Any, text: str) -> str:
     """Return the text of a value that may be written down: what is nested may hold secrets under names of its own."""
     items = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
-    if not all(isinstance(one, (*PLAIN, *VALUES)) for one in items):
+    if not all(isinstance(item, (*PLAIN, *VALUES)) for item in items):
         return f"{type(value).__qualname__} #{_digest([text])}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... #{_digest([text])}"
 
@@ -144,12 +144,12 @@ def _referred(function: FunctionType) -> dict[str, Any]:
 
 def _of_class(kind: Any, home: Home) -> _Part:
     writer = Writer(home)
-    told = [kind.__module__ or "", kind.__qualname__, *(writer.write(base) for base in kind.__bases__)]
+    parts = [kind.__module__ or "", kind.__qualname__, *(writer.write(base) for base in kind.__bases__)]
     for name, value in sorted(vars(kind).items()):
         if name.startswith("__") and not callable(value):
             continue
-        told.append(f"{name}={writer.write(value)}")
-    return _Part(_digest(told), {}, tuple(writer.met))
+        parts.append(f"{name}={writer.write(value)}")
+    return _Part(_digest(parts), {}, tuple(writer.met))
 
 
 def _digest(texts: list[str]) -> str:

@@ -6,11 +6,11 @@ import itertools
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from kindling_core.clock import Bell, Clock, SystemClock, wait_until
 from kindling_core.state.values import Lease, Owner, StateConflict, StateError
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ _RENEWALS = 3
 
 
 class LeaseKeeper:
-    """Leases of one owner, renewed by a thread until they are released.
+    """Leases of an owner, renewed by a thread until they are released.
 
     Args:
         names: of the leases; they are taken together.
         seconds: how long they outlive a process that was not seen to end.
-        told: what holds them, for log lines, such as "run 2026...".
+        description: what holds them, for log lines, such as "run 2026...".
         lost: called once, on the thread, when they cannot be kept.
         look: called on the thread every ``look_seconds``, such as to see whether somebody wants something of the owner.
-        clock: seconds that never go back.
+        clock: measures how long the leases last, and when they are renewed; replaced in tests.
     """
 
     TAKEN = "somebody else has taken it"
@@ -41,30 +41,31 @@ class LeaseKeeper:
         owner: Owner,
         names: Collection[str],
         seconds: float,
-        told: str = "",
+        description: str = "",
         *,
         lost: Callable[[], object] | None = None,
         look: Callable[[], object] | None = None,
         look_seconds: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._store = store
         self.owner = owner
         self._names = list(names)
         self.seconds = seconds
-        self._told = told or owner.told
+        self._description = description or owner.description
         self._lost = lost
         self._look = look
         self._look_seconds = look_seconds
-        self._clock = clock
-        self._until = clock()
+        self._clock: Clock = clock or SystemClock()
+        self._until = self._clock.now()
         self._problem: str | None = None
-        self._released = threading.Event()
+        self._released = False
+        self._bell = Bell()
         self._thread: threading.Thread | None = None
 
     def take(self) -> list[Lease]:
         """Take the leases; returns those of others that are in the way, and then holds nothing."""
-        asked = self._clock()
+        asked = self._clock.now()
         held = self._store.acquire(self._names, self.owner, self.seconds)
         if not held:
             self._until = asked + self.seconds
@@ -80,7 +81,7 @@ class LeaseKeeper:
         # Looking is cheaper than renewing, which writes, so that it may come more often.
         looks = 1 if self._look is None else max(1, math.ceil(pause / self._look_seconds))
         for beat in itertools.count(1):
-            if self._released.wait(pause / looks):
+            if wait_until(self._clock, self._bell, lambda: self._released, pause / looks):
                 return
             if self._look is not None:
                 self._look_once(self._look)
@@ -96,17 +97,17 @@ class LeaseKeeper:
         try:
             look()
         except Exception as error:  # noqa: BLE001 - the leases have to be renewed whatever else goes wrong
-            _log.warning("Whether somebody wants something of %s is not known: %s", self._told, error)
+            _log.warning("Whether somebody wants something of %s is not known: %s", self._description, error)
 
     def renew(self) -> None:
         """Extend the leases, or note that they are lost."""
-        asked = self._clock()
+        asked = self._clock.now()
         try:
             kept = self._store.renew(self._names, self.owner.owner_id, self.seconds)
         except StateError as error:
             # What is held still counts until it expires.
-            _log.warning("The leases of %s could not be renewed: %s", self._told, error)
-            if self._clock() >= self._until:
+            _log.warning("The leases of %s could not be renewed: %s", self._description, error)
+            if self._clock.now() >= self._until:
                 self._problem = f"it could not be renewed in time: {error}"
             return
         if kept:
@@ -116,7 +117,7 @@ class LeaseKeeper:
 
     def problem(self) -> str | None:
         """Return why the leases are not held any more; None while they are."""
-        if self._problem is None and self._clock() >= self._until:
+        if self._problem is None and self._clock.now() >= self._until:
             self._problem = "it was not renewed in time; this process may have been stopped for a while"
         return self._problem
 
@@ -129,7 +130,8 @@ class LeaseKeeper:
         Raises:
             StateError: they cannot be given back, and end by themselves.
         """
-        self._released.set()
+        self._released = True
+        self._bell.ring()
         errors: list[StateError] = []
 
         def give_back() -> None:
@@ -147,7 +149,7 @@ class LeaseKeeper:
             _log.warning(
                 "The leases of %s are not given back yet, since the state does not answer; they end by themselves "
                 "within %g s.",
-                self._told,
+                self._description,
                 self.seconds,
             )
         if errors:
@@ -176,20 +178,20 @@ class HeldLease:
         problem = self._keeper.problem()
         if problem is not None:
             raise StateConflict(
-                f"The lease {self.name!r} of {self._keeper.owner.told} is lost: {problem}. Somebody else may be doing "
-                f"the same by now; begin again, and give a longer time if this happens often."
+                f"The lease {self.name!r} of {self._keeper.owner.description} is lost: {problem}. Somebody else may be "
+                f"doing the same by now; begin again, and give a longer time if this happens often."
             )
 
 
 @contextmanager
 def hold_lease(
-    store: StateStore, name: str, owner: Owner, ttl_seconds: float, clock: Callable[[], float] = time.monotonic
+    store: StateStore, name: str, owner: Owner, ttl_seconds: float, clock: Clock | None = None
 ) -> Iterator[HeldLease]:
     """Hold a lease while a block lasts, by means of ``acquire``, ``renew`` and ``release``; see ``StateStore.hold``.
 
     Args:
         owner: who takes it; its ``owner_id`` must be unique to this block.
-        clock: seconds that never go back.
+        clock: measures how long the leases last, and when they are renewed; replaced in tests.
 
     Raises:
         ValueError: the time is not positive.
@@ -219,6 +221,6 @@ def hold_lease(
 
 def _held(lease: Lease) -> str:
     return (
-        f"The lease {lease.name!r} is held by {lease.owner.told} until {lease.expires_at} unless it goes on. "
+        f"The lease {lease.name!r} is held by {lease.owner.description} until {lease.expires_at} unless it goes on. "
         f"Wait until it has ended, or end it."
     )

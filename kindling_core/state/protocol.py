@@ -1,8 +1,9 @@
 """What features keep between runs: the Protocol of the state store.
 
 The feature ``state`` offers a store as ``app.service(StateStore)``, also before the App has started. Whatever must be
-exact goes through hooks and compare-and-set; history is what a receiver of signals got, and may be incomplete. Nothing
-here assumes a database: records, leases and runs can be kept on any storage that has conditional writes.
+exact goes through hooks and compare-and-set; history is what a receiver of signals has received, and may be
+incomplete. Nothing here assumes a database: records, leases and runs can be kept on any storage that has conditional
+writes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class StateStore(Protocol):
         """
 
     def delete(self, space: str, key: str, *, expected: int | None = None) -> bool:
-        """Remove a record and tell whether there was one. Raises StateConflict as ``put`` does."""
+        """Remove a record and return whether there was one. Raises StateConflict as ``put`` does."""
 
     def scan(self, space: str, prefix: str = "") -> list[Record]:
         """Return the records whose keys begin with ``prefix``, in the order of their keys."""
@@ -87,7 +88,7 @@ class StateStore(Protocol):
     def holders(self, names: Collection[str]) -> list[Lease]:
         """Return those of these leases that are held by somebody who is not known to be dead."""
 
-    def hold(self, name: str, ttl_seconds: float, *, told: str = "") -> AbstractContextManager[HeldLease]:
+    def hold(self, name: str, ttl_seconds: float, *, description: str = "") -> AbstractContextManager[HeldLease]:
         """Hold a lease while a block lasts: ``with store.hold("compact:silver.orders", 30) as lease:``.
 
         The lease is taken when the block begins, renewed by a thread, and given back at its end. ``lease.token`` is its
@@ -97,7 +98,7 @@ class StateStore(Protocol):
         Args:
             name: of the lease. Names of runs begin with "run:", "job:" and "pipe:"; choose another beginning.
             ttl_seconds: how long it outlives a process that was not seen to end, in seconds.
-            told: who holds it, for people. Default: the process and its host.
+            description: who holds it, for people. Default: the process and its host.
 
         Raises:
             StateConflict: somebody else holds it; names the holder. At the end of the block: it was lost meanwhile.
@@ -159,7 +160,7 @@ class StateStore(Protocol):
         prefix: str = "",
         after: str | None = None,
     ) -> list[RunRecord]:
-        """Return runs, the newest first: the one that was written down last, whatever the clocks said.
+        """Return runs, the newest first: the run that was written down last, whatever the clocks said.
 
         Args:
             job: of this job alone.
@@ -183,9 +184,9 @@ class StateStore(Protocol):
     def forget(self, run_ids: Collection[str], *, dry_run: bool = False) -> list[str]:
         """Remove runs with their attempts, marks and edges, as far as nobody needs them any more.
 
-        What stays, whoever asks: a run that is running; one that is unfinished and not settled, with all that it
-        continued and that continued it; one whose success counts for an unfinished run; the newest run of each job, by
-        which a job knows that its state is not lost.
+        What stays, whoever asks: a run that is running; a run that is unfinished and not settled, with all that it
+        continued and that continued it; a run whose success counts for an unfinished run; the newest run of each job,
+        by which a job knows that its state is not lost.
 
         Args:
             dry_run: remove nothing.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import PlanError, did_you_mean
 from kindling_core.run.cancellation import CancelToken, following
 from kindling_core.run.report import RunReport
 from kindling_core.state import RunRecord, RunStart, StateStore, Unfinished
-from kindling_core.state.dependencies import Change, changes, pipes_of, told_of
+from kindling_core.state.dependencies import Change, changes, described, pipes_of
 
 if TYPE_CHECKING:
     from kindling_core.app import App
@@ -27,7 +27,7 @@ def run_lease(run_id: str) -> str:
 
 
 def find_run(store: StateStore, job: str, run_id: str | None = None) -> RunRecord:
-    """Return a run by its id or by the unique beginning of it; the newest run of the job unless one is named.
+    """Return a run by its id or by the unique beginning of it; the newest run of the job unless a run is named.
 
     Raises:
         PlanError: there is none, or several begin like that.
@@ -70,14 +70,14 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     if record.end is None and store.holders([run_lease(start.run_id)]):
         raise PlanError(f"Run {start.run_id} is still running (process {start.pid}). Wait for it, or end it first.")
     done = store.succeeded(start.root_run_id)
-    waiting = {one.root_run_id: one for one in store.unfinished(app.name)}
+    waiting = {run.root_run_id: run for run in store.unfinished(app.name)}
     mine = waiting.get(root)
     finished = all(pipe_id in done for pipe_id in start.pipe_ids)
-    # One that died between its last pipe and its end has its end written down by being resumed.
+    # A run that died between its last pipe and its end has its end written down by being resumed.
     if record.status == "succeeded" or (finished and (mine is None or mine.record.end is not None)):
         others = sorted({done[pipe_id].run_id for pipe_id in start.pipe_ids if pipe_id in done} - {start.run_id})
         resumed = f", resumed by {', '.join(others)}" if others else ""
-        other = next((one.run_id for one in waiting.values()), None) if run_id is None else None
+        other = next((run.run_id for run in waiting.values()), None) if run_id is None else None
         older = f" Run {other} was not finished: `kindling resume {other}`." if other is not None else ""
         raise PlanError(
             f"Run {start.run_id} has succeeded{resumed}, so that nothing is left to resume. Use `kindling run`.{older}"
@@ -89,20 +89,20 @@ def resumable(app: App, store: StateStore, run_id: str | None = None, *, force: 
     if gone:
         raise PlanError(
             f"Run {start.run_id} cannot be resumed: the job has no pipe {', '.join(map(repr, gone))} any more. "
-            f"Start a new one with `kindling run`."
+            f"Start a new run with `kindling run`."
         )
     found = changes(app, start, done) if not force else []
     if found:
         raise PlanError(
             f"Run {start.run_id} is not resumed: {_changed(found)} Resume with --force to go on with what is there "
             f"now; what has succeeded stays as it is. Or start anew with `kindling run --afresh`. "
-            f"What changed: {told_of(found)[1]}."
+            f"What changed: {described(found)[1]}."
         )
     return start
 
 
 def _changed(found: Sequence[Change]) -> str:
-    return f"{told_of(found)[0]} changed since it started."
+    return f"{described(found)[0]} changed since it started."
 
 
 def _refuse_settled(record: RunRecord, unfinished: Unfinished | None, store: StateStore) -> None:
@@ -119,10 +119,14 @@ def _refuse_settled(record: RunRecord, unfinished: Unfinished | None, store: Sta
         raise PlanError(f"Run {run_id} is not resumed: run {record.settled_by} has taken its place. {advice}")
     if unfinished is None:
         return
-    again = [one for one in record.start.pipe_ids if one in unfinished.since and one not in unfinished.succeeded]
+    again = [
+        pipe_id
+        for pipe_id in record.start.pipe_ids
+        if pipe_id in unfinished.since and pipe_id not in unfinished.succeeded
+    ]
     if again:
-        told = ", ".join(f"{one!r} (in run {unfinished.since[one]})" for one in again)
-        raise PlanError(f"Run {run_id} is not resumed: it would run {told} again, which succeeded since. {advice}")
+        pipes = ", ".join(f"{pipe_id!r} (in run {unfinished.since[pipe_id]})" for pipe_id in again)
+        raise PlanError(f"Run {run_id} is not resumed: it would run {pipes} again, which succeeded since. {advice}")
 
 
 def resume_run(
@@ -132,6 +136,7 @@ def resume_run(
     force: bool = False,
     wait: bool = False,
     cancelled: CancelToken | threading.Event | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> RunReport:
     """Continue a failed, cancelled or killed run: what has not succeeded runs, with what the run had fixed.
 
@@ -139,14 +144,15 @@ def resume_run(
         run_id, force: see ``resumable``.
         wait: for a run that is in the way.
         cancelled: cancels the run, also before it has begun.
+        options: take the place of those that the run was started with: name -> value.
 
     Raises:
         PluginError: no active feature keeps runs.
         PlanError: see ``resumable``.
         RunFailed: pipes failed again.
     """
-    with following(cancelled) as token, app.cancelling(token):
+    with following(cancelled, app.clock) as token, app.cancelling(token):
         app.start()
         store = app.service(StateStore)  # type: ignore[type-abstract]
         start = resumable(app, store, run_id, force=force)
-        return app.run(wait=wait, resume=start, cancelled=token)
+        return app.run(wait=wait, resume=start, cancelled=token, options=options)

@@ -25,7 +25,7 @@ from uuid import UUID
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 VALUES = (date, datetime, time, timedelta, timezone, Decimal, Fraction, UUID, PurePath, range, slice, bytearray)
 _DEPTH = 6
-# What is larger is told by its size: hashing a table that a module holds would take longer than running the pipe.
+# Of what is larger the size is written: hashing a table that a module holds would take longer than running the pipe.
 _MOST_ITEMS = 10_000
 _FRAMEWORK = "kindling_"
 
@@ -75,7 +75,7 @@ class Writer:
     """Writes values, and collects the functions and classes of the job that it met.
 
     Attributes:
-        home: tells the job's own code from that of others.
+        home: distinguishes the job's own code from that of others.
         met: what a reference was written for.
     """
 
@@ -110,7 +110,8 @@ class Writer:
         if isinstance(value, (staticmethod, classmethod)):
             return self.write(value.__func__, depth)
         if isinstance(value, property):
-            return f"property({', '.join(self.write(one, depth) for one in (value.fget, value.fset, value.fdel))})"
+            accessors = (value.fget, value.fset, value.fdel)
+            return f"property({', '.join(self.write(accessor, depth) for accessor in accessors)})"
         if isinstance(value, (FunctionType, type)):
             return self._reference(value, depth)
         if isinstance(value, (list, tuple, set, frozenset, dict, deque)) and len(value) > _MOST_ITEMS:
@@ -141,14 +142,14 @@ class Writer:
             # Such as what functools.cache makes of a function.
             return f"{_name(kind)}({self.write(inner, depth)})"
         if dataclasses.is_dataclass(value):
-            told = {one.name: getattr(value, one.name, None) for one in dataclasses.fields(value) if one.repr}
+            values = {item.name: getattr(value, item.name, None) for item in dataclasses.fields(value) if item.repr}
         elif self.home.has(kind):
-            told = dict(vars(value)) if hasattr(value, "__dict__") else {}
+            values = dict(vars(value)) if hasattr(value, "__dict__") else {}
         else:
             return f"{kind.__module__}.{_name(kind)}"
         if self.home.has(kind):
             self.met.append(kind)
-        fields = [f"{name}={self.write(item, depth)}" for name, item in sorted(told.items())]
+        fields = [f"{name}={self.write(item, depth)}" for name, item in sorted(values.items())]
         return f"{kind.__module__}.{_name(kind)}({', '.join(fields)})"
 
 

@@ -38,14 +38,14 @@ class Owner:
         owner_id: unique; the run's id.
         host: names the machine and the process namespace, so that a process id means something.
         pid, started: the process and when it began; together they name it until the machine starts again.
-        told: for people, such as "job flights, run 2026..., process 17 on etl-1".
+        description: for people, such as "job flights, run 2026..., process 17 on etl-1".
     """
 
     owner_id: str
     host: str
     pid: int
     started: str
-    told: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RunStart:
 
     Attributes:
         root_run_id: the run that was asked for first; a resumed run keeps it, its own id elsewhere.
-        resumes: the run that this one continues.
+        resumes: the run that this run continues.
         selection: as it was given; empty for the whole job.
         pipe_ids: in plan order.
         overrides: ``section.key=value`` assignments of the command line, without secrets.
@@ -81,6 +81,8 @@ class RunStart:
         depends_on: what else its rows come from, as ``dependencies`` has it: name -> text, secrets as digests.
         inputs: pipe id -> the entities that it reads, as they are declared.
         outputs: pipe id -> the entity that it writes; None for a pipe without an output.
+        options: values for the options of ``kindling run`` that features add, as JSON carries them: name -> value;
+            "***" for a secret and for what JSON cannot carry.
     """
 
     run_id: str
@@ -100,6 +102,7 @@ class RunStart:
     depends_on: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outputs: Mapping[str, str | None] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,14 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One attempt at a pipe, or its being skipped.
+    """An attempt at a pipe, or its being skipped.
 
     Attributes:
         attempt: from 1; 0 for a pipe that was skipped.
         status: "running", "succeeded", "failed", "retried" (failed, and tried again) or "skipped".
         started_at: UTC, ISO 8601 with offset; None for a pipe that was skipped.
-        rows: written; None where the engine cannot tell.
-        caused_by: the pipe whose failure had this one skipped.
+        rows: written; None where the engine does not know.
+        caused_by: the pipe whose failure had this pipe skipped.
         versions_read: entity id -> table version, as far as they are known.
         note: a line of whoever wrote the output.
         details: plain values of the features, as JSON carries them; bounded in size.
@@ -209,7 +212,7 @@ class Unfinished:
 
     Attributes:
         record: the run, or the newest of those that continued it.
-        succeeded: pipe id -> its success in this run or in one that continued it.
+        succeeded: pipe id -> its success in this run or in a run that continued it.
         since: pipe id -> a later run, not of these, in which the pipe has succeeded.
     """
 

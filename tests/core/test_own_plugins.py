@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kindling_core import App, ConfigError, Pipes, PluginError
+from kindling_core import App, ConfigError, Pipes, PluginError, Section
 from kindling_core.cli.main import run_command_line
 from kindling_core.hooks import hookimpl
 
@@ -165,3 +165,42 @@ def test_the_command_line_has_the_commands_of_the_jobs_plugins(
     assert run_command_line(["plugins", "--json"]) == 0
     rows = {row["feature"]: row for row in json.loads(capsys.readouterr().out)}
     assert (rows["shop"]["active"], rows["shop"]["distribution"]) == (True, f"{job[1]}:Mine")
+
+
+class Till(Section):
+    open: bool = True
+
+
+class OwnsTill:
+    @hookimpl
+    def kindling_config(self) -> dict[str, type[Section]]:
+        return {"till": Till}
+
+
+class OwnsTillToo(OwnsTill):
+    pass
+
+
+class OwnsJob:
+    @hookimpl
+    def kindling_config(self) -> dict[str, type[Section]]:
+        return {"job": Till}
+
+
+def test_two_plugins_that_own_one_section_are_refused_and_named() -> None:
+    both = r"own the section \[till\]: 'OwnsTill' \(.*test_own_plugins:OwnsTill\) and 'OwnsTillToo' \(.*:OwnsTillToo\)"
+    with pytest.raises(PluginError, match=both):
+        App(plugins=[OwnsTill(), OwnsTillToo()], environ={})
+    with pytest.raises(PluginError, match=r"own the section \[job\]: 'kindling-core' .* and 'OwnsJob'"):
+        App(plugins=[OwnsJob()], environ={})
+
+
+@pytest.mark.parametrize(("command", "what"), [("nothing", "commands"), ("run", "options")])
+def test_own_plugins_that_cannot_be_asked_are_warned_of_by_what_they_are_asked_for(
+    command: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kindling.toml").write_text('[job]\nplugins = ["no_such_module:Mine"]\n')
+    monkeypatch.chdir(tmp_path)
+    run_command_line([command])
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    assert {line.partition(" of the job's own plugins")[0] for line in warnings} == {f"warning: the {what}"}

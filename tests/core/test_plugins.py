@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from importlib_metadata import EntryPoint
 
-from kindling_core import App, Pipes, hooks
+from kindling_core import App, Continuation, Pipes, PlanError, RunInfo, hooks
 from kindling_core.cli.main import run_command_line
 from kindling_core.errors import KindlingError, PluginError
 from kindling_core.hooks import hookimpl
@@ -174,6 +174,10 @@ class Recorder:
         self.note("kindling_plan")
 
     @hookimpl
+    def kindling_claim_run(self) -> None:
+        self.note("kindling_claim_run")
+
+    @hookimpl
     def kindling_before_run(self) -> None:
         self.note("kindling_before_run")
 
@@ -209,7 +213,7 @@ def test_hooks_that_set_up_are_called_in_the_order_of_the_features_and_those_tha
     with App(plugins=[Recorder(name, calls) for name in "xyz"], environ={}) as app:
         app.mount(pipes)
         app.run()
-    before = ("kindling_plan", "kindling_before_run", "kindling_pin", "kindling_run_begins")
+    before = ("kindling_plan", "kindling_claim_run", "kindling_before_run", "kindling_pin", "kindling_run_begins")
     up = ("kindling_start", *before, "kindling_before_pipe")
     down = ("kindling_after_pipe", "kindling_after_run", "kindling_stop")
     assert calls == [(hook, name) for hook in up for name in "xyz"] + [(hook, name) for hook in down for name in "zyx"]
@@ -265,3 +269,51 @@ def test_doctor_and_the_help_keep_to_the_environment(
     told = capsys.readouterr().out
     assert "KINDLING_LOAD_PLUGINS: it names 'stat', which is not installed. Did you mean 'state'" in told
     assert "plugin entities" not in told
+
+
+def a_pipe() -> Pipes:
+    pipes = Pipes()
+    pipes.pipe("a.b")(lambda: None)
+    return pipes
+
+
+class Continues:
+    """A feature that keeps runs, and has each continue an earlier run."""
+
+    def __init__(self, name: str = "keeps") -> None:
+        self.name = name
+        self.seen: list[RunInfo] = []
+
+    @hookimpl
+    def kindling_claim_run(self, run: RunInfo) -> Continuation:
+        self.seen.append(run)
+        return Continuation("run-2", "run-1")
+
+    @hookimpl
+    def kindling_before_run(self, run: RunInfo) -> None:
+        self.seen.append(run)
+
+    @hookimpl
+    def kindling_after_run(self, run: RunInfo, report: object) -> None:
+        self.seen.append(run)
+
+
+def test_a_feature_says_once_which_run_is_continued_and_no_run_is_changed() -> None:
+    feature = Continues()
+    with App(plugins=[feature], environ={}) as app:
+        app.mount(a_pipe())
+        app.run()
+    claimed, before, after = feature.seen
+    assert (claimed.resumes, claimed.root_run_id) == (None, claimed.run_id)
+    assert (before.resumes, before.root_run_id, before.run_id) == ("run-2", "run-1", claimed.run_id)
+    assert before.cancelled is claimed.cancelled
+    assert after is before
+
+
+def test_two_features_that_each_continue_a_run_are_refused_and_released() -> None:
+    features = Continues("one"), Continues("two")
+    with App(plugins=features, environ={}) as app:
+        app.mount(a_pipe())
+        with pytest.raises(PlanError, match="Two features say which run"):
+            app.run()
+    assert [len(feature.seen) for feature in features] == [2, 2]

@@ -89,7 +89,9 @@ def test_python_blocks_parse_and_links_lead_somewhere(page: Path) -> None:
     [
         kindling_core.PipeMetadata,
         kindling_core.RunInfo,
+        kindling_core.Continuation,
         kindling_core.ReadRequest,
+        kindling_core.VersionRange,
         kindling_core.WriteRequest,
         kindling_core.WriteResult,
         kindling_core.EntityInfo,

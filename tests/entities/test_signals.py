@@ -12,6 +12,7 @@ import pytest
 from kindling_core import App
 from kindling_entities import Entities, EntityStore
 from kindling_entities.errors import EntityError, SchemaError
+from kindling_entities.providers.memory import MemoryProvider
 
 
 class Heard(list[tuple[str, dict[str, Any]]]):
@@ -91,3 +92,21 @@ def test_ensuring_a_table_without_columns_fails(job: tuple[EntityStore, Heard]) 
     with pytest.raises(EntityError):
         store.ensure_entity_table("test.t")
     assert heard.names() == ["before_ensure_table", "ensure_failed"]
+
+
+def test_a_long_error_text_shows_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, heard = "swordfish-99", []
+
+    def broken(*given: object) -> bool:
+        raise ValueError(secret * 2_000)
+
+    monkeypatch.setattr(MemoryProvider, "ensure", broken)
+    entities = Entities()
+    entities.entity("t.a", provider="memory", columns={"n": "int"})
+    app = App(["entities"], {"job": {"name": "${DB_PASSWORD}"}}, environ={"DB_PASSWORD": secret})
+    app.mount(entities)
+    with app:
+        app.signals.on("entity.ensure_failed", lambda sender, error, **fields: heard.append(error))
+        with pytest.raises(ValueError, match=secret):
+            app.service(EntityStore).ensure_entity_table("t.a")
+    assert heard == ["***"]

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import pytest
 
+from kindling_core.clock import ManualClock
 from kindling_core.state import Owner, StateConflict, StateError, hold_lease
 from kindling_state.sql_store import SqlStateStore
 
@@ -19,7 +20,7 @@ def owner(name: str) -> Owner:
 
 
 def test_a_lease_is_held_while_the_block_lasts_and_others_learn_by_whom(store: SqlStateStore) -> None:
-    with store.hold("compact:a", NEVER, told="the compaction of a") as lease:
+    with store.hold("compact:a", NEVER, description="the compaction of a") as lease:
         lease.check()
         assert lease.name == "compact:a"
         match = "'compact:a' is held by the compaction of a until"
@@ -83,11 +84,11 @@ class Watched(SqlStateStore):
 
 
 def test_it_is_renewed_while_the_block_lasts(url: str, clock) -> None:  # type: ignore[no-untyped-def]
-    store = Watched(url, clock)
-    # The clock of the process stands still, so that a slow machine does not lose the lease.
-    with hold_lease(store, "a", owner("one"), 0.03, clock=lambda: 0.0):
-        clock.now += 1_000
-        for _ in range(2):
+    store, process = Watched(url, clock), ManualClock()
+    with hold_lease(store, "a", owner("one"), 30, clock=process):
+        for _ in range(5):
+            clock.now += 20
+            process.elapse(10)
             assert store.renewed.acquire(timeout=PATIENCE_SECONDS)
         assert [lease.owner.owner_id for lease in store.holders(["a"])] == ["one"]
     store.close()
@@ -97,7 +98,7 @@ def test_a_lease_that_was_lost_is_an_error_within_the_block_and_at_its_end(store
     checked: list[str] = []
 
     def work() -> None:
-        with store.hold("a", 3_600, told="me") as lease:
+        with store.hold("a", 3_600, description="me") as lease:
             clock.now += 3_601
             assert store.acquire(["a"], owner("thief"), 600) == []
             lease._keeper.renew()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kindling_core import App, Pipes, PlanError, RunFailed
+from kindling_core.clock import ManualClock
 from kindling_core.state import Owner, StateError, StateStore
 from kindling_core.state.resume import resume_run
 from kindling_state.errors import LeaseHeld
@@ -229,16 +230,14 @@ def test_a_run_whose_lease_was_taken_may_not_go_on_and_says_so(tmp_path: Path) -
 
 
 def test_a_lease_that_was_not_renewed_in_time_stops_writes(tmp_path: Path) -> None:
-    now = [0.0]
+    clock = ManualClock()
     store = SqlStateStore(f"sqlite:///{tmp_path / 's.db'}")
     lost: list[bool] = []
-    hold = RunLeases(
-        store, Owner("r", "h", 1, "1", "r"), ["job:x"], 30, lambda: lost.append(True), clock=lambda: now[0]
-    )
+    hold = RunLeases(store, Owner("r", "h", 1, "1", "r"), ["job:x"], 30, lambda: lost.append(True), clock=clock)
     assert hold.take() == []
-    now[0] = 29.0
+    clock.advance(29)
     hold.check()
-    now[0] = 31.0
+    clock.advance(2)
     with pytest.raises(StateError, match="was not renewed in time"):
         hold.check()
 

@@ -110,7 +110,7 @@ def test_a_lease_is_held_until_it_is_given_back(store: SqlStateStore) -> None:
     assert store.acquire(["a", "b"], owner("one"), 30) == []
     assert store.acquire(["a", "b"], owner("one"), 30) == []
     (held,) = store.acquire(["b", "c"], owner("two"), 30)
-    assert (held.name, held.owner.told, held.expires_at) == ("b", "the run one", "1970-01-12T13:47:10+00:00")
+    assert (held.name, held.owner.description, held.expires_at) == ("b", "the run one", "1970-01-12T13:47:10+00:00")
     assert store.holders(["c"]) == []
     store.release(["a", "b"], "two")
     assert {lease.name for lease in store.holders(["a", "b", "c"])} == {"a", "b"}

@@ -8,11 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from kindling_core import App, Pipes, PlanError, RunFailed, UnfinishedRun
+from kindling_core import App, Pipes, PlanError, RunFailed, RunInfo, UnfinishedRun, hookimpl
+from kindling_core.cli import cli
 from kindling_core.state import StateStore
 from kindling_core.state.resume import resume_run
 from kindling_entities import Entities, EntityStore
@@ -25,6 +28,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.broken, self.ran = folder, set[str](), list[str]()
+        self.plugins: list[object] = []
         self.entities, self.pipes = Entities(), Pipes()
         self.entities.entity("t.one", write_mode="append")
         self.entities.entity("t.two", write_mode="append")
@@ -46,15 +50,21 @@ class Job:
 
     def app(self, **state: Any) -> App:
         settings = {"state": state, "execution": {"grace_seconds": 0.1}}
-        app = App(["entities", "state"], settings, name="job", base_dir=self.folder, environ={})
+        app = App(["entities", "state"], settings, name="job", base_dir=self.folder, environ={}, plugins=self.plugins)
         app.mount(self.entities, self.pipes)
         return app
 
-    def fails(self, *broken: str, selection: tuple[str, ...] = (), **state: Any) -> str:
+    def fails(
+        self,
+        *broken: str,
+        selection: tuple[str, ...] = (),
+        options: dict[str, object] | None = None,
+        **state: Any,
+    ) -> str:
         """Run once with broken pipes; return the run's id."""
         self.broken.update(broken)
         with self.app(**state) as app, pytest.raises(RunFailed) as caught:
-            app.run(selection)
+            app.run(selection, options=options)
         self.broken.clear()
         self.ran.clear()
         return caught.value.report.run_id
@@ -356,3 +366,98 @@ def test_a_run_that_died_when_only_its_end_was_left_is_resumed_to_it(tmp_path: P
     shop.call("resume", run.start.run_id)
     assert shop.rows("orders") == [1, 2, 3]
     shop.call("run")
+
+
+# Options
+
+
+class Seen:
+    """A feature with an option of a run, which it looks at as the run begins."""
+
+    def __init__(self) -> None:
+        self.options: list[dict[str, object]] = []
+
+    @hookimpl
+    def kindling_run_options(self) -> list[click.Option]:
+        return [click.Option(["--days"], type=int)]
+
+    @hookimpl
+    def kindling_before_run(self, run: RunInfo) -> None:
+        self.options.append(dict(run.options))
+
+
+@pytest.fixture
+def seen(job: Job) -> Seen:
+    feature = Seen()
+    job.plugins.append(feature)
+    return feature
+
+
+def test_a_resumed_run_has_the_options_of_the_run_that_it_continues(job: Job, seen: Seen) -> None:
+    first = job.fails("two", options={"days": 3, "names": ("a", "b")})
+    job.broken.add("two")
+    with job.app() as app, pytest.raises(RunFailed):
+        resume_run(app, first)
+    job.broken.clear()
+    with job.app() as app:
+        resume_run(app, options={"days": 5})
+    kept = {"days": 3, "names": ["a", "b"]}
+    assert seen.options[1:] == [kept, {**kept, "days": 5}]
+
+
+def test_a_run_that_continues_another_by_itself_has_its_options_but_for_those_given_anew(job: Job, seen: Seen) -> None:
+    job.fails("two", unfinished="resume", options={"days": 3, "hours": 4})
+    with job.app(unfinished="resume") as app:
+        report = app.run(options={"hours": 5}, option_defaults={"days": 7, "minutes": 1})
+        assert seen.options[-1] == {"days": 3, "hours": 5, "minutes": 1}
+        record = app.service(StateStore).run(report.run_id)
+        assert record is not None
+        assert record.start.options == seen.options[-1]
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume"])
+def test_an_option_that_is_a_secret_is_not_kept_and_asked_for_again(job: Job, seen: Seen, unfinished: str) -> None:
+    first = job.fails("two", unfinished=unfinished, options={"api_token": "abc", "url": "db://u:word@h"})
+    assert b"word" not in b"".join(path.read_bytes() for path in job.folder.rglob("*.db*"))
+    with job.app(unfinished=unfinished) as app:
+        with pytest.raises(PlanError, match="--api-token=... --url=...") as refused:
+            resume_run(app, first) if unfinished == "refuse" else app.run()
+        assert "'api_token' and 'url'" in str(refused.value)
+        again = {"api_token": "abc", "url": "db://u:word@h"}
+        resume_run(app, first, options=again)
+    assert seen.options[-1] == again
+
+
+def test_the_command_line_continues_with_the_options_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "days_job.py").write_text(
+        "import click\n"
+        "from kindling_core import Pipes, hookimpl\n"
+        "pipes = Pipes()\n"
+        "class Days:\n"
+        "    @hookimpl\n"
+        "    def kindling_run_options(self):\n"
+        "        return [click.Option(['--days'], type=int, default=7)]\n"
+        "    @hookimpl\n"
+        "    def kindling_before_run(self, run):\n"
+        "        print('days', run.options['days'])\n"
+        "@pipes.pipe('p')\n"
+        "def p():\n"
+        "    raise ValueError('broken')\n"
+    )
+    job = '[job]\nfeatures = ["state"]\nmodules = ["days_job"]\nplugins = ["days_job:Days"]\n'
+    (tmp_path / "kindling.toml").write_text(f"{job}[state]\nunfinished = 'resume'\n")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, status: int = 1) -> str:
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    assert "days 3" in call("run", "--days", "3")
+    assert "days 3" in call("resume")
+    assert "days 3" in call("run")
+    assert "days 5" in call("resume", "--days", "5")
+    assert '{"days": 5}' in call("runs", "show", status=0)
+    assert "days 7" in call("run", "--afresh")

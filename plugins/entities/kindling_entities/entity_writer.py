@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kindling_core.errors import text_of
+from kindling_core.errors import full_text_of
 from kindling_entities.commit_signals import new_operation, send_changes, send_results
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX
@@ -101,7 +101,13 @@ class EntityWriter:
             else:
                 commit = put(provider, entity, location, frame, mode, transaction, options)
         except BaseException as error:
-            emit(f"entity.{name}_failed", **operation, **fields, error=text_of(error), error_type=type(error).__name__)
+            emit(
+                f"entity.{name}_failed",
+                **operation,
+                **fields,
+                error=full_text_of(error),
+                error_type=type(error).__name__,
+            )
             raise
         duration = time.perf_counter() - started
         if mode == "merge":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kindling_core.errors import safe_str, text_of
+from kindling_core.errors import full_text_of, safe_str
 from kindling_entities.commit_signals import new_operation, send_results
 from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.expectations import QUARANTINE_SUFFIX, ExpectationResult
@@ -281,7 +281,7 @@ class EntityStore:
                 raise UnsupportedError(f"Entity {entity_id!r} is a source; nothing is created for it.")
             created = provider.ensure(entity, location)
         except BaseException as error:
-            fields = {"error": text_of(error), "error_type": type(error).__name__}
+            fields = {"error": full_text_of(error), "error_type": type(error).__name__}
             self.manager.emit("entity.ensure_failed", **operation, **fields)
             raise
         duration = time.perf_counter() - started

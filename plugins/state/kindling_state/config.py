@@ -30,7 +30,7 @@ class StateConfig(Section):
     )
     unfinished: Literal["refuse", "resume", "ignore"] = Field(
         "refuse",
-        description="what a run does about an earlier one that was not finished: refuse to append again what that one "
+        description="what a run does about an earlier run that was not finished: refuse to append again what that run "
         "has appended, resume it, or ignore it and start anew",
     )
     poll_seconds: float = Field(

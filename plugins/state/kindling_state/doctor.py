@@ -26,11 +26,11 @@ def check(app: App, store: SqlStateStore) -> Iterable[Check]:
         return [
             Check("error", "state.url", app.redact(problem), "Correct state.url, or see that the place can be written.")
         ]
-    told = f"newest run {newest[0].start.run_id}: {newest[0].status}" if newest else "no run yet"
-    open_runs = [one for one in store.unfinished(app.name) if not store.holders([run_lease(one.run_id)])]
+    newest_run = f"newest run {newest[0].start.run_id}: {newest[0].status}" if newest else "no run yet"
+    open_runs = [run for run in store.unfinished(app.name) if not store.holders([run_lease(run.run_id)])]
     unfinished = [
-        Check("warning", "runs", f"run {one.run_id} was not finished", f"`kindling resume {one.run_id}` continues it.")
-        for one in open_runs[:3]
-        if one.left
+        Check("warning", "runs", f"run {run.run_id} was not finished", f"`kindling resume {run.run_id}` continues it.")
+        for run in open_runs[:3]
+        if run.left
     ]
-    return [Check("ok", "state.url", f"{place}, {told}"), *unfinished]
+    return [Check("ok", "state.url", f"{place}, {newest_run}"), *unfinished]

@@ -9,11 +9,11 @@ from kindling_core.state import StateError
 
 
 class LeaseHeld(PlanError):
-    """Another run holds what this one needs; nothing ran."""
+    """Another run holds what this run needs; nothing ran."""
 
 
 class StateRemoved(StateError):
-    """The file of the state is not there any more, or is another one."""
+    """The file of the state is not there any more, or is another."""
 
 
 class LeaseLost(StateError):

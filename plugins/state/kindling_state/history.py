@@ -1,4 +1,4 @@
-"""The history of runs: a receiver of signals like any other, with a thread that writes what it was told.
+"""The history of runs: a receiver of signals like any other, with a thread that writes what it has received.
 
 What cannot be written is warned of and tried again with what comes next; it fails nothing and holds up nobody.
 """
@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kindling_core.errors import text_of
+from kindling_core.secrets import Redactor
 from kindling_core.signals import SignalProvider
 from kindling_core.state import AttemptRecord, RunEnd, StateStore
 
 _log = logging.getLogger("kindling.state")
 
 FLUSH_SECONDS = 0.5
-# A run waits so long for its history at its end; one that was told to end has little time left.
+# A run waits so long for its history at its end; a run that was asked to end has little time left.
 PATIENCE_SECONDS = 30.0
 STOPPED_SECONDS = 0.5
 # What cannot be written is kept for later up to this; the oldest goes first.
@@ -26,10 +27,11 @@ MOST_KEPT = 100_000
 
 
 class History:
-    """Collects what runs tell and has it written in batches; safe on any thread.
+    """Collects the messages of runs and has it written in batches; safe on any thread.
 
     Args:
-        is_stopped: tells of a run id whether the run was told to end, and has no time to wait.
+        is_stopped: whether the run of this id was asked to end, and has no time to wait.
+        redact: masks secrets in what is logged.
     """
 
     SIGNALS = (
@@ -43,8 +45,14 @@ class History:
         "pipe_skipped",
     )
 
-    def __init__(self, store: StateStore, is_stopped: Callable[[str], bool] = lambda run_id: False) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        is_stopped: Callable[[str], bool] = lambda run_id: False,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
         self._store = store
+        self._redact = redact or Redactor()
         self._is_stopped = is_stopped
         self._changed = threading.Condition()
         self._attempts: list[AttemptRecord] = []
@@ -86,17 +94,17 @@ class History:
         )
 
     def pipe_retrying(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
-        told = {"error": fields["error"], "error_type": fields["error_type"]}
-        self._ended(run_id, pipe_id, "retried", fields, **told)
+        more = {"error": fields["error"], "error_type": fields["error_type"]}
+        self._ended(run_id, pipe_id, "retried", fields, **more)
 
     def pipe_failed(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
-        told = {"error": fields["error"], "error_type": fields["error_type"], "details": fields["details"]}
-        self._ended(run_id, pipe_id, "failed", fields, **told)
+        more = {"error": fields["error"], "error_type": fields["error_type"], "details": fields["details"]}
+        self._ended(run_id, pipe_id, "failed", fields, **more)
 
     def pipe_skipped(self, sender: object, *, run_id: str, pipe_id: str, **fields: Any) -> None:
         self._count(run_id, "skipped")
-        told = {"reason": fields["reason"], "caused_by": fields["caused_by"]}
-        self._add(AttemptRecord(run_id, pipe_id, 0, "skipped", **told))
+        more = {"reason": fields["reason"], "caused_by": fields["caused_by"]}
+        self._add(AttemptRecord(run_id, pipe_id, 0, "skipped", **more))
 
     def after_run(self, sender: object, *, run_id: str, **fields: Any) -> None:
         self._run_ended(run_id, "succeeded", fields)
@@ -105,7 +113,7 @@ class History:
         status = "cancelled" if fields["error_type"] == "Cancelled" else "failed"
         self._run_ended(run_id, status, fields, error=fields["error"], error_type=fields["error_type"])
 
-    def _run_ended(self, run_id: str, status: str, fields: dict[str, Any], **told: Any) -> None:
+    def _run_ended(self, run_id: str, status: str, fields: dict[str, Any], **more: Any) -> None:
         with self._changed:
             counts = self._counts.pop(run_id, None)
             if counts is None:
@@ -120,17 +128,17 @@ class History:
                     counts["succeeded"],
                     counts["failed"],
                     counts["skipped"],
-                    **told,
+                    **more,
                 )
             )
         self.flush(STOPPED_SECONDS if self._is_stopped(run_id) else PATIENCE_SECONDS)
 
-    def _ended(self, run_id: str, pipe_id: str, status: str, fields: dict[str, Any], **told: Any) -> None:
+    def _ended(self, run_id: str, pipe_id: str, status: str, fields: dict[str, Any], **more: Any) -> None:
         if status != "retried":
             self._count(run_id, status)
         seconds = fields["attempt_seconds"]
         started = datetime.fromisoformat(fields["timestamp"]) - timedelta(seconds=seconds)
-        self._add(AttemptRecord(run_id, pipe_id, fields["attempt"], status, started.isoformat(), seconds, **told))
+        self._add(AttemptRecord(run_id, pipe_id, fields["attempt"], status, started.isoformat(), seconds, **more))
 
     def _count(self, run_id: str, status: str) -> None:
         with self._changed:
@@ -151,7 +159,7 @@ class History:
             self._thread.start()
 
     def flush(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until everything told so far is written, or was tried to be; at most so long."""
+        """Wait until everything received so far is written, or was tried to be; at most so long."""
         with self._changed:
             self._begin()
             if self._thread is None:
@@ -180,7 +188,7 @@ class History:
     def _write_on(self) -> None:
         while True:
             with self._changed:
-                # A pipe's start is told soon, but not each by itself; with nothing to tell nobody wakes up.
+                # A pipe's start is written soon, but not each by itself; with nothing to write nobody wakes up.
                 self._changed.wait_for(lambda: self._attempts or self._ends or self._asked > self._done or self._closed)
                 self._changed.wait_for(lambda: self._asked > self._done or self._closed, FLUSH_SECONDS)
                 asked, closed = self._asked, self._closed
@@ -200,14 +208,14 @@ class History:
         try:
             self._store.record(attempts, ends)
         except Exception as error:  # noqa: BLE001 - whatever a record holds, the thread has to go on
-            self._warn(text_of(error))
+            self._warn(text_of(error, self._redact))
         else:
             return
         try:
             # Of a run whose pipes cannot be written it is known at least how it ended.
             self._store.record([], ends)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.debug("Nothing can be written now, and is tried again: %s", error)
+            _log.debug("Nothing can be written now, and is tried again: %s", text_of(error, self._redact))
             with self._changed:
                 self._attempts = [*attempts, *self._attempts][-MOST_KEPT:]
                 self._ends = [*ends, *self._ends][-MOST_KEPT:]
@@ -224,7 +232,12 @@ class History:
             return
         # The store takes others, so that it is these that it does not take.
         for attempt, why in refused:
-            _log.warning("The attempt %d at pipe %r is not in history: %s", attempt.attempt, attempt.pipe_id, why)
+            _log.warning(
+                "The attempt %d at pipe %r is not in history: %s",
+                attempt.attempt,
+                attempt.pipe_id,
+                text_of(why, self._redact),
+            )
 
     def _warn(self, problem: str) -> None:
         if not self._warned:

@@ -7,15 +7,15 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kindling_core.errors import ConfigError
 from kindling_core.hooks import hookimpl
-from kindling_core.run.requests import RunInfo, WriteRequest, WriteResult
+from kindling_core.run.requests import Continuation, RunInfo, WriteRequest, WriteResult
 from kindling_core.state import RunStart, StateError, StateStore, Success
 from kindling_core.state.dependencies import dependencies
+from kindling_core.state.kept_options import kept_options, options_to_continue
 from kindling_state.config import StateConfig, url_of
 from kindling_state.errors import LeaseHeld, LeaseLost, StateRemoved
 from kindling_state.history import History
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kindling_core.doctor import Check
     from kindling_core.pipes import PipeMetadata
     from kindling_core.plan.execution_plan import ExecutionPlan
+    from kindling_core.run.cancellation import CancelToken
     from kindling_core.run.report import RunReport
     from kindling_state.sql_store import SqlStateStore
 
@@ -39,7 +40,7 @@ RELEASE_SECONDS = 0.5
 
 
 class StatePlugin:
-    """Keeps the store of one App, and what its runs hold."""
+    """Keeps the store of an App, and what its runs hold."""
 
     requires: list[str] = []
     optional: list[str] = ["entities"]
@@ -52,7 +53,7 @@ class StatePlugin:
         self._choices: dict[str, Choice] = {}
         self._done: dict[str, dict[str, Success]] = {}
         self._appended: dict[str, dict[str, str]] = {}
-        self._runs: weakref.WeakValueDictionary[str, RunInfo] = weakref.WeakValueDictionary()
+        self._tokens: weakref.WeakValueDictionary[str, CancelToken] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     @hookimpl
@@ -67,7 +68,7 @@ class StatePlugin:
     def kindling_start(self, app: App) -> None:
         self._app = app
         store = self.store(app)
-        self._history = History(store, self._is_stopped)
+        self._history = History(store, self._is_stopped, app.redact)
         self._history.listen(app.signals)
 
     @hookimpl
@@ -86,7 +87,7 @@ class StatePlugin:
                 try:
                     self._store = SqlStateStore(url_of(app))
                 except StateError as error:
-                    origins = (one.origin for one in app.config.settings() if one.key == "state.url")
+                    origins = (setting.origin for setting in app.config.settings() if setting.key == "state.url")
                     raise ConfigError(f"{next(origins, 'section [state]')}: {error}") from None
             return self._store
 
@@ -105,7 +106,7 @@ class StatePlugin:
             if pipe.output_entity_id is not None:
                 makers.setdefault(pipe.output_entity_id, []).append(pipe_id)
         for entity_id, pipe_ids in makers.items():
-            written = [done[one].version_written for one in pipe_ids if one in done]
+            written = [done[pipe_id].version_written for pipe_id in pipe_ids if pipe_id in done]
             versions = [version for version in written if version is not None]
             # What somebody has still to write is read as it will stand then.
             if len(versions) == len(pipe_ids) and self._keeps_versions(entity_id):
@@ -116,12 +117,12 @@ class StatePlugin:
         return info is not None and info.versioned
 
     @hookimpl
-    def kindling_before_run(self, plan: ExecutionPlan, run: RunInfo) -> None:
+    def kindling_claim_run(self, plan: ExecutionPlan, run: RunInfo) -> Continuation | None:
         from kindling_state.processes import this_process
 
         app, store = self._app, self._store
         if app is None or store is None:
-            return
+            return None
         settings, process = app.config.section("state"), this_process()
         names = lease_names(settings.lease, app.name, run.pipe_ids)
         leases = RunLeases(
@@ -131,25 +132,29 @@ class StatePlugin:
             settings.lease_seconds,
             lost=run.cancelled.set,
             look=partial(self._look, run),
+            clock=app.clock,
         )
         if not self._leases:
             store.database.forget_if_replaced()
         self._take(leases, run, settings.poll_seconds)
         self._leases[run.run_id] = leases
-        self._runs[run.run_id] = run
-        choice = Choice()
+        self._tokens[run.run_id] = run.cancelled
+        choice, earlier = Choice(), None
         if run.resumes is None:
             choice = choose(app, store, run, plan.pipes, settings.unfinished)
         if choice.go_on_with is not None:
             start = choice.go_on_with
-            run.go_on_with(start.run_id, start.root_run_id)
+            options = options_to_continue(start, run.given_options)
+            earlier = Continuation(start.run_id, start.root_run_id, options)
             plan.pinned_versions.clear()
             plan.pinned_versions.update(start.pinned_versions)
-        if run.resumes is not None:
-            # Asked for only now: whoever was in the way may have been the one to finish the run.
-            self._done[run.run_id] = store.succeeded(run.root_run_id)
+        root_run_id = run.root_run_id if earlier is None else earlier.root_run_id
+        if root_run_id != run.run_id:
+            # Asked for only now: whoever was in the way may have finished the run.
+            self._done[run.run_id] = store.succeeded(root_run_id)
         self._choices[run.run_id] = choice
         leases.keep()
+        return earlier
 
     @hookimpl
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
@@ -169,7 +174,7 @@ class StatePlugin:
                 run.root_run_id,
                 app.name,
                 run.mode,
-                datetime.now(timezone.utc).isoformat(),
+                app.clock.utc_now().isoformat(),
                 process[0],
                 process[1],
                 resumes=run.resumes,
@@ -182,6 +187,7 @@ class StatePlugin:
                 depends_on=dependencies(app, list(plan.pipes.values())),
                 inputs={pipe_id: list(pipe.input_entity_ids) for pipe_id, pipe in plan.pipes.items()},
                 outputs={pipe_id: pipe.output_entity_id for pipe_id, pipe in plan.pipes.items()},
+                options=kept_options(run.options, app.redact),
             )
         )
         if choice.supersedes:
@@ -189,12 +195,12 @@ class StatePlugin:
 
     def _take(self, leases: RunLeases, run: RunInfo, poll_seconds: float) -> None:
         """Take the leases of a run, or wait for them."""
-        told = False
+        said = False
         while held := leases.take():
             if not run.wait:
                 raise refusal(held)
-            if not told:
-                told = True
+            if not said:
+                said = True
                 _log.warning("Waiting: %s", str(refusal(held)).partition(" unless")[0])
             if run.cancelled.wait(poll_seconds):
                 raise LeaseHeld("Cancelled while another run was in the way; nothing ran.")
@@ -225,9 +231,9 @@ class StatePlugin:
             self._appended.pop(run.run_id, None)
 
     def _is_stopped(self, run_id: str) -> bool:
-        """Whether a run was told to end, so that nobody has time for it."""
-        run = self._runs.get(run_id)
-        return run is not None and run.cancelled.is_set()
+        """Whether a run was asked to end, so that nobody has time for it."""
+        token = self._tokens.get(run_id)
+        return token is not None and token.is_set()
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one is dead. Certain knowledge only on the same machine."""
+"""Which process this is, and whether another is dead. Certain knowledge only on the same machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def this_process() -> tuple[str, int, str]:
 
 
 def this_host() -> str:
-    """Name this machine since its last start and this namespace of process ids, as far as the system tells."""
+    """Name this machine since its last start and this namespace of process ids, as far as the system says."""
     parts = [socket.gethostname()]
     try:
         parts += [_BOOT.read_text().strip(), os.readlink("/proc/self/ns/pid")]
@@ -27,7 +27,7 @@ def this_host() -> str:
 
 
 def is_dead(host: str, pid: int, started: str) -> bool:
-    """Tell whether a process has certainly ended; False where that cannot be known."""
+    """Whether a process has certainly ended; False where that cannot be known."""
     if host != this_host() or "/" not in host:
         return False
     try:
@@ -36,7 +36,7 @@ def is_dead(host: str, pid: int, started: str) -> bool:
         # No process can have a number that the system's type does not hold.
         return True
     except PermissionError:
-        # It belongs to somebody else; whether it is the same process its start tells.
+        # It belongs to somebody else; whether it is the same process its start shows.
         pass
     now = _started(pid)
     return now == "dead" or (started != "unknown" and now is not None and now != started)

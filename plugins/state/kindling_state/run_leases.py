@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 
+from kindling_core.clock import Clock
 from kindling_core.run.requests import RunInfo
 from kindling_core.state import Lease, Owner, StateStore
 from kindling_core.state.held_lease import LeaseKeeper
@@ -24,7 +24,7 @@ def lease_names(kind: str, job: str, pipe_ids: Sequence[str]) -> list[str]:
 
 def refusal(held: Sequence[Lease]) -> LeaseHeld:
     """Return the error that says who holds what."""
-    owners = list(dict.fromkeys(lease.owner.told for lease in held))
+    owners = list(dict.fromkeys(lease.owner.description for lease in held))
     return LeaseHeld(
         f"{', '.join(sorted(lease.name for lease in held)[:5])} is held by {'; '.join(owners)} until "
         f"{max(lease.expires_at for lease in held)} unless it goes on. Wait with --wait, or set state.lease."
@@ -32,12 +32,12 @@ def refusal(held: Sequence[Lease]) -> LeaseHeld:
 
 
 class RunLeases(LeaseKeeper):
-    """The leases of one run, renewed by a thread until they are released.
+    """The leases of a run, renewed by a thread until they are released.
 
     Args:
         lost: called once, on that thread, when they cannot be kept.
         look: called on that thread every ``LOOK_SECONDS``.
-        clock: seconds that never go back.
+        clock: measures how long the leases last, and when they are renewed; replaced in tests.
     """
 
     TAKEN = "another run has taken it"
@@ -50,7 +50,7 @@ class RunLeases(LeaseKeeper):
         seconds: float,
         lost: Callable[[], object],
         look: Callable[[], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(
             store,

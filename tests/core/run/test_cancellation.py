@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from kindling_core import App, Pipes
+from kindling_core.clock import ManualClock
 from kindling_core.errors import RunFailed
 from kindling_core.run.cancellation import Cancellation, CancelToken, following
-from kindling_core.run.clock import ManualClock
 from tests.core.run.test_failures import Job, pipe
 
 PATIENCE_SECONDS = 30
@@ -194,7 +194,7 @@ def test_cancelling_reaches_what_is_under_way_alone() -> None:
 
 
 def test_a_run_sleeps_until_something_happens_and_cancelling_wakes_it() -> None:
-    sleeps = threading.Event()
+    sleeps, started = threading.Event(), threading.Event()
 
     class Recording(ManualClock):
         def wait(self, bell, seconds):  # type: ignore[no-untyped-def]
@@ -202,10 +202,17 @@ def test_a_run_sleeps_until_something_happens_and_cancelling_wakes_it() -> None:
                 sleeps.set()
             super().wait(bell, seconds)
 
-    job = Job(pipe("a", [], lambda: token_of(job).wait(PATIENCE_SECONDS)), pipe("b", ["of.a"]), clock=Recording())
+    def wait() -> bool:
+        token = token_of(job)
+        started.set()
+        return token.wait(PATIENCE_SECONDS)
+
+    job = Job(pipe("a", [], wait), pipe("b", ["of.a"]), clock=Recording())
 
     def cancel() -> None:
         assert sleeps.wait(PATIENCE_SECONDS), "the run looks again by itself, at a time when nothing is due"
+        # A run that is cancelled before its first pipe has begun skips that one, too.
+        assert started.wait(PATIENCE_SECONDS)
         job.executer.cancel()
 
     assert job.run_while(cancel).status == "cancelled"

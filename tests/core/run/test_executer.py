@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kindling_core.clock import SystemClock
 from kindling_core.errors import CycleError, PipeError, PlanError, RunFailed
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
 from kindling_core.plan.entity_info import EntityInfo
 from kindling_core.plan.graph import ExecutionMode
-from kindling_core.run.clock import SystemClock
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kindling_core import App, Pipes
+from kindling_core.clock import ManualClock
 from kindling_core.errors import PipeAbandoned, PipeDefinitionError, PipeTimeout, RunFailed, RunTimeout
 from kindling_core.pipes import DataPipesRegistry, PipeMetadata
-from kindling_core.run.clock import ManualClock
 from kindling_core.run.executer import DataPipesExecuter
 from kindling_core.run.hooks import RunHooks
 from kindling_core.run.io import RunIO

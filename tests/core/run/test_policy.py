@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kindling_core import App
 from kindling_core.errors import KindlingError, PipeDefinitionError, PipeTimeout
 from kindling_core.pipes import PipeMetadata
 from kindling_core.run.policy import (
@@ -132,3 +133,13 @@ def test_a_failure_stops_the_others_only_where_the_run_fails_fast(on_failure, al
 
 def test_an_interrupt_out_of_a_pipe_cancels_whatever_was_allowed():
     assert verdict(error=KeyboardInterrupt(), worth=False, allow_failure=True) == Verdict(False, stop=True, cancel=True)
+
+
+@pytest.mark.parametrize("policy", OnFailure)
+def test_each_policy_is_a_value_of_its_setting_and_decides_by_itself(policy: OnFailure) -> None:
+    app = App(config={"execution": {"on_failure": policy.value}}, environ={})
+    assert app.config.section("execution").options().on_failure is policy
+    shown = next(setting.value for setting in app.config.settings() if setting.key == "execution.on_failure")
+    assert shown == policy.value
+    verdict = decide(Failure(1, ValueError(), False, False), PipePolicy(), policy, lambda: 0.0)
+    assert verdict.stop is policy.ends_run

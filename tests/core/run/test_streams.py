@@ -13,7 +13,7 @@ from kindling_core import App, KindlingError, PipeAbandoned, PipeDefinitionError
 from kindling_core.cli.main import cli
 from kindling_core.hooks import hookimpl
 from kindling_core.run.fence import Fence
-from kindling_core.run.requests import ReadRequest, WriteRequest, WriteResult
+from kindling_core.run.requests import ReadRequest, VersionRange, WriteRequest, WriteResult
 
 PATIENCE_SECONDS = 60
 
@@ -293,11 +293,11 @@ def test_a_pipe_runs_once_with_given_inputs_versions_and_fence() -> None:
     tables = Tables()
     pipes = Pipes()
 
-    @pipes.pipe("join", inputs=["t.in", "t.other@v3", "t.changes"], output="t.out")
-    def join(t_in, t_other, t_changes):
-        return [t_in, t_other, t_changes]
+    @pipes.pipe("join", inputs=["t.in", "t.other@v3", "t.changes", "t.log"], output="t.out")
+    def join(t_in, t_other, t_changes, t_log):
+        return [t_in, t_other, t_changes, t_log]
 
-    tables.values |= {"t.other": 2, "t.changes": 3}
+    tables.values |= {"t.other": 2, "t.changes": 3, "t.log": 4}
     stream, feature = Stream(), Streaming({"s": Stream()})
     feature.streams["s"] = stream
     with app_of(feature, "s") as app:
@@ -308,16 +308,18 @@ def test_a_pipe_runs_once_with_given_inputs_versions_and_fence() -> None:
             "join",
             feature.run,
             inputs={"t.in": "a micro-batch"},
-            versions={"t.changes": (4, 7)},
+            versions={"t.changes": (4, 7), "t.log": VersionRange(2, 9, appends=True)},
             transaction=("relay", 5),
+            transactions=[("watermark", 9)],
             skip_empty=True,
             commit_metadata={"batch": "5"},
         )
         assert result.rows == 1
-        assert tables.values["t.out"] == ["a micro-batch", 2, 3]
-        assert [(one.entity_id, one.start_version, one.version) for one in tables.reads] == [
-            ("t.other", None, 3),
-            ("t.changes", 4, 7),
+        assert tables.values["t.out"] == ["a micro-batch", 2, 3, 4]
+        assert [(one.entity_id, one.start_version, one.version, one.appends) for one in tables.reads] == [
+            ("t.other", None, 3, False),
+            ("t.changes", 4, 7, False),
+            ("t.log", 2, 9, True),
         ]
         written = tables.writes[0]
         assert (written.transaction, written.skip_empty, written.commit_metadata) == (
@@ -325,6 +327,7 @@ def test_a_pipe_runs_once_with_given_inputs_versions_and_fence() -> None:
             True,
             {"batch": "5"},
         )
+        assert written.transactions == (("watermark", 9),)
         assert written.run is feature.run
         fence = Fence()
         fence.close()

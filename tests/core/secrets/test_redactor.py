@@ -4,13 +4,14 @@ import base64
 import html
 import json
 from time import process_time
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindling_core.secrets import MASK, Redactor
+from kindling_core.secrets import MASK, Redactor, redacted
 
 SECRET = "it's \"a\\b\né€😀/@#&<"
 SPELLINGS = {
@@ -129,3 +130,42 @@ def test_the_time_grows_with_the_length_of_the_text(unit: str) -> None:
 
     # Eight times the text: a quadratic search would take 64 times as long. Less than 2 ms is noise.
     assert seconds(280_000) < 32 * max(seconds(35_000), 0.002)
+
+
+def test_details_that_contain_themselves_are_masked_once() -> None:
+    details: dict[str, Any] = {"text": "password=abc"}
+    details["again"] = details
+    details["list"] = [details, "password=abc"]
+    masked = redacted(details, Redactor())
+    assert masked == {"text": "password=***", "again": "...", "list": ["...", "password=***"]}
+
+
+def test_details_that_unfold_to_very_many_values_are_cut() -> None:
+    texts: list[str] = []
+    part: Any = ["x"]
+    for _ in range(40):
+        part = [part, part]
+
+    def redact(text: str) -> str:
+        texts.append(text)
+        return text
+
+    redacted({"part": part}, redact)
+    assert 0 < len(texts) <= 200_000
+
+
+def test_details_that_are_nested_too_deep_are_cut() -> None:
+    deep: Any = "password=abc"
+    for _ in range(5_000):
+        deep = [deep]
+    assert str(redacted({"deep": deep}, Redactor())).count("[") <= 100
+
+
+def test_whatever_shows_a_secret_in_details_is_masked() -> None:
+    class Url:
+        def __str__(self) -> str:
+            return "db://u:word@h"
+
+    kept = object()
+    masked = redacted({"url": Url(), "password=abc": {"password=abc"}, "n": 1, "kept": kept}, Redactor())
+    assert masked == {"url": "db://u:***@h", "password=***": ["password=***"], "n": 1, "kept": kept}

@@ -26,31 +26,31 @@ def compare(context: CommandContext, first: str, second: str) -> None:
     store = store_of(context)
     records = [find_run(store, context.app().name, run_id) for run_id in (first, second)]
     known = statuses(store, records)
-    told = [data_of(record, known[record.start.run_id]) for record in records]
-    ends = [_last(attempts_of(store, record, one["status"])) for record, one in zip(records, told, strict=True)]
+    runs = [data_of(record, known[record.start.run_id]) for record in records]
+    ends = [_last(attempts_of(store, record, run["status"])) for record, run in zip(records, runs, strict=True)]
     pipes: list[dict[str, Any]] = []
     for pipe_id in dict.fromkeys([*ends[0], *ends[1]]):
-        one, other = ends[0].get(pipe_id), ends[1].get(pipe_id)
-        seconds = [end.duration_seconds if end is not None else None for end in (one, other)]
+        left, right = ends[0].get(pipe_id), ends[1].get(pipe_id)
+        seconds = [end.duration_seconds if end is not None else None for end in (left, right)]
         old, new = seconds
         start = [record.start.fingerprints.get(pipe_id) for record in records]
         pipes.append(
             {
                 "pipe_id": pipe_id,
-                "status": [end.status if end is not None else None for end in (one, other)],
+                "status": [end.status if end is not None else None for end in (left, right)],
                 "duration_seconds": seconds,
                 "ratio": new / old if old and new is not None else None,
-                "rows": [end.rows if end is not None else None for end in (one, other)],
-                "version_written": [end.version_written if end is not None else None for end in (one, other)],
+                "rows": [end.rows if end is not None else None for end in (left, right)],
+                "version_written": [end.version_written if end is not None else None for end in (left, right)],
                 "changed": start[0] != start[1],
             }
         )
-    data = {"runs": told, "pipes": pipes}
+    data = {"runs": runs, "pipes": pipes}
 
     def render(console: Console) -> None:
-        for name, one in zip("AB", data["runs"], strict=True):
+        for name, run in zip("AB", data["runs"], strict=True):
             console.print(
-                f"{name}: {one['run_id']}  {one['status']}  {seconds_of(one['duration_seconds'])} s", markup=False
+                f"{name}: {run['run_id']}  {run['status']}  {seconds_of(run['duration_seconds'])} s", markup=False
             )
         context.table(
             ["pipe", "status A", "status B", "seconds A", "seconds B", "B / A", "rows A", "rows B", "code"],
@@ -71,4 +71,4 @@ def compare(context: CommandContext, first: str, second: str) -> None:
 
 
 def _last(attempts: list[AttemptRecord]) -> dict[str, AttemptRecord]:
-    return {attempt.pipe_id: attempt for attempt in sorted(attempts, key=lambda one: one.attempt)}
+    return {attempt.pipe_id: attempt for attempt in sorted(attempts, key=lambda attempt: attempt.attempt)}

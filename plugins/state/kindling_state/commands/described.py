@@ -22,7 +22,7 @@ def store_of(context: CommandContext) -> StateStore:
 
 
 def statuses(store: StateStore, records: Sequence[RunRecord]) -> dict[str, str]:
-    """Return run id -> what a run's end says; "died" for one that has none and whose process is gone."""
+    """Return run id -> what a run's end says; "died" for a run that has none and whose process is gone."""
     open_runs = {run_lease(record.start.run_id) for record in records if record.end is None}
     held = {lease.name for lease in store.holders(open_runs)} if open_runs else set()
     return {
@@ -53,6 +53,7 @@ def data_of(record: RunRecord, status: str) -> dict[str, Any]:
         "root_run_id": start.root_run_id,
         "selection": list(start.selection),
         "overrides": list(start.overrides),
+        "options": dict(start.options),
         "job_hash": start.job_hash,
         "pinned_versions": dict(start.pinned_versions),
         "error": end.error if end else None,
@@ -61,26 +62,28 @@ def data_of(record: RunRecord, status: str) -> dict[str, Any]:
 
 
 def attempts_of(store: StateStore, record: RunRecord, status: str) -> list[AttemptRecord]:
-    """Return the attempts of a run; of one that died, with what is exactly known: what it had marked as succeeded."""
+    """Return the attempts of a run; of a run that died, with what is exactly known: what it had marked as succeeded."""
     run_id = record.start.run_id
     attempts = store.attempts(run_id)
     if status != "died":
         return attempts
-    marks = {name: one for name, one in store.succeeded(record.start.root_run_id).items() if one.run_id == run_id}
+    marks = {
+        name: success for name, success in store.succeeded(record.start.root_run_id).items() if success.run_id == run_id
+    }
     last: dict[str, AttemptRecord] = {}
-    told = [replace(one, status="died") if one.status == "running" else one for one in attempts]
-    for one in told:
-        last[one.pipe_id] = max(one, last.get(one.pipe_id, one), key=lambda each: each.attempt)
+    found = [replace(attempt, status="died") if attempt.status == "running" else attempt for attempt in attempts]
+    for attempt in found:
+        last[attempt.pipe_id] = max(attempt, last.get(attempt.pipe_id, attempt), key=lambda each: each.attempt)
     for pipe_id, mark in marks.items():
         known = last.get(pipe_id)
         if known is not None and known.status == "succeeded":
             continue
         if known is not None and known.status == "died":
-            told[told.index(known)] = replace(known, status="succeeded", version_written=mark.version_written)
+            found[found.index(known)] = replace(known, status="succeeded", version_written=mark.version_written)
         else:
             number = known.attempt + 1 if known is not None else 1
-            told.append(AttemptRecord(run_id, pipe_id, number, "succeeded", version_written=mark.version_written))
-    return told
+            found.append(AttemptRecord(run_id, pipe_id, number, "succeeded", version_written=mark.version_written))
+    return found
 
 
 def seconds(value: float | None) -> str:

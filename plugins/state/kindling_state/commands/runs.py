@@ -45,18 +45,18 @@ def runs(
     data = _page(store_of(context), job, limit, set(status), after, chosen)
     rows = [
         [
-            *([one["job"]] if all_jobs else []),
-            one["run_id"],
-            one["status"],
-            one["started_at"][:19],
-            seconds(one["duration_seconds"]),
-            one["pipe_count"],
-            one["success_count"],
-            one["failed_count"],
-            one["skipped_count"],
-            one["resumes"] or "",
+            *([run["job"]] if all_jobs else []),
+            run["run_id"],
+            run["status"],
+            run["started_at"][:19],
+            seconds(run["duration_seconds"]),
+            run["pipe_count"],
+            run["success_count"],
+            run["failed_count"],
+            run["skipped_count"],
+            run["resumes"] or "",
         ]
-        for one in data
+        for run in data
     ]
     columns = ["run", "status", "started (UTC)", "seconds", "pipes", "succeeded", "failed", "skipped", "resumes"]
     if all_jobs:
@@ -67,7 +67,7 @@ def runs(
 def _page(
     store: StateStore, job: str | None, limit: int, wanted: set[str], after: str | None, chosen: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return one page. Whether a run without an end still runs its lease says, so that these are told apart here."""
+    """Return a page. Whether a run without an end still runs its lease says, so that these are distinguished here."""
     kept = {"running" if status == "died" else status for status in wanted}
     found: list[dict[str, Any]] = []
     while len(found) < limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import click
@@ -20,7 +21,7 @@ from kindling_state.commands.runs import runs
 @job_options
 @click.pass_obj
 def show(context: CommandContext, run_id: str | None) -> None:
-    """Show one run: its pipes, their attempts, rows, versions and errors.
+    """Show a run: its pipes, their attempts, rows, versions and errors.
 
     RUN_ID: the newest run of the job unless given; the beginning of an id is enough.
     """
@@ -38,12 +39,14 @@ def show(context: CommandContext, run_id: str | None) -> None:
         for key in ("selection", "overrides"):
             if data[key]:
                 console.print(f"{key:18}{' '.join(data[key])}", markup=False)
+        if data["options"]:
+            console.print(printable(f"{'options':18}{json.dumps(data['options'], ensure_ascii=False)}"), markup=False)
         if data["cancel_by"]:
             console.print(printable(f"{'cancel asked by':18}{data['cancel_by']} at {data['cancel_at']}"), markup=False)
         if data["error"]:
             console.print(printable(f"{'error':18}{data['error_type']}: {data['error']}"), markup=False)
         context.table(
-            ["pipe", "attempt", "status", "seconds", "rows", "wrote", "read", "told"],
+            ["pipe", "attempt", "status", "seconds", "rows", "wrote", "read", "message"],
             [_attempt_row(attempt) for attempt in attempts],
         )(console)
 
@@ -51,7 +54,7 @@ def show(context: CommandContext, run_id: str | None) -> None:
 
 
 def _attempt_row(attempt: AttemptRecord) -> list[object]:
-    told = f"{attempt.error_type}: {attempt.error}" if attempt.error_type else attempt.reason or attempt.note or ""
+    message = f"{attempt.error_type}: {attempt.error}" if attempt.error_type else attempt.reason or attempt.note or ""
     version = attempt.version_written
     wrote = "" if version is None else f"{attempt.output_entity_id or ''}@v{version}"
     return [
@@ -62,7 +65,7 @@ def _attempt_row(attempt: AttemptRecord) -> list[object]:
         "" if attempt.rows is None else attempt.rows,
         wrote,
         [_read(attempt, name, version) for name, version in attempt.versions_read.items()],
-        told.partition("\n")[0],
+        message.partition("\n")[0],
     ]
 
 

@@ -30,7 +30,9 @@ class SqlAttempts(SqlPart):
                 }
                 made = made.on_conflict_do_update(index_elements=list(key), set_=changed)
                 names = [column.name for column in ATTEMPTS.columns if column.name != "id"]
-                connection.execute(made, [{name: kept(getattr(one, name)) for name in names} for one in attempts])
+                connection.execute(
+                    made, [{name: kept(getattr(attempt, name)) for name in names} for attempt in attempts]
+                )
             for end in ends:
                 values = {name: kept(getattr(end, name)) for name in END if name != "run_id"}
                 connection.execute(update(RUNS).where(RUNS.c.run_id == end.run_id).values(**values))

@@ -1,4 +1,4 @@
-"""Opens the database of a state store: how it is connected to, brought up to date, and what its errors come to."""
+"""Opens the database of a state store: connections, migrations, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Database:
     @property
     def place(self) -> str:
         """Where the state is kept, without the password."""
-        # libpq takes passwords among its options too, and SQLAlchemy hides only the one before the host.
+        # libpq takes passwords among its options too, and SQLAlchemy hides only that before the host.
         return self.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
 
     def unwritable(self) -> str | None:
@@ -97,7 +97,7 @@ class Database:
                 return
             engine = self.open()
             if not self._migrated:
-                # Looked at without a lock: who only reads neither waits for a writer nor needs to be one.
+                # Looked at without a lock: who only reads neither waits for a writer nor needs to be a writer.
                 with engine.connect().execution_options(kindling_reads=True) as connection:
                     version = known_version(connection)
                 if version == 0:
@@ -120,7 +120,7 @@ class Database:
         self._migrated = True
 
     def _found_file(self) -> tuple[int, int] | None:
-        """What tells the file of the state from another one of its name; None for a server, and where there is none."""
+        """Return what only this file of the state has, not another of its name; None for a server and for no file."""
         if self.url.get_backend_name() != "sqlite" or not self.url.database:
             return None
         try:
@@ -130,7 +130,7 @@ class Database:
         return found.st_dev, found.st_ino
 
     def forget_if_replaced(self) -> None:
-        """Begin anew with the file that is there now, before somebody relies on the one that was."""
+        """Begin anew with the file that is there now, before somebody relies on the file that was."""
         if self._migrated and self._found_file() != self._file:
             self.close()
 
@@ -176,7 +176,7 @@ class Database:
         def connected(connection: Any, record: Any) -> None:
             connection.isolation_level = None
             # In WAL mode a commit outlives the process that made it; what NORMAL saves is a disk flush, which only
-            # a crash of the whole machine could tell.
+            # a crash of the whole machine could show.
             connection.execute("PRAGMA synchronous=NORMAL")
 
         @event.listens_for(engine, "begin")
@@ -212,8 +212,10 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause = getattr(error, "orig", None) or error
-            told = self._redact(str(cause)).strip().partition("\n")[0]
-            raise StateError(f"The state at {self.place} failed while {doing}: {told}. {_advice(told)}") from error
+            problem = self._redact(str(cause)).strip().partition("\n")[0]
+            raise StateError(
+                f"The state at {self.place} failed while {doing}: {problem}. {_advice(problem)}"
+            ) from error
         except UnicodeError as error:
             raise StateError(
                 f"The state at {self.place} failed while {doing}: a name is not valid Unicode ({error}). Correct it."
@@ -233,7 +235,7 @@ def _write_ahead(engine: Engine) -> None:
                 connection.cursor().execute("PRAGMA journal_mode=WAL")
                 return
             except sqlite3.OperationalError as error:
-                # SQLite does not wait here by itself: of two that change the mode at once one is told "locked".
+                # SQLite does not wait here by itself: of two that change the mode at once the second gets "locked".
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_SECONDS)
@@ -277,7 +279,7 @@ def _no_driver(error: ImportError) -> StateError:
     )
 
 
-def _advice(told: str) -> str:
+def _advice(problem: str) -> str:
     advice = {
         "disk is full": "Make room on the disk.",
         "No space left": "Make room on the disk.",
@@ -295,4 +297,4 @@ def _advice(told: str) -> str:
         "connection": "See that the server runs and that state.url is right.",
         "password": "Correct the user and the password in state.url.",
     }
-    return next((words for sign, words in advice.items() if sign in told), "See state.url.")
+    return next((words for sign, words in advice.items() if sign in problem), "See state.url.")

@@ -58,14 +58,18 @@ class SqlForgetting(SqlLeases, SqlMarks):
             root for root, rows in families.items() if _is_over(rows) and not any(row.run_id in running for row in rows)
         }
         known = {row.run_id: row for row in asked}
-        return [one for one in run_ids if one in known and one not in needed and known[one].root_run_id in over]
+        return [
+            run_id
+            for run_id in run_ids
+            if run_id in known and run_id not in needed and known[run_id].root_run_id in over
+        ]
 
     def _needed(self, connection: Connection, job: str) -> Iterable[str]:
-        """The newest run of a job, and those whose success counts for one that has still to be finished."""
+        """The newest run of a job, and those whose success counts for a run that has still to be finished."""
         newest = select(RUNS.c.run_id).where(RUNS.c.job == job).order_by(RUNS.c.place.desc(), RUNS.c.run_id.desc())
         yield from connection.execute(newest.limit(1)).scalars()
-        for one in self._unfinished(connection, job, None):
-            yield from one.since.values()
+        for run in self._unfinished(connection, job, None):
+            yield from run.since.values()
 
     def _running(self, connection: Connection, run_ids: Sequence[str]) -> set[str]:
         leases = {run_lease(run_id): run_id for run_id in run_ids}

@@ -24,13 +24,13 @@ class SqlLeases(SqlPart):
     """Implements the part of ``StateStore`` that keeps leases."""
 
     def acquire(self, names: Collection[str], owner: Owner, ttl_seconds: float) -> list[Lease]:
-        # In one order everywhere, so that two who want the same leases do not wait for each other.
+        # In the same order everywhere, so that two who want the same leases do not wait for each other.
         wanted = sorted(set(names))
         held: list[Lease] = []
         try:
             with self.database.writing("taking leases") as connection:
                 now = self._now(connection)
-                fresh = {**asdict(owner), "expires": 0.0}
+                fresh = {**_columns_of(owner), "expires": 0.0}
                 anew: list[str] = []
                 for chunk in chunks(wanted):
                     rows = [{"name": name, **fresh} for name in chunk]
@@ -47,7 +47,7 @@ class SqlLeases(SqlPart):
                 if held:
                     raise Refused
                 for chunk in chunks(wanted):
-                    mine = {**asdict(owner), "expires": now + ttl_seconds}
+                    mine = {**_columns_of(owner), "expires": now + ttl_seconds}
                     connection.execute(update(LEASES).where(LEASES.c.name.in_(chunk)).values(**mine))
                 token = self._next_token(connection) if anew else 0
                 for chunk in chunks(anew):
@@ -86,15 +86,15 @@ class SqlLeases(SqlPart):
             rows = [row for chunk in chunks(sorted(set(names))) for row in self._leases(connection, chunk)]
         return [_lease(row) for row in rows if self._is_held(row, now)]
 
-    def hold(self, name: str, ttl_seconds: float, *, told: str = "") -> AbstractContextManager[HeldLease]:
+    def hold(self, name: str, ttl_seconds: float, *, description: str = "") -> AbstractContextManager[HeldLease]:
         host, pid, started = this_process()
         owner_id = f"hold:{uuid.uuid4().hex}"
-        told = told or f"process {pid} on {host.partition('/')[0]}"
-        return hold_lease(cast(StateStore, self), name, Owner(owner_id, host, pid, started, told), ttl_seconds)
+        description = description or f"process {pid} on {host.partition('/')[0]}"
+        return hold_lease(cast(StateStore, self), name, Owner(owner_id, host, pid, started, description), ttl_seconds)
 
     def _next_token(self, connection: Connection) -> int:
         """Return the next fencing token: of the whole store, since a lease that was given back leaves no row."""
-        # After the leases, and so in one order for everybody: whoever waits here holds nothing that others wait for.
+        # After the leases, and so in the same order for everybody: who waits here holds nothing that others wait for.
         made = self._insert(COUNTERS).values(name=_TOKENS, value=1)
         made = made.on_conflict_do_update(index_elements=["name"], set_={"value": COUNTERS.c.value + 1})
         return int(connection.execute(made.returning(COUNTERS.c.value)).scalar_one())
@@ -109,6 +109,13 @@ class SqlLeases(SqlPart):
     @staticmethod
     def _is_held(row: Row[Any], now: float) -> bool:
         return bool(row.expires > now) and not is_dead(row.host, row.pid, row.started)
+
+
+def _columns_of(owner: Owner) -> dict[str, object]:
+    """Return an owner as its columns; that of the description has an older name."""
+    columns = asdict(owner)
+    columns["told"] = columns.pop("description")
+    return columns
 
 
 def _lease(row: Row[Any]) -> Lease:

@@ -43,7 +43,7 @@ class SqlMarks(SqlPart):
         )
         rows = connection.execute(newest).all()
         over = {row.root_run_id for row in rows if row.status == "succeeded" or row.settled_by is not None}
-        # A run and all that continued it have one root; the newest of them comes first.
+        # A run and all that continued it share a root; the newest of them comes first.
         newest_of = {row.root_run_id: row for row in reversed(rows) if row.root_run_id not in over}
         if not newest_of:
             return []
@@ -56,15 +56,17 @@ class SqlMarks(SqlPart):
         }
         found = []
         for root, row in newest_of.items():
-            mine = {one.pipe_id: Success(one.run_id, one.version_written) for one in marks if one.root_run_id == root}
-            later = [one for one in marks if one.root_run_id != root and one.place > row.place]
-            since = {one.pipe_id: one.run_id for one in sorted(later, key=lambda one: one.place)}
+            mine = {
+                mark.pipe_id: Success(mark.run_id, mark.version_written) for mark in marks if mark.root_run_id == root
+            }
+            later = [mark for mark in marks if mark.root_run_id != root and mark.place > row.place]
+            since = {mark.pipe_id: mark.run_id for mark in sorted(later, key=lambda mark: mark.place)}
             found.append((row.place, Unfinished(starts[row.run_id], mine, since)))
-        return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
+        return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     @staticmethod
     def _marks_since(connection: Connection, job: str, place: int) -> Sequence[Row[Any]]:
-        """What has succeeded in the runs of a job from one on, with the place of the run in which it did."""
+        """What has succeeded in the runs of a job from a place on, with the place of the run in which it did."""
         query = (
             select(MARKS, RUNS.c.place)
             .join(RUNS, RUNS.c.run_id == MARKS.c.run_id)

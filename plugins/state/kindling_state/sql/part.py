@@ -20,7 +20,7 @@ class Refused(Exception):
 
 
 class SqlPart:
-    """One part of the store.
+    """A part of the store.
 
     Args:
         clock: seconds since the epoch, for the ends of leases; None: see ``SqlStateStore``.
@@ -43,7 +43,7 @@ class SqlPart:
 
 
 def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut names into parts that one statement takes."""
+    """Cut names into parts that a statement takes."""
     for start in range(0, len(names), _CHUNK):
         yield names[start : start + _CHUNK]
 
@@ -51,12 +51,12 @@ def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
 def plain(value: Any) -> Any:
     """Return a value as a column of JSON takes it."""
     if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def kept(value: Any) -> Any:
-    """As ``plain``; of a text that a database refuses, what it takes: one odd file name must not lose a history."""
+    """As ``plain``; of a text that a database refuses, what it takes: an odd file name must not lose a history."""
     if isinstance(value, str) and not (value.isascii() and "\0" not in value):
         return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode()
     return plain(value)

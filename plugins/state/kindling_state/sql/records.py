@@ -30,7 +30,7 @@ class SqlRecords(SqlPart):
             raise StateError(f"{space} {key!r} cannot be kept: {error}. Give only what JSON can carry.") from error
         with self.database.writing(f"writing {space} {key!r}") as connection:
             if expected:
-                # One statement decides, and the number of its rows says who won.
+                # A single statement decides, and the number of its rows says who won.
                 changed = connection.execute(
                     update(RECORDS)
                     .where(RECORDS.c.space == space, RECORDS.c.key == key, RECORDS.c.version == expected)
@@ -41,7 +41,7 @@ class SqlRecords(SqlPart):
                 return expected + 1
             made = self._insert(RECORDS).values(space=space, key=key, value=dict(value), version=1)
             if expected == 0:
-                # The count of an INSERT is not told by every driver; the row is.
+                # The count of an INSERT is not given by every driver; the row is.
                 once = made.on_conflict_do_nothing().returning(RECORDS.c.version)
                 if connection.execute(once).first() is None:
                     raise self._conflict(connection, space, key, expected)

@@ -82,8 +82,8 @@ class SqlRuns(SqlPart):
 
     def request_cancel(self, run_id: str, by: str) -> bool:
         still_open = RUNS.c.run_id == run_id, RUNS.c.status.is_(None)
-        now = datetime.now(timezone.utc).isoformat()
         with self.database.writing(f"asking run {run_id} to cancel") as connection:
+            now = datetime.fromtimestamp(self._now(connection), timezone.utc).isoformat()
             asked = update(RUNS).where(*still_open, RUNS.c.cancel_by.is_(None)).values(cancel_by=by, cancel_at=now)
             connection.execute(asked)
             return connection.execute(select(RUNS.c.run_id).where(*still_open)).first() is not None
@@ -96,7 +96,7 @@ class SqlRuns(SqlPart):
 
 
 def _has_status(status: Collection[str]) -> ColumnElement[bool]:
-    ended = RUNS.c.status.in_([one for one in status if one != "running"])
+    ended = RUNS.c.status.in_([wanted for wanted in status if wanted != "running"])
     return or_(ended, RUNS.c.status.is_(None)) if "running" in status else ended
 
 

@@ -47,6 +47,7 @@ RUNS = Table(
     Column("settled_by", String(64)),
     Column("inputs", JSON, nullable=False, server_default="{}"),
     Column("outputs", JSON, nullable=False, server_default="{}"),
+    Column("options", JSON, nullable=False, server_default="{}"),
     Column("cancel_by", Text),
     Column("cancel_at", String(40)),
     Column("status", String(16)),

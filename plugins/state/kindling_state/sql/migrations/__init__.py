@@ -17,6 +17,7 @@ from kindling_state.sql.migrations import (
     step_3_versions_of_marks,
     step_4_order_of_runs,
     step_5_details_of_history,
+    step_6_options_of_runs,
 )
 from kindling_state.sql.tables import METADATA, SCHEMA
 
@@ -29,11 +30,12 @@ STEPS: Sequence[Callable[[Connection], None]] = (
     step_3_versions_of_marks.upgrade,
     step_4_order_of_runs.upgrade,
     step_5_details_of_history.upgrade,
+    step_6_options_of_runs.upgrade,
 )
 
 
 def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:
-    """Do the steps that a database lacks, in the transaction of the connection; one process at a time.
+    """Do the steps that a database lacks, in the transaction of the connection; a single process at a time.
 
     Raises:
         StateError: the database is newer than this program.

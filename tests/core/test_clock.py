@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from kindling_core.run.clock import Bell, ManualClock, SystemClock, wait_until
+from kindling_core import App, Pipes
+from kindling_core.cli.progress import _LiveProgress
+from kindling_core.clock import Bell, ManualClock, SystemClock, wait_until
 
 PATIENCE_SECONDS = 30
 
@@ -65,3 +69,34 @@ def test_time_that_nobody_waits_for_does_not_elapse() -> None:
 def test_what_has_happened_is_not_waited_for() -> None:
     assert wait_until(ManualClock(), Bell(), lambda: True, 0)
     assert not wait_until(ManualClock(), Bell(), lambda: False, 0)
+
+
+def test_the_clock_of_an_app_is_that_of_its_runs_and_signals() -> None:
+    clock = ManualClock(datetime(2031, 5, 6, tzinfo=timezone.utc))
+    heard: list[tuple[str, str]] = []
+    pipes = Pipes()
+    pipes.pipe("a.b")(lambda: clock.advance(90))
+    with App(clock=clock, environ={}) as app:
+        app.mount(pipes)
+        app.signals.on(
+            "datapipes.*", lambda sender, signal_name, timestamp, **fields: heard.append((signal_name, timestamp))
+        )
+        report = app.run()
+    began, ended = "2031-05-06T00:00:00+00:00", "2031-05-06T00:01:30+00:00"
+    assert (report.started_at, report.duration_seconds, report.run_id[:15]) == (began, 90, "20310506T000000")
+    assert heard == [
+        ("datapipes.before_run", began),
+        ("datapipes.before_pipe", began),
+        ("datapipes.after_pipe", ended),
+        ("datapipes.after_run", ended),
+    ]
+
+
+def test_the_live_display_measures_by_its_clock() -> None:
+    clock, shown = ManualClock(), StringIO()
+    console = Console(file=shown, force_terminal=True, width=100)
+    display = _LiveProgress(console, clock)
+    display.before_pipe(None, pipe_id="a.b")
+    clock.advance(12.5)
+    console.print(display._draw())
+    assert "a.b  12.5 s" in shown.getvalue()

@@ -1,4 +1,4 @@
-"""The time of a run: whatever measures or waits in a run asks a clock, so that a test can give another."""
+"""The time of an App: whatever measures, waits or dates something asks a clock, so that a test can give another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bell:
             self._rings.put(None)
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait in real time until it rings; one thread at a time.
+        """Wait in real time until it rings; a single thread at a time.
 
         Args:
             seconds: the longest wait, 0 or more; None is without limit.
@@ -44,7 +44,7 @@ class Bell:
 
 
 class Clock(Protocol):
-    """Time as a run sees it."""
+    """Time as an App sees it."""
 
     def now(self) -> float:
         """Return seconds that never go back, from any start."""
@@ -128,7 +128,7 @@ class ManualClock:
 
 
 def wait_until(clock: Clock, bell: Bell, happened: Callable[[], bool], seconds: float | None = None) -> bool:
-    """Wait until something has happened, of which the bell tells; return whether it has.
+    """Wait until something has happened, for which the bell rings; return whether it has.
 
     Args:
         seconds: the longest wait by the clock; None is without limit.
