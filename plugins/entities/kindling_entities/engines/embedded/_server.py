@@ -81,6 +81,7 @@ class SailServer:
         from pyspark.sql.connect.session import SparkSession
 
         from kindling_entities.engines._naive import naive_is_utc
+        from kindling_entities.engines.embedded._answers import WholeAnswers
         from kindling_entities.engines.embedded._guarded import GuardedPlans
         from kindling_entities.engines.embedded._schemas import Schemas
 
@@ -91,12 +92,15 @@ class SailServer:
             server.start(background=True)
             host, port = server.listening_address
             # `create` and not `getOrCreate`: each App has a session of its own.
-            channel, guarded = DefaultChannelBuilder(f"sc://{host}:{port}"), GuardedPlans()
+            channel = DefaultChannelBuilder(f"sc://{host}:{port}")
+            answers, guarded = WholeAnswers(), GuardedPlans()
             # The client offers gzip and the server takes it; over loopback that costs more than the bytes it saves.
             # A bit for each algorithm (gRPC core, grpc_compression_algorithm): the lowest is "none".
             channel.setChannelOption("grpc.compression_enabled_algorithms_bitset", 1)
+            channel.add_interceptor(answers)
             channel.add_interceptor(guarded)
             session = SparkSession.builder.channelBuilder(channel).create()
+            answers.serve(session.client)
             guarded.schemas = Schemas(session.client)
             # Answered by the server, which by then listens for interrupts, too.
             session.conf.set("spark.sql.session.timeZone", "UTC")
