@@ -132,6 +132,7 @@ class WriteRequest:
             An overwrite then keeps the rows of the table.
         commit_metadata: kept in the commit itself and read again with it. Names that begin with ``kindling.`` belong to
             Kindling and its plugins.
+        deletes: of a merge: a frame with the keys of rows that the same commit removes, unless the value has them.
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -147,6 +148,7 @@ class WriteRequest:
     transactions: Sequence[tuple[str, int]] = ()
     skip_empty: bool = False
     commit_metadata: Mapping[str, str] = field(default_factory=dict)
+    deletes: Any = None
 
 
 @dataclass(frozen=True)

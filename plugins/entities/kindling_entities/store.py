@@ -320,7 +320,7 @@ class EntityStore:
             entity = replace(entity, expectations=(), missing_rows="keep")
         mode = mode or entity.write_mode
         self._refuse_wrong_use(entity, self.kind(entity_id), mode)
-        refuse_options(entity, self.kind(entity_id), options)
+        refuse_options(entity, self.kind(entity_id), mode, options)
         operation = _OPERATIONS[mode]
         common: dict[str, Any] = {"entity_id": entity_id, "operation_id": str(uuid.uuid4())}
         told: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
@@ -375,7 +375,7 @@ class EntityStore:
             with checked(self.engine, entity, frame, mode, read, exists, held) as sound:
                 if quarantine is not None and not (options.skip_empty and has_no_rows(sound.results())):
                     everything = mode == "overwrite" and not _by_partition(entity, mode)
-                    aside = replace(options, skip_empty=False)
+                    aside = replace(options, skip_empty=False, deletes=None)
                     self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction, aside)
                 rows = sound.frame
                 snapshot = mode == "merge" and entity.missing_rows != "keep"
