@@ -129,6 +129,11 @@ def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
     """Called about an unfinished run. Return the newest transaction id with this ending, "" if none. First result."""
 
 
+@hookspec(firstresult=True)
+def kindling_writes_once(pipe: PipeMetadata) -> bool | None:
+    """Called about an unfinished run. Return True if a further run of the pipe repeats no row. First result."""
+
+
 @hookspec
 @sets_up
 def kindling_plan(plan: ExecutionPlan, run: RunInfo | None) -> None:
