@@ -85,6 +85,14 @@ def feature_with(
     owns: Callable[[Any], bool], hook: str, active: Iterable[str], environ: Mapping[str, str] | None
 ) -> str | None:
     """Find an installed feature outside the job that would own something. Asked only to word an error."""
+    found = plugin_with(owns, hook, active, environ)
+    return None if found is None else found[0]
+
+
+def plugin_with(
+    owns: Callable[[Any], bool], hook: str, active: Iterable[str], environ: Mapping[str, str] | None
+) -> tuple[str, Any] | None:
+    """Find an installed feature outside the job that would own something; return its name and an object of it."""
     active = list(active)
     for name, feature in discover(environ).items():
         if name in active:
@@ -92,7 +100,7 @@ def feature_with(
         try:
             plugin = feature.make()
             if hasattr(plugin, hook) and owns(plugin):
-                return name
+                return name, plugin
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
             _log.debug("The feature %r could not be asked what it owns.", name, exc_info=error)
     return None

@@ -90,6 +90,11 @@ def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
 
 
 @hookspec
+def kindling_check_without(app: App, pipe: PipeMetadata) -> None:
+    """Called for a pipe with an option of yours in a job without you. Raise PipeDefinitionError if it needs you."""
+
+
+@hookspec
 def kindling_services(app: App) -> Mapping[type, Callable[[], Any]]:
     """Called while the App is composed. Return services that need no start, made when asked for: type -> maker."""
     return {}
