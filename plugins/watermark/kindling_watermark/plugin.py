@@ -71,7 +71,7 @@ class WatermarkPlugin:
         if "incremental" in pipe.options and info is not None and info.write_mode == "append":
             raise PipeDefinitionError(
                 f"Pipe {pipe.pipe_id!r} ({pipe.location}) is incremental and appends to {info.entity_id!r}: without "
-                f"the feature 'watermark' each run would append everything again. Add 'watermark' to the job's features."
+                f"the feature 'watermark' each run would append everything again. Add 'watermark' to its features."
             )
 
     @hookimpl

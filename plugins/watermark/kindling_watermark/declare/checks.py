@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kindling_core import EntityInfo, PipeMetadata
-from kindling_core.errors import did_you_mean
 from kindling_entities import EntityDefinition
-from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES, Declaration, wrong
+from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES, Declaration, near, wrong
 
 Describe = Callable[[str], EntityInfo | None]
 
@@ -63,8 +62,8 @@ def _check_columns(pipe: PipeMetadata, declaration: Declaration, source: EntityD
     met = tuple(column for _, column in declaration.met_by.get(source.entity_id, ()))
     for name in (*own, *met) if source.columns else ():
         if name not in source.columns:
-            near = did_you_mean(name, source.columns)
-            raise wrong(pipe, f"affected_by names the column {name!r}, which {source.entity_id!r} lacks{near}")
+            known = near(name, source.columns)
+            raise wrong(pipe, f"affected_by names the column {name!r}, which {source.entity_id!r} lacks{known}")
 
 
 def _check_output(
@@ -113,9 +112,7 @@ def _check_replaced(
 ) -> None:
     name = output.entity_id
     if output.write_mode == "append":
-        raise wrong(
-            pipe, f"'affected' replaces rows, and {name!r} is only appended to. Use write_mode='merge' with keys"
-        )
+        raise wrong(pipe, f"'affected' replaces rows, and {name!r} is appended to. Use write_mode='merge' with keys")
     if not output.keys:
         raise wrong(pipe, f"'affected' replaces rows of {name!r} by their keys. Declare keys=[...] there")
     have = definition.columns if definition is not None else {}
@@ -124,5 +121,5 @@ def _check_replaced(
         raise wrong(
             pipe,
             f"its output {name!r} lacks {', '.join(map(repr, lacking))} of affected_by, by which its rows would be "
-            f"found again{did_you_mean(lacking[0], have)}. Add the column",
+            f"found again. Add the column{near(lacking[0], have)}",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,9 +73,7 @@ def declared(pipe: PipeMetadata) -> Declaration | None:
     if pipe.mode != "batch":
         raise wrong(pipe, "a streaming pipe has a checkpoint of its own. Leave out incremental, or the mode")
     if pipe.output_entity_id is None:
-        raise wrong(
-            pipe, "without an output nothing tells what it has done. Declare output=..., or leave incremental out"
-        )
+        raise wrong(pipe, "without an output nothing tells what is done. Declare output=..., or leave incremental out")
     affected = {name for name, mode in modes.items() if mode == AFFECTED}
     if affected and len(affected) < len(modes):
         raise wrong(pipe, "'affected' reads whole inputs, so it does not go with others. Use it for each, or for none")
@@ -86,7 +84,7 @@ def declared(pipe: PipeMetadata) -> Declaration | None:
     policy = options.get("on_rewrite", FAIL)
     if policy not in POLICIES:
         raise wrong(
-            pipe, f"on_rewrite is {policy!r}, not one of {', '.join(map(repr, POLICIES))}{_near(policy, POLICIES)}"
+            pipe, f"on_rewrite is {policy!r}, not one of {', '.join(map(repr, POLICIES))}{near(policy, POLICIES)}"
         )
     return Declaration(pipe.pipe_id, pipe.output_entity_id, modes, own_keys, met_by, limits, policy)
 
@@ -100,7 +98,7 @@ def _modes(pipe: PipeMetadata, given: object) -> dict[str, str]:
         if isinstance(mode, Mapping):
             raise wrong(pipe, f"incremental of {source!r}: cursors are not known yet. Use {_listed(MODES)}")
         if mode not in MODES:
-            raise wrong(pipe, f"incremental of {source!r} is {mode!r}, not one of {_listed(MODES)}{_near(mode, MODES)}")
+            raise wrong(pipe, f"incremental of {source!r} is {mode!r}, not one of {_listed(MODES)}{near(mode, MODES)}")
         modes[source] = mode
     return modes
 
@@ -139,8 +137,8 @@ def _affected_by(
 
 def _input(pipe: PipeMetadata, option: str, source: object) -> None:
     if source not in pipe.input_entity_ids:
-        near = did_you_mean(str(source), pipe.input_entity_ids)
-        raise wrong(pipe, f"{option} names {source!r}, which is not one of its inputs{near}")
+        known = near(source, pipe.input_entity_ids)
+        raise wrong(pipe, f"{option} names {source!r}, which is not one of its inputs{known}")
     if "@" in str(source):
         raise wrong(pipe, f"{source!r} is one version, in which nothing is ever new. Leave out '@...', or incremental")
 
@@ -159,8 +157,10 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _near(given: object, known: Sequence[str]) -> str:
-    return f".{near}" if (near := did_you_mean(str(given), known)) else ""
+def near(given: object, known: Iterable[str]) -> str:
+    """Near matches of a name, for the end of a message."""
+    found = did_you_mean(str(given), known)
+    return f".{found}" if found else ""
 
 
 def wrong(pipe: PipeMetadata, message: str) -> PipeDefinitionError:
