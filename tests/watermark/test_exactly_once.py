@@ -33,7 +33,7 @@ def orders(job: Job) -> Job:
     return job
 
 
-def crashed(job: Job, step: str) -> None:
+def crashed(job: Job, step: str, **options: Any) -> None:
     """Run in an App of its own that ends at a step."""
     job.close()
     inner, outer = crashes(step)
@@ -47,7 +47,7 @@ def crashed(job: Job, step: str) -> None:
     )
     app.mount(job.entities, job.pipes)
     with app, pytest.raises((RunFailed, BaseException)) as caught:
-        app.run()
+        app.run(options=options)
     assert "Killed" in repr(caught.value) or "Killed" in repr(getattr(caught.value, "report", ""))
 
 

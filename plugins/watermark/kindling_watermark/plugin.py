@@ -15,6 +15,7 @@ from kindling_watermark.declare.options import OPTIONS, Declaration, declared
 from kindling_watermark.manager import WatermarkManager
 
 if TYPE_CHECKING:
+    import click
     from pydantic import BaseModel
 
     from kindling_core import App, ExecutionPlan, PipeMetadata, PipeReport, RunReport, SignalEmitter
@@ -32,6 +33,7 @@ class WatermarkPlugin:
     def __init__(self) -> None:
         self._declarations: dict[str, Declaration] = {}
         self._definitions: dict[str, EntityDefinition] = {}
+        self._app: App | None = None
         self._manager: WatermarkManager | None = None
         self._bounds: Bounds | None = None
         self._pipes: RunPipes | None = None
@@ -90,6 +92,7 @@ class WatermarkPlugin:
         from kindling_watermark.run.pipes import RunPipes
 
         store = app.service(EntityStore)
+        self._app = app
 
         def again(pipe: PipeMetadata, run: RunInfo, request: WriteRequest) -> WriteResult:
             return app.run_pipe(pipe, run, fence=request.fence)
@@ -97,6 +100,31 @@ class WatermarkPlugin:
         self._bounds = Bounds(store)
         catch_up = app.config.section("watermark").catch_up
         self._pipes = RunPipes(store, self.manager(app), self._bounds, again, catch_up)
+
+    @hookimpl
+    def kindling_run_options(self) -> Iterable[click.Option]:
+        import click
+
+        told = (
+            "Compute the outputs of these incremental pipes anew, from their whole inputs; separate several by commas."
+        )
+        return [click.Option(["--full-refresh"], metavar="SELECTION", help=told)]
+
+    @hookimpl
+    def kindling_plan(self, plan: ExecutionPlan, run: RunInfo | None) -> None:
+        if run is not None:
+            self._refreshed(run)
+
+    def _refreshed(self, run: RunInfo) -> list[str]:
+        """The pipes whose outputs a run computes anew.
+
+        Raises:
+            SelectionError: there is no such pipe.
+        """
+        given = run.options.get("full_refresh")
+        if not given or self._app is None:
+            return []
+        return self._app.select(given.replace(",", " ").split() if isinstance(given, str) else list(given))  # type: ignore[call-overload]
 
     @hookimpl
     def kindling_writes_once(self, pipe: PipeMetadata) -> bool | None:
@@ -117,7 +145,7 @@ class WatermarkPlugin:
         declaration = self._declarations.get(pipe.pipe_id)
         if declaration is None or self._pipes is None:
             return None
-        return self._pipes.begin(pipe, run, declaration)
+        return self._pipes.begin(pipe, run, declaration, self._refreshed(run))
 
     @hookimpl
     def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:

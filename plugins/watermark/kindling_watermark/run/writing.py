@@ -22,6 +22,8 @@ def prepare(store: EntityStore, manager: WatermarkManager, work: Work, request: 
     request.commit_metadata = {**request.commit_metadata, **metadata(reader, state, manager.saved_at())}
     if CHANGES in work.declaration.modes.values():
         request.value = frames.without_changes(store.engine.to_frame(request.value))
+    if work.declaration.affected:
+        _refuse_lacking(work, request, store)
     entity = store.manager.get_entity_definition(request.entity_id)
     if work.intent.full:
         if entity.write_mode == "merge":
@@ -33,7 +35,6 @@ def prepare(store: EntityStore, manager: WatermarkManager, work: Work, request: 
     if not work.increment:
         return
     if work.declaration.affected:
-        _refuse_lacking(work, request, store)
         request.mode = "merge"
         request.deletes = stored_rows(store, request.entity_id, work.touched, work.declaration.keys)
     elif work.old_value is not None:
