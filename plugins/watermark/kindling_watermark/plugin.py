@@ -62,6 +62,7 @@ class WatermarkPlugin:
 
     @hookimpl
     def kindling_check_pipe(self, app: App, pipe: PipeMetadata) -> None:
+        self._app = app
         declaration = declared(pipe)
         if declaration is not None:
             check(pipe, declaration, app.describe_entity, self._definitions)
@@ -90,9 +91,9 @@ class WatermarkPlugin:
     def kindling_start(self, app: App) -> None:
         from kindling_watermark.run.bounds import Bounds
         from kindling_watermark.run.pipes import RunPipes
+        from kindling_watermark.run.work import Works
 
         store = app.service(EntityStore)
-        self._app = app
 
         def again(pipe: PipeMetadata, run: RunInfo, request: WriteRequest) -> WriteResult:
             return app.run_pipe(pipe, run, fence=request.fence)
@@ -100,6 +101,7 @@ class WatermarkPlugin:
         self._bounds = Bounds(store)
         catch_up = app.config.section("watermark").catch_up
         self._pipes = RunPipes(store, self.manager(app), self._bounds, again, catch_up)
+        app.provide(Works, self._pipes.works)
 
     @hookimpl
     def kindling_run_options(self) -> Iterable[click.Option]:
@@ -111,9 +113,26 @@ class WatermarkPlugin:
         return [click.Option(["--full-refresh"], metavar="SELECTION", help=told)]
 
     @hookimpl
+    def kindling_commands(self) -> Iterable[click.Command]:
+        from kindling_watermark.commands.lag import lag
+        from kindling_watermark.commands.watermarks import watermarks
+
+        return [watermarks, lag]
+
+    @hookimpl
     def kindling_plan(self, plan: ExecutionPlan, run: RunInfo | None) -> None:
         if run is not None:
             self._refreshed(run)
+        elif self._app is not None and any(pipe_id in self._declarations for pipe_id in plan.pipes):
+            from kindling_watermark.explain import incremental, lines
+
+            # The tables are asked, so the features have to run.
+            self._app.start()
+            pipes = list(plan.pipes.values())
+            written = {pipe.output_entity_id for pipe in pipes if pipe.output_entity_id is not None}
+            quiet = WatermarkManager(self._app.service(StateStore))  # type: ignore[type-abstract]
+            store = self._app.service(EntityStore)
+            plan.notes += lines(store, quiet, incremental(pipes, self._declarations), written)
 
     def _refreshed(self, run: RunInfo) -> list[str]:
         """The pipes whose outputs a run computes anew.
