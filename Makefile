@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state
-PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
+PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state plugins/watermark/kindling_watermark
+PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml plugins/watermark/pyproject.toml \
+	tests/third_party/kindling-heartbeat/pyproject.toml \
 	tests/third_party/kindling-relay/pyproject.toml tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
 ENGINE ?= embedded
@@ -64,6 +65,7 @@ wheels: $(STAMP) ## build the wheels into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/entities
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/state
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/watermark
 
 clean: ## remove what was built and run, keep .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage examples/*/lake examples/*/out

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from kindling_watermark import WatermarkManager
-from kindling_watermark.plugin import WatermarkPlugin
 
 from kindling_core import App, Pipes
 from kindling_core.run.report import RunReport
 from kindling_entities import Entities, EntityStore
+from kindling_watermark import WatermarkManager
+from kindling_watermark.plugin import WatermarkPlugin
 
 FEED = {"delta.enableChangeDataFeed": "true"}
 SIGNALS = tuple(WatermarkManager.EMITS)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from kindling_watermark import SourceRewritten
-from kindling_watermark.trace import METADATA
 
 from kindling_core import RunFailed
 from kindling_entities import CommitOptions
+from kindling_watermark import SourceRewritten
+from kindling_watermark.trace import METADATA
 from tests.watermark.conftest import Job
 
 OF_BRONZE, OF_SILVER = {"bronze.orders": "appends"}, {"silver.orders": "appends"}

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from kindling_watermark import OutputChanged, WatermarkLost
-from kindling_watermark.plugin import WatermarkPlugin
 
 from kindling_core import App, RunFailed
 from kindling_core.state import StateStore
+from kindling_watermark import OutputChanged, WatermarkLost
+from kindling_watermark.plugin import WatermarkPlugin
 from tests.watermark.conftest import FEED, Job
 from tests.watermark.crashes import STEPS, crashes
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
 from kindling_watermark.declare.options import declared
 from kindling_watermark.proof import Proof, Prover
 from kindling_watermark.run.work import Works
-
 from tests.watermark.conftest import FEED, Job
 
 

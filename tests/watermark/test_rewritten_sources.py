@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from kindling_watermark import SourceRewritten
 
 from kindling_core import RunFailed
+from kindling_watermark import SourceRewritten
 from tests.watermark.conftest import FEED, Job
 
 Deed = Callable[[Job], None]
