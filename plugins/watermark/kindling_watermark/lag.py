@@ -53,8 +53,20 @@ def lags(store: EntityStore, records: Records, declarations: Iterable[Declaratio
     found = []
     for declaration in declarations:
         state = records.get(declaration.reader_id).state
-        found += [_lag(store, declaration.reader_id, source, state, now) for source in declaration.modes]
+        found += [
+            _by_cursor(declaration.reader_id, source, state)
+            if source in declaration.cursors
+            else _lag(store, declaration.reader_id, source, state, now)
+            for source in declaration.modes
+        ]
     return found
+
+
+def _by_cursor(reader: str, source: str, state: ReaderState) -> Lag:
+    """Of a source without a log nobody can tell what is new without reading it."""
+    watermark = state.watermarks.get(source)
+    saved_at = "" if watermark is None else watermark.saved_at
+    return Lag(reader, source, None, saved_at, None, None, None, None, "", state.intent is not None)
 
 
 def _lag(store: EntityStore, reader: str, source: str, state: ReaderState, now: datetime) -> Lag:

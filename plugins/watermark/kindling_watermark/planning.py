@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from kindling_entities import CommitInfo, EntityStore
+from kindling_watermark.cursors import look as look_by_cursor
 from kindling_watermark.declare.options import APPENDS, CHANGES, FAIL, FULL_REFRESH, IGNORE, Declaration
 from kindling_watermark.errors import OutputChanged, SourceRewritten, WatermarkLost
 from kindling_watermark.manager import WatermarkManager
+from kindling_watermark.ranges.cursors import Span
 from kindling_watermark.ranges.decisions import Decision, Reset
 from kindling_watermark.ranges.news import brings_rows, slice_end
 from kindling_watermark.ranges.values import Range, ReaderState, Watermark
@@ -19,6 +22,8 @@ from kindling_watermark.trace import Output, application, look_at
 
 _log = logging.getLogger("kindling.watermark")
 
+# Source without versions -> all of it.
+Read = Callable[[str], Any]
 # Source -> the version up to which a run reads it; None is the newest.
 Bound = Callable[[str], int | None]
 
@@ -38,10 +43,13 @@ class Planner:
 
     # What was done
 
-    def reconciled(self, declaration: Declaration, *, anew: bool = False, write: bool = True) -> tuple[Kept, str]:
+    def reconciled(
+        self, declaration: Declaration, *, anew: bool = False, write: bool = True, kept: Kept | None = None
+    ) -> tuple[Kept, str]:
         """Bring what is kept of a reader in line with what its output says.
 
         Args:
+            kept: as it was fetched before; what follows is saved only if it is so still.
             anew: the output is computed anew, so that nothing is wrong with it.
             write: save what was found; False only looks.
 
@@ -53,7 +61,7 @@ class Planner:
             WatermarkLost: the output has rows that nothing accounts for.
         """
         reader, output = declaration.reader_id, declaration.output
-        kept = self._manager.records.get(reader)
+        kept = self._manager.records.get(reader) if kept is None else kept
         state = kept.state
         found = look_at(self._store, output, reader, state.committed)
         trace = found.newest
@@ -140,26 +148,42 @@ class Planner:
 
     # What is next
 
-    def decide(self, declaration: Declaration, state: ReaderState, bound: Bound, why_anew: str = "") -> Decision:
+    def decide(
+        self,
+        declaration: Declaration,
+        state: ReaderState,
+        bound: Bound,
+        why_anew: str = "",
+        read: Read | None = None,
+    ) -> Decision:
         """Decide what is read next.
 
         Args:
             state: without an intent.
             why_anew: why the output is to be computed anew; "" for an increment.
+            read: reads a source that has no versions.
 
         Raises:
             SourceRewritten: a watermark holds no more, and the pipe does not say what to do then.
             EntityNotFoundError: a source has no table.
         """
+        read = read or self._store.read_entity
         if why_anew:
-            return self._anew(declaration, state, bound, why_anew)
+            return self._anew(declaration, state, bound, why_anew, read)
         resets: list[Reset] = []
         ranges: dict[str, Range] = {}
         more, new, first = False, False, []
+        looks: dict[str, Look] = {}
         for source in declaration.modes:
             watermark = self._manager.look_up(source, declaration.reader_id, state)
+            if source in declaration.cursors:
+                span = self._span(declaration, source, watermark, read)
+                new = new or span is not None
+                if span is not None:
+                    ranges[source] = Range(None, None, cursor=span.to_dict())
+                continue
             while True:
-                look = self._sources.look(source, watermark, bound(source))
+                look = looks[source] = self._sources.look(source, watermark, bound(source))
                 if watermark is None or watermark.version is None:
                     ranges[source], new = self._whole(source, look.bound), True
                     first.append(source)
@@ -175,7 +199,7 @@ class Planner:
                 if declaration.on_rewrite == FULL_REFRESH:
                     resets.append(Reset(source, watermark, None, broken.reason))
                     why = f"{source}: {broken.reason}"
-                    return replace(self._anew(declaration, state, bound, why), resets=resets)
+                    return replace(self._anew(declaration, state, bound, why, read), resets=resets)
                 held = self._before(source, watermark, look, broken)
                 if held is not None:
                     ranges[source], more, new = held, True, True
@@ -190,18 +214,30 @@ class Planner:
                 watermark = moved
                 state = replace(state, watermarks={**state.watermarks, source: moved})
         if first and len(first) < len(declaration.modes) and declaration.affected:
-            return self._anew(declaration, state, bound, f"{', '.join(first)} is read for the first time")
+            return self._anew(declaration, state, bound, f"{', '.join(first)} is read for the first time", read)
         if not new:
-            at = ", ".join(f"{source} is read up to version {one.end}" for source, one in ranges.items())
-            return Decision(self._settled(state, declaration, bound), {}, reason=f"nothing new: {at}", resets=resets)
+            at = ", ".join(_read_up_to(source, ranges.get(source), state) for source in declaration.modes)
+            return Decision(_settled(state, looks), {}, reason=f"nothing new: {at}", resets=resets)
+        for source in declaration.cursors:
+            # What has nothing new gives no rows beside what has.
+            if source not in ranges:
+                ranges[source] = _same_again(state.watermarks.get(source))
         return Decision(state, ranges, resets=resets, more=more)
 
-    def _anew(self, declaration: Declaration, state: ReaderState, bound: Bound, reason: str) -> Decision:
-        ranges = {
-            source: self._whole(source, self._sources.look(source, None, bound(source)).bound)
-            for source in declaration.modes
-        }
+    def _anew(self, declaration: Declaration, state: ReaderState, bound: Bound, reason: str, read: Read) -> Decision:
+        ranges: dict[str, Range] = {}
+        for source in declaration.modes:
+            if source in declaration.cursors:
+                span = self._span(declaration, source, None, read)
+                ranges[source] = _same_again(None) if span is None else Range(None, None, cursor=span.to_dict())
+            else:
+                ranges[source] = self._whole(source, self._sources.look(source, None, bound(source)).bound)
         return Decision(state, ranges, full=True, reason=reason)
+
+    def _span(self, declaration: Declaration, source: str, watermark: Watermark | None, read: Read) -> Span | None:
+        """What is new in a source that is read by a cursor; None if nothing is."""
+        before = None if watermark is None or watermark.cursor is None else Span.of(watermark.cursor)
+        return look_by_cursor(source, read(source), declaration.cursors[source], before)
 
     def _broken(self, declaration: Declaration, source: str, watermark: Watermark, look: Look) -> Break | None:
         """Whether what is new cannot be read as it is meant to be."""
@@ -255,17 +291,32 @@ class Planner:
         one = self._whole(source, version)
         return one.watermark(self._manager.saved_at())
 
-    def _settled(self, state: ReaderState, declaration: Declaration, bound: Bound) -> ReaderState:
-        """The state once commits that bring no rows are passed, so that they are not looked at again."""
-        moved: Mapping[str, Watermark] = dict(state.watermarks)
-        for source in declaration.modes:
-            watermark = state.watermarks[source]
-            look = self._sources.look(source, watermark, bound(source))
-            if look.commits and watermark.version is not None:
-                last = look.commits[-1]
-                passed = replace(watermark, version=last.version, mark=mark_of(last))
-                moved = {**moved, source: passed}
-        return replace(state, watermarks=moved)
+
+def _settled(state: ReaderState, looks: Mapping[str, Look]) -> ReaderState:
+    """The state once commits that bring no rows are passed, so that they are not looked at again."""
+    moved = {
+        source: replace(state.watermarks[source], version=look.commits[-1].version, mark=mark_of(look.commits[-1]))
+        for source, look in looks.items()
+        if look.commits
+    }
+    return replace(state, watermarks={**state.watermarks, **moved}) if moved else state
+
+
+def _read_up_to(source: str, one: Range | None, state: ReaderState) -> str:
+    if one is not None:
+        return f"{source} is read up to version {one.end}"
+    watermark = state.watermarks.get(source)
+    if watermark is None or watermark.cursor is None:
+        return f"{source} has no rows"
+    return f"{source} is read up to {watermark.cursor['high']}"
+
+
+def _same_again(watermark: Watermark | None) -> Range:
+    """A range without rows, which leaves the watermark of a cursor where it is."""
+    if watermark is None or watermark.cursor is None:
+        return Range(None, None)
+    span = Span.of(watermark.cursor)
+    return Range(None, None, cursor=replace(span, low=span.high, seen=span.open).to_dict())
 
 
 def _of_another(commit: CommitInfo, reader: str) -> bool:

@@ -98,9 +98,12 @@ class WatermarkPlugin:
         def again(pipe: PipeMetadata, run: RunInfo, request: WriteRequest) -> WriteResult:
             return app.run_pipe(pipe, run, fence=request.fence)
 
+        def read(pipe: PipeMetadata, run: RunInfo, source: str) -> Any:
+            return app.host.call("kindling_read", request=ReadRequest(source, pipe, run))
+
         self._bounds = Bounds(store)
         catch_up = app.config.section("watermark").catch_up
-        self._pipes = RunPipes(store, self.manager(app), self._bounds, again, catch_up)
+        self._pipes = RunPipes(store, self.manager(app), self._bounds, again, read, catch_up)
         app.provide(Works, self._pipes.works)
 
     @hookimpl
@@ -151,13 +154,15 @@ class WatermarkPlugin:
 
     @hookimpl
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
-        if self._bounds is not None:
+        if self._bounds is not None and self._pipes is not None:
             self._bounds.begin(run, plan.pinned_versions)
+            self._pipes.expect(run, [pipe_id for pipe_id in plan.pipes if pipe_id in self._declarations])
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
-        if self._bounds is not None:
+        if self._bounds is not None and self._pipes is not None:
             self._bounds.end(run)
+            self._pipes.end(run)
 
     @hookimpl
     def kindling_before_pipe(self, pipe: PipeMetadata, run: RunInfo) -> str | None:

@@ -79,7 +79,11 @@ class Prover:
     def _compute(self, declaration: Declaration, state: ReaderState) -> None:
         pipe = self._app.pipes.get_pipe_definition(declaration.reader_id)
         run = RunInfo(f"proof of {pipe.pipe_id}", "batch", (pipe.pipe_id,))
-        ranges = {source: Range(None, state.watermarks[source].version) for source in declaration.modes}
+        ranges = {
+            source: Range(None, one.version, cursor=one.cursor)
+            for source, one in state.watermarks.items()
+            if source in declaration.modes
+        }
         kept = Kept(ReaderState().begun(ranges, True, "to compare"), 0)
         self._works.set(run, pipe, Work(declaration, kept, -1, increment=False))
         try:

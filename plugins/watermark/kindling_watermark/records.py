@@ -64,10 +64,6 @@ class Records:
             raise
         return True
 
-    def readers(self) -> dict[str, ReaderState]:
-        """Every reader that something is kept of."""
-        return {record.key: ReaderState.of(record.value) for record in self._store.scan(SPACE)}
-
-    def forget(self, reader_id: str) -> None:
-        """Keep nothing of a reader any more."""
-        self._store.delete(SPACE, reader_id)
+    def all(self) -> dict[str, Kept]:
+        """What is kept of every reader that something is kept of."""
+        return {record.key: Kept(ReaderState.of(record.value), record.version) for record in self._store.scan(SPACE)}

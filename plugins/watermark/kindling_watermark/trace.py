@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kindling_entities import CommitInfo, EntityNotFoundError, EntityStore, VersionsGone
 from kindling_watermark.ranges.values import Committed, Intent, ReaderState, Watermark
@@ -29,13 +30,13 @@ class Trace:
     Attributes:
         version: of the output.
         sequence: of the intent that it did.
-        ranges: source -> the versions (start, end] that it was made of.
+        ranges: source -> the versions (start, end] that it was made of, or the values of its cursor.
         watermarks: source -> how far it was read with this commit.
     """
 
     version: int
     sequence: int
-    ranges: Mapping[str, Sequence[int | None]]
+    ranges: Mapping[str, Sequence[Any]]
     watermarks: Mapping[str, Watermark]
 
     @property
@@ -49,7 +50,7 @@ class Trace:
 
     def did(self, intent: Intent) -> bool:
         """Whether it is the commit of this intent, and not of another that had the same number."""
-        asked = {name: [one.start, one.end] for name, one in intent.ranges.items()}
+        asked = {name: one.ends for name, one in intent.ranges.items()}
         return self.sequence == intent.sequence and {name: list(one) for name, one in self.ranges.items()} == asked
 
 
@@ -61,7 +62,7 @@ def metadata(reader_id: str, state: ReaderState, saved_at: str) -> dict[str, str
     said = {
         "reader": reader_id,
         "sequence": intent.sequence,
-        "ranges": {name: [one.start, one.end] for name, one in intent.ranges.items()},
+        "ranges": {name: one.ends for name, one in intent.ranges.items()},
         "watermarks": {
             name: {key: value for key, value in one.to_dict().items() if key != "columns"}
             for name, one in after.watermarks.items()

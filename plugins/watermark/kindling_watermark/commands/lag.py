@@ -43,7 +43,7 @@ def lag(context: CommandContext, selection: tuple[str, ...], fail_over: timedelt
     if fail_over is None:
         return
     limit = fail_over.total_seconds()
-    late = [one for one in found if one.problem or one.seconds is None or one.seconds > limit]
+    late = [one for one in found if one.problem or (one.seconds is not None and one.seconds > limit)]
     if late:
         told = ", ".join(f"{one.reader_id} ({one.source_entity_id})" for one in late)
         message = f"{len(late)} of {len(found)} are behind by more than {limit:g} s, or cannot go on: {told}."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from kindling_core import EntityInfo, PipeMetadata
 from kindling_entities import EntityDefinition
-from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES, Declaration, near, wrong
+from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES, CURSOR, Declaration, near, wrong
 
 Describe = Callable[[str], EntityInfo | None]
 
@@ -35,11 +35,13 @@ def check(
 
 
 def _check_source(pipe: PipeMetadata, info: EntityInfo, mode: str) -> None:
+    if mode == CURSOR:
+        return
     if not info.versioned:
         raise wrong(
             pipe,
             f"incremental of {info.entity_id!r} is {mode!r}, and {info.storage} keeps no versions. "
-            "Keep it as a Delta table, or leave incremental out",
+            "Read it by a cursor ({'cursor': column}), or keep it as a Delta table",
         )
     if mode != CHANGES:
         return

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kindling_core import PipeDefinitionError, PipeMetadata
 from kindling_core.errors import did_you_mean
+from kindling_watermark.ranges.cursors import Cursor
 from kindling_watermark.ranges.news import Limits
 
 APPENDS, CHANGES, AFFECTED, CURSOR = "appends", "changes", "affected", "cursor"
 MODES = (APPENDS, CHANGES, AFFECTED)
 FAIL, FULL_REFRESH, IGNORE = "fail", "full_refresh", "ignore"
 POLICIES = (FAIL, FULL_REFRESH, IGNORE)
+_CURSOR = (CURSOR, "lateness", "tie_break")
+_INTERVAL = re.compile(r"\d+ (?:second|minute|hour|day|week)s?")
 _LIMITS = ("max_versions", "max_rows", "max_bytes")
 OPTIONS = {
     "incremental": "input -> 'appends', 'changes', 'affected', or {'cursor': column}: what of it is read",
@@ -35,6 +39,7 @@ class Declaration:
         modes: source -> "appends", "changes" or "affected".
         own_keys: source -> its columns by which rows belong together, of those that have them themselves.
         met_by: source -> (column of the main input, its own column) pairs, of those whose rows the main input meets.
+        cursors: source -> how it is read on, of those with the mode "cursor".
         limits: how much is read at a time.
         on_rewrite: "fail", "full_refresh" or "ignore".
     """
@@ -44,6 +49,7 @@ class Declaration:
     modes: Mapping[str, str]
     own_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     met_by: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    cursors: Mapping[str, Cursor] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     on_rewrite: str = FAIL
 
@@ -69,7 +75,7 @@ def declared(pipe: PipeMetadata) -> Declaration | None:
         return None
     if "incremental" not in options:
         raise wrong(pipe, f"{_named(options)} belong to an incremental pipe. Add incremental={{input: 'appends'}}")
-    modes = _modes(pipe, options["incremental"])
+    modes, cursors = _modes(pipe, options["incremental"])
     if pipe.mode != "batch":
         raise wrong(pipe, "a streaming pipe has a checkpoint of its own. Leave out incremental, or the mode")
     if pipe.output_entity_id is None:
@@ -79,6 +85,8 @@ def declared(pipe: PipeMetadata) -> Declaration | None:
         raise wrong(pipe, "'affected' reads whole inputs, so it does not go with others. Use it for each, or for none")
     own_keys, met_by = _affected_by(pipe, options.get("affected_by"), affected)
     limits = Limits(**{name: _positive(pipe, name, options[name]) for name in _LIMITS if name in options})
+    if cursors and limits:
+        raise wrong(pipe, f"{_named(options, _LIMITS)} and a cursor: slices are of versions. Leave one out")
     if affected and limits:
         raise wrong(pipe, f"{_named(options, _LIMITS)} and 'affected': whole inputs have no slices. Leave one out")
     policy = options.get("on_rewrite", FAIL)
@@ -86,21 +94,40 @@ def declared(pipe: PipeMetadata) -> Declaration | None:
         raise wrong(
             pipe, f"on_rewrite is {policy!r}, not one of {', '.join(map(repr, POLICIES))}{near(policy, POLICIES)}"
         )
-    return Declaration(pipe.pipe_id, pipe.output_entity_id, modes, own_keys, met_by, limits, policy)
+    return Declaration(pipe.pipe_id, pipe.output_entity_id, modes, own_keys, met_by, cursors, limits, policy)
 
 
-def _modes(pipe: PipeMetadata, given: object) -> dict[str, str]:
+def _modes(pipe: PipeMetadata, given: object) -> tuple[dict[str, str], dict[str, Cursor]]:
     if not isinstance(given, Mapping) or not given:
         raise wrong(pipe, f"incremental is {given!r}; give a mapping such as {{'bronze.orders': 'appends'}}")
     modes: dict[str, str] = {}
+    cursors: dict[str, Cursor] = {}
     for source, mode in given.items():
         _input(pipe, "incremental", source)
         if isinstance(mode, Mapping):
-            raise wrong(pipe, f"incremental of {source!r}: cursors are not known yet. Use {_listed(MODES)}")
+            modes[source], cursors[source] = CURSOR, _cursor(pipe, source, mode)
+            continue
         if mode not in MODES:
             raise wrong(pipe, f"incremental of {source!r} is {mode!r}, not one of {_listed(MODES)}{near(mode, MODES)}")
         modes[source] = mode
-    return modes
+    return modes, cursors
+
+
+def _cursor(pipe: PipeMetadata, source: str, given: Mapping[Any, Any]) -> Cursor:
+    about = f"incremental of {source!r}"
+    for name in given:
+        if name not in _CURSOR:
+            raise wrong(pipe, f"{about} has {name!r}, not one of {_listed(_CURSOR)}{near(name, _CURSOR)}")
+    column, lateness, tie_break = given.get(CURSOR), given.get("lateness"), given.get("tie_break", ())
+    if not isinstance(column, str) or not column:
+        raise wrong(pipe, f"{about} needs {{'cursor': column}}: the column that grows with each new or changed row")
+    if isinstance(lateness, str):
+        if not _INTERVAL.fullmatch(lateness):
+            raise wrong(pipe, f"lateness of {source!r} is {lateness!r}; give a number, or a time such as '2 hours'")
+    elif lateness is not None and (not isinstance(lateness, (int, float)) or lateness < 0):
+        raise wrong(pipe, f"lateness of {source!r} is {lateness!r}; give a number, or a time such as '2 hours'")
+    names = (tie_break,) if isinstance(tie_break, str) else tuple(tie_break)
+    return Cursor(column, lateness, names)
 
 
 def _affected_by(

@@ -41,6 +41,9 @@ class Decision:
 
 def told(source: str, one: Range, mode: str) -> str:
     """What is read of a source, for people."""
+    if one.cursor is not None:
+        low = "all rows" if one.first else f"rows behind {one.cursor['low']}"
+        return f"{source}: {low} up to {one.cursor['high']}"
     if one.start is None:
         return f"{source}: all rows of version {one.end}"
     if one.empty:

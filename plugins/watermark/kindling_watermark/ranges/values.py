@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kindling_watermark.ranges.cursors import Span
+
 
 @dataclass(frozen=True)
 class Watermark:
@@ -60,9 +62,22 @@ class Range:
         """Whether nothing lies between its ends."""
         return self.start is not None and self.start == self.end
 
+    @property
+    def first(self) -> bool:
+        """Whether it begins at the beginning."""
+        return self.start is None and (self.cursor is None or self.cursor["low"] is None)
+
+    @property
+    def ends(self) -> list[Any]:
+        """What tells it from other ranges of the same source."""
+        if self.cursor is None:
+            return [self.start, self.end]
+        return [self.cursor["low"], self.cursor["high"], len(self.cursor["open"]), len(self.cursor["seen"])]
+
     def watermark(self, saved_at: str) -> Watermark:
         """The watermark once it was read."""
-        return Watermark(self.end, self.table_id, self.mark, self.columns, self.cursor, saved_at)
+        cursor = None if self.cursor is None else Span.of(self.cursor).whole.to_dict()
+        return Watermark(self.end, self.table_id, self.mark, self.columns, cursor, saved_at)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without what is empty."""

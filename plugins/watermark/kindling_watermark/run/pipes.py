@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from typing import Any
 
 from kindling_core import PipeMetadata, RunInfo, WriteRequest, WriteResult
 from kindling_core.state import StateConflict
@@ -30,6 +31,7 @@ class RunPipes:
         manager: what is kept of the readers.
         bounds: up to where runs read.
         again: executes a pipe once more within its run.
+        read: reads an input of a pipe as a run does.
         catch_up: read slice after slice until nothing is left.
     """
 
@@ -39,15 +41,27 @@ class RunPipes:
         manager: WatermarkManager,
         bounds: Bounds,
         again: Callable[[PipeMetadata, RunInfo, WriteRequest], WriteResult],
+        read: Callable[[PipeMetadata, RunInfo, str], Any],
         catch_up: bool,
     ) -> None:
         self.store = store
         self._manager = manager
         self._bounds = bounds
         self._again = again
+        self._read = read
         self._catch_up = catch_up
         self._planner = Planner(store, manager)
         self.works = Works()
+        self._fetched: dict[str, dict[str, Kept]] = {}
+
+    def expect(self, run: RunInfo, readers: Collection[str]) -> None:
+        """Fetch what is kept of the readers of a run, all at once."""
+        if len(readers) > 1:
+            self._fetched[run.run_id] = self._manager.records.all()
+
+    def end(self, run: RunInfo) -> None:
+        """Forget a run."""
+        self._fetched.pop(run.run_id, None)
 
     def begin(
         self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, anew: Collection[str] = ()
@@ -59,31 +73,39 @@ class RunPipes:
         """
         self.works.drop(run, pipe)
         why = "asked for" if pipe.pipe_id in anew else ""
-        work = self._next(run, declaration, why)
+        work = self._next(pipe, run, declaration, why)
         if isinstance(work, str):
             return work
         self.works.set(run, pipe, work)
         return None
 
-    def _next(self, run: RunInfo, declaration: Declaration, why_anew: str = "") -> Work | str:
+    def _next(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, why_anew: str = "") -> Work | str:
         """What a reader does next, its intent written down; a reason if there is nothing new."""
         for attempt in range(_ATTEMPTS):
             try:
-                return self._next_once(run, declaration, why_anew)
+                return self._next_once(pipe, run, declaration, why_anew)
             except StateConflict:
                 # Another process reads for the same pipe: what it has begun is begun here, too.
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
-    def _next_once(self, run: RunInfo, declaration: Declaration, why_anew: str) -> Work | str:
-        kept, why = self._planner.reconciled(declaration, anew=bool(why_anew))
+    def _next_once(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, why_anew: str) -> Work | str:
+        # Somebody may have changed it meanwhile: then what is begun is not saved, and it is fetched again.
+        fetched = self._fetched.get(run.run_id, {}).pop(declaration.reader_id, None)
+        kept, why = self._planner.reconciled(declaration, anew=bool(why_anew), kept=fetched)
         why_anew = why_anew or why
         intent = kept.state.intent
         if intent is not None and (intent.full or not why_anew):
             more = bool(declaration.limits)
             return self._work(declaration, kept, more)
-        decision = self._planner.decide(declaration, kept.state, lambda source: self._bounds.of(run, source), why_anew)
+        decision = self._planner.decide(
+            declaration,
+            kept.state,
+            lambda source: self._bounds.of(run, source),
+            why_anew,
+            lambda source: self._read(pipe, run, source),
+        )
         if not decision.ranges:
             if decision.state != kept.state:
                 self._manager.saving(
@@ -111,7 +133,7 @@ class RunPipes:
     def _work(self, declaration: Declaration, kept: Kept, more: bool) -> Work:
         intent = kept.state.intent
         assert intent is not None
-        increment = not intent.full and any(one.start is not None for one in intent.ranges.values())
+        increment = not intent.full and not all(one.first for one in intent.ranges.values())
         try:
             version = self.store.get_entity_version(declaration.output)
         except EntityNotFoundError:
@@ -132,7 +154,7 @@ class RunPipes:
             return result
         slices, total = 1, result
         while work.more:
-            following = self._next(request.run, work.declaration)
+            following = self._next(request.pipe, request.run, work.declaration)
             if isinstance(following, str):
                 break
             following.nested = True

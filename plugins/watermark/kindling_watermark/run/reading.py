@@ -7,8 +7,10 @@ from typing import Any
 
 from kindling_core import PipeMetadata, ReadRequest
 from kindling_entities import EntityStore
-from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES
+from kindling_watermark.cursors import rows_of
+from kindling_watermark.declare.options import AFFECTED, APPENDS, CHANGES, CURSOR
 from kindling_watermark.errors import WatermarkError
+from kindling_watermark.ranges.cursors import Span
 from kindling_watermark.run import frames
 from kindling_watermark.run.affected import touched_keys
 from kindling_watermark.run.work import Work
@@ -18,6 +20,8 @@ def narrow(work: Work, request: ReadRequest) -> None:
     """Have a read give what the intent says."""
     one = work.intent.ranges[request.entity_id]
     mode = work.declaration.modes[request.entity_id]
+    if mode == CURSOR:
+        return
     request.version = one.end
     if one.start is None or mode == AFFECTED:
         return
@@ -33,6 +37,10 @@ def made_of(store: EntityStore, work: Work, request: ReadRequest, frame: Any) ->
     one, mode = work.intent.ranges[source], work.declaration.modes[source]
     if mode == APPENDS:
         return frame
+    if mode == CURSOR:
+        if one.cursor is None:
+            return frame.where("false")
+        return rows_of(store, frame, work.declaration.cursors[source], Span.of(one.cursor))
     if mode == CHANGES:
         if one.start is None:
             return frames.whole(frame)
