@@ -14,6 +14,7 @@ from kindling_core.run.report import RunReport
 from kindling_entities import Entities, EntityStore
 from kindling_watermark import WatermarkManager
 from kindling_watermark.plugin import WatermarkPlugin
+from tests.state.conftest import postgresql as postgresql
 
 FEED = {"delta.enableChangeDataFeed": "true"}
 SIGNALS = tuple(WatermarkManager.EMITS)

@@ -164,3 +164,23 @@ def test_a_merge_target_is_replaced_as_a_whole_by_a_full_refresh(job: Job) -> No
     job.run()
     assert ids(job) == [2, 3]
     assert job.store.get_entity_version("silver.orders") == 1, "one commit"
+
+
+@pytest.mark.parametrize("policy", ["fail", "full_refresh", "ignore"])
+def test_a_source_that_was_made_anew_after_a_run_had_begun_is_not_taken_for_the_old_one(job: Job, policy: str) -> None:
+    from tests.watermark.test_exactly_once import crashed
+
+    job_of(job, policy)
+    job.append("bronze.orders", id=[3])
+    crashed(job, "begun")
+    shutil.rmtree(place(job))
+    for number in (5, 6, 7):
+        job.append("bronze.orders", id=[number])
+    if policy == "fail":
+        with pytest.raises(RunFailed, match="made anew, after a run had begun to read it"):
+            job.run()
+        job.run(options={"full_refresh": "silver.orders"})
+    else:
+        job.run()
+    assert ids(job) == ([1, 2, 5, 6, 7] if policy == "ignore" else [5, 6, 7])
+    assert job.run().pipes[0].status == "skipped"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
-from kindling_core import RunFailed
+from kindling_core import RunFailed, hookimpl
 from tests.watermark.conftest import FEED, Job
 from tests.watermark.crashes import crashes
 
@@ -167,3 +168,56 @@ def test_an_end_between_two_slices_loses_and_doubles_nothing(job: Job) -> None:
     job.anew()
     job.run()
     assert ids(job) == [0, 1, 2, 3, 4]
+
+
+def test_a_run_that_is_cancelled_begins_no_further_slice(job: Job) -> None:
+    calls: list[int] = []
+
+    def cancels(bronze_orders: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            job.app.cancel()
+        return bronze_orders
+
+    job_of(job, cancels, max_versions=1)
+    for number in range(1, 5):
+        job.append("bronze.orders", id=[number])
+    with contextlib.suppress(RunFailed):
+        job.run()
+    assert len(calls) == 3
+    assert ids(job) in ([0, 1], [0, 1, 2])
+    job.run()
+    assert ids(job) == [0, 1, 2, 3, 4]
+
+
+def test_a_pipe_that_is_out_of_time_begins_no_further_slice(job: Job) -> None:
+    """The time limit ends while the second of many slices is computed."""
+    import threading
+
+    over = threading.Event()
+
+    class Watches:
+        name = "watches"
+
+        @hookimpl
+        def kindling_interrupt_pipe(self) -> None:
+            over.set()
+
+    calls: list[int] = []
+
+    def waits(bronze_orders: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            assert over.wait(30)
+        return bronze_orders
+
+    job_of(job, waits, max_versions=1, timeout_seconds=1.0)
+    for number in range(1, 9):
+        job.append("bronze.orders", id=[number])
+    job.anew(plugins=[Watches()])
+    with contextlib.suppress(RunFailed):
+        job.run()
+    assert len(calls) == 3
+    job.anew()
+    job.run()
+    assert ids(job) == list(range(9))

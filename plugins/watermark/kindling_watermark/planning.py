@@ -15,7 +15,7 @@ from kindling_watermark.manager import WatermarkManager
 from kindling_watermark.ranges.cursors import Span
 from kindling_watermark.ranges.decisions import Decision, Reset
 from kindling_watermark.ranges.news import brings_rows, slice_end
-from kindling_watermark.ranges.values import Range, ReaderState, Watermark
+from kindling_watermark.ranges.values import Intent, Range, ReaderState, Watermark
 from kindling_watermark.records import Kept
 from kindling_watermark.sources import Break, Look, Sources, mark_of
 from kindling_watermark.trace import Output, application, look_at
@@ -223,6 +223,18 @@ class Planner:
             if source not in ranges:
                 ranges[source] = _same_again(state.watermarks.get(source))
         return Decision(state, ranges, resets=resets, more=more)
+
+    def overtaken(self, declaration: Declaration, intent: Intent) -> tuple[str, str] | None:
+        """The source, and why what was begun cannot be read of it any more; None if it can."""
+        for source, one in intent.ranges.items():
+            if one.end is None:
+                continue
+            broken = self._sources.look(source, Watermark(one.end, one.table_id, one.mark)).broken
+            if broken is None and one.start is not None and not one.empty and declaration.modes[source] == APPENDS:
+                broken = self._sources.rewritten(source, one.start, one.end)
+            if broken is not None:
+                return source, broken.reason
+        return None
 
     def _anew(self, declaration: Declaration, state: ReaderState, bound: Bound, reason: str, read: Read) -> Decision:
         ranges: dict[str, Range] = {}

@@ -174,7 +174,12 @@ class WatermarkPlugin:
     @hookimpl
     def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:
         if self._pipes is not None:
-            self._pipes.works.drop(run, pipe)
+            self._pipes.ended(pipe, run)
+
+    @hookimpl
+    def kindling_interrupt_pipe(self, pipe: PipeMetadata, run: RunInfo) -> None:
+        if self._pipes is not None and pipe.pipe_id in self._declarations:
+            self._pipes.interrupt(pipe, run)
 
     @hookimpl(wrapper=True)
     def kindling_read(self, request: ReadRequest) -> Generator[None, Any, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from kindling_core import PipeMetadata, RunInfo, WriteRequest, WriteResult
 from kindling_core.state import StateConflict
 from kindling_entities import EntityNotFoundError, EntityStore
-from kindling_watermark.declare.options import Declaration
+from kindling_watermark.declare.options import FAIL, FULL_REFRESH, Declaration
+from kindling_watermark.errors import SourceRewritten
 from kindling_watermark.manager import WatermarkManager
 from kindling_watermark.planning import Planner
 from kindling_watermark.ranges.decisions import Decision
@@ -53,6 +54,7 @@ class RunPipes:
         self._planner = Planner(store, manager)
         self.works = Works()
         self._fetched: dict[str, dict[str, Kept]] = {}
+        self._interrupted: set[tuple[str, str]] = set()
 
     def expect(self, run: RunInfo, readers: Collection[str]) -> None:
         """Fetch what is kept of the readers of a run, all at once."""
@@ -71,7 +73,7 @@ class RunPipes:
         Args:
             anew: the pipes whose outputs are computed anew.
         """
-        self.works.drop(run, pipe)
+        self.ended(pipe, run)
         why = "asked for" if pipe.pipe_id in anew else ""
         work = self._next(pipe, run, declaration, why)
         if isinstance(work, str):
@@ -97,8 +99,16 @@ class RunPipes:
         why_anew = why_anew or why
         intent = kept.state.intent
         if intent is not None and (intent.full or not why_anew):
-            more = bool(declaration.limits)
-            return self._work(declaration, kept, more)
+            overtaken = self._planner.overtaken(declaration, intent)
+            if overtaken is None:
+                return self._work(declaration, kept, bool(declaration.limits))
+            source, reason = overtaken
+            if intent.full:
+                why_anew = intent.reason
+            elif declaration.on_rewrite == FAIL:
+                raise SourceRewritten(source, declaration.reader_id, f"{reason}, after a run had begun to read it")
+            elif declaration.on_rewrite == FULL_REFRESH:
+                why_anew = f"{source}: {reason}"
         decision = self._planner.decide(
             declaration,
             kept.state,
@@ -153,7 +163,7 @@ class RunPipes:
         if work.nested or not work.more or not (self._catch_up or not work.declaration.limits):
             return result
         slices, total = 1, result
-        while work.more:
+        while work.more and not self._stops(request):
             following = self._next(request.pipe, request.run, work.declaration)
             if isinstance(following, str):
                 break
@@ -162,3 +172,15 @@ class RunPipes:
             total = summed(total, self._again(request.pipe, request.run, request), slices + 1)
             slices, work = slices + 1, following
         return total
+
+    def interrupt(self, pipe: PipeMetadata, run: RunInfo) -> None:
+        """Let a pipe that has to stop begin no further slice."""
+        self._interrupted.add((run.run_id, pipe.pipe_id))
+
+    def ended(self, pipe: PipeMetadata, run: RunInfo) -> None:
+        """Forget what a pipe of a run was doing."""
+        self.works.drop(run, pipe)
+        self._interrupted.discard((run.run_id, pipe.pipe_id))
+
+    def _stops(self, request: WriteRequest) -> bool:
+        return request.run.cancelled.is_set() or (request.run.run_id, request.pipe.pipe_id) in self._interrupted
