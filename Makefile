@@ -11,7 +11,7 @@ SLOW := tests
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-slow lint types unit bench bench-peers wheels clean
+.PHONY: help install demo test quick chaos test-slow lint types unit bench bench-peers wheels clean
 
 help: ## show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ unit: $(STAMP)
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
+
+chaos: $(STAMP) ## incremental jobs killed at 100 moments, and random histories of their sources
+	KINDLING_TEST_MOMENTS=100 KINDLING_TEST_EXAMPLES=200 $(BIN)/python -m pytest tests/watermark/test_kills.py tests/watermark/test_histories.py
 
 test-slow: $(STAMP) ## what takes longer: fresh environments, full disks, large frames, further cases on Spark, Connect, a standalone cluster
 	$(BIN)/python -m pytest $(SLOW) -m slow

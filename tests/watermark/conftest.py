@@ -24,13 +24,14 @@ class Job:
     """One job in a folder, composed anew whenever it is asked for; its tables and its state stay.
 
     Attributes:
-        calls: pipe id -> how often its function was called.
+        config: settings of the job.
         told: the ``watermark.*`` signals of the App that runs, as (name without prefix, fields).
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entities, self.pipes = Entities(), Pipes()
+        self.config: dict[str, Any] = {}
         self.told: list[tuple[str, dict[str, Any]]] = []
         self._app: App | None = None
 
@@ -39,7 +40,9 @@ class Job:
 
     def compose(self, *, plugins: Sequence[object] = (), feature: bool = True, **config: Mapping[str, Any]) -> App:
         mine = [*([WatermarkPlugin()] if feature else []), *plugins]
-        app = App(["entities", "state"], config, name="job", base_dir=self.folder, environ={}, plugins=mine)
+        app = App(
+            ["entities", "state"], {**self.config, **config}, name="job", base_dir=self.folder, environ={}, plugins=mine
+        )
         app.mount(self.entities, self.pipes)
         return app
 

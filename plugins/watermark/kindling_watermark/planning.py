@@ -112,7 +112,8 @@ class Planner:
         for source, one in state.watermarks.items():
             before = kept.state.watermarks.get(source)
             if before is None or before.version != one.version:
-                _log.warning("Pipe %r: the watermark of %s is version %s: %s.", reader, source, one.version, reason)
+                at = f"version {one.version}" if one.cursor is None else one.cursor["high"]
+                _log.warning("Pipe %r: the watermark of %s is %s: %s.", reader, source, at, reason)
                 self._manager.tell_reset(source, reader, before, one.version, reason)
         return saved[0]
 

@@ -105,6 +105,7 @@ class WatermarkPlugin:
         catch_up = app.config.section("watermark").catch_up
         self._pipes = RunPipes(store, self.manager(app), self._bounds, again, read, catch_up)
         app.provide(Works, self._pipes.works)
+        app.provide(RunPipes, self._pipes)
 
     @hookimpl
     def kindling_run_options(self) -> Iterable[click.Option]:
@@ -117,10 +118,11 @@ class WatermarkPlugin:
 
     @hookimpl
     def kindling_commands(self) -> Iterable[click.Command]:
+        from kindling_watermark.commands.backfill import backfill
         from kindling_watermark.commands.lag import lag
         from kindling_watermark.commands.watermarks import watermarks
 
-        return [watermarks, lag]
+        return [watermarks, lag, backfill]
 
     @hookimpl
     def kindling_plan(self, plan: ExecutionPlan, run: RunInfo | None) -> None:

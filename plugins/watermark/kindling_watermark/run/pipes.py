@@ -47,7 +47,7 @@ class RunPipes:
     ) -> None:
         self.store = store
         self._manager = manager
-        self._bounds = bounds
+        self.bounds = bounds
         self._again = again
         self._read = read
         self._catch_up = catch_up
@@ -75,13 +75,13 @@ class RunPipes:
         """
         self.ended(pipe, run)
         why = "asked for" if pipe.pipe_id in anew else ""
-        work = self._next(pipe, run, declaration, why)
+        work = self.following(pipe, run, declaration, why)
         if isinstance(work, str):
             return work
         self.works.set(run, pipe, work)
         return None
 
-    def _next(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, why_anew: str = "") -> Work | str:
+    def following(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, why_anew: str = "") -> Work | str:
         """What a reader does next, its intent written down; a reason if there is nothing new."""
         for attempt in range(_ATTEMPTS):
             try:
@@ -112,7 +112,7 @@ class RunPipes:
         decision = self._planner.decide(
             declaration,
             kept.state,
-            lambda source: self._bounds.of(run, source),
+            lambda source: self.bounds.of(run, source),
             why_anew,
             lambda source: self._read(pipe, run, source),
         )
@@ -164,7 +164,7 @@ class RunPipes:
             return result
         slices, total = 1, result
         while work.more and not self._stops(request):
-            following = self._next(request.pipe, request.run, work.declaration)
+            following = self.following(request.pipe, request.run, work.declaration)
             if isinstance(following, str):
                 break
             following.nested = True
