@@ -184,3 +184,25 @@ def test_a_source_that_was_made_anew_after_a_run_had_begun_is_not_taken_for_the_
         job.run()
     assert ids(job) == ([1, 2, 5, 6, 7] if policy == "ignore" else [5, 6, 7])
     assert job.run().pipes[0].status == "skipped"
+
+
+@pytest.mark.parametrize("policy", ["fail", "full_refresh"])
+def test_a_vacuum_past_the_watermark_of_changes_follows_the_policy(job: Job, policy: str) -> None:
+    job.entities.entity("bronze.orders", write_mode="merge", keys=["id"], properties=FEED)
+    job.entities.entity("silver.orders", write_mode="merge", keys=["id"])
+    options: dict[str, Any] = {"incremental": {"bronze.orders": "changes"}, "on_rewrite": policy}
+    job.pipe("silver.orders", ["bronze.orders"], lambda bronze_orders: bronze_orders, **options)
+    job.merge("bronze.orders", id=[1, 2], v=[1, 1])
+    job.run()
+    job.merge("bronze.orders", id=[1, 3], v=[2, 2])
+    job.delete("bronze.orders", "id = 2")
+    table = DeltaTable(str(place(job)))
+    table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    if policy == "fail":
+        with pytest.raises(RunFailed, match="are kept no more"):
+            job.run()
+        job.run(options={"full_refresh": "silver.orders"})
+    else:
+        job.run()
+    assert job.rows("silver.orders") == [(1, 2), (3, 2)]
+    assert job.run().pipes[0].status == "skipped"

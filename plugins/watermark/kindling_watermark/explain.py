@@ -11,6 +11,7 @@ from kindling_watermark.declare.options import Declaration
 from kindling_watermark.manager import WatermarkManager
 from kindling_watermark.planning import Planner
 from kindling_watermark.ranges.decisions import told
+from kindling_watermark.reconciling import Reconciler
 
 
 def lines(
@@ -27,10 +28,9 @@ def lines(
         written: entities that pipes of the plan write before.
         anew: the pipes whose outputs are computed anew.
     """
-    planner = Planner(store, manager)
     for declaration in declarations:
         try:
-            text = _of(planner, declaration, declaration.reader_id in anew)
+            text = _of(store, manager, declaration, declaration.reader_id in anew)
         except KindlingError as error:
             text = f"cannot go on: {text_of(error)}"
         later = [source for source in declaration.modes if source in written]
@@ -38,14 +38,14 @@ def lines(
         yield f"{declaration.reader_id} reads {text}{after}"
 
 
-def _of(planner: Planner, declaration: Declaration, anew: bool) -> str:
-    kept, why = planner.reconciled(declaration, anew=anew, write=False)
+def _of(store: EntityStore, manager: WatermarkManager, declaration: Declaration, anew: bool) -> str:
+    kept, why = Reconciler(store, manager).reconciled(declaration, anew=anew, write=False)
     why = "asked for" if anew else why
     intent = kept.state.intent
     if intent is not None and (intent.full or not why):
         ranges = [told(source, one, declaration.modes[source]) for source, one in intent.ranges.items()]
         return f"{'; '.join(ranges)}, as an earlier run has begun"
-    decision = planner.decide(declaration, kept.state, lambda source: None, why)
+    decision = Planner(store, manager, declaration, lambda source: None).decide(kept.state, why)
     if not decision.ranges:
         return f"nothing: {decision.reason.removeprefix('nothing new: ')}"
     ranges = [told(source, one, declaration.modes[source]) for source, one in decision.ranges.items()]

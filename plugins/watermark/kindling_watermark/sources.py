@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kindling_entities import CommitInfo, EntityStore, RowsRewritten, VersionsGone
+from kindling_entities import CommitInfo, EntityStore, RowsRewritten, TableInfo, VersionsGone
 from kindling_watermark.ranges.news import brings_rows
 from kindling_watermark.ranges.values import Watermark
 
@@ -46,7 +46,7 @@ class Look:
 
 
 class Sources:
-    """Looks at the sources of readers.
+    """Looks at the sources of a reader, once: what a table is like is asked for the first time alone.
 
     Args:
         store: of the App, which has started.
@@ -54,6 +54,7 @@ class Sources:
 
     def __init__(self, store: EntityStore) -> None:
         self._store = store
+        self._described: dict[str, TableInfo | None] = {}
 
     def look(self, entity_id: str, watermark: Watermark | None, bound: int | None = None) -> Look:
         """Compare a source with a watermark.
@@ -108,13 +109,23 @@ class Sources:
 
     def table_id(self, entity_id: str) -> str:
         """The identity of a table; "" where it is not known."""
-        info = self._store.describe(entity_id)
+        info = self._describe(entity_id)
         return "" if info is None else info.table_id
 
     def columns(self, entity_id: str) -> dict[str, str] | None:
         """Column -> type of the newest version; None where that is not known."""
-        info = self._store.describe(entity_id)
+        info = self._describe(entity_id)
         return None if info is None else {field.name: str(field.type) for field in info.schema}
+
+    def records_changes(self, entity_id: str) -> bool:
+        """Whether a table keeps a change feed."""
+        info = self._describe(entity_id)
+        return info is not None and info.records_changes
+
+    def _describe(self, entity_id: str) -> TableInfo | None:
+        if entity_id not in self._described:
+            self._described[entity_id] = self._store.describe(entity_id)
+        return self._described[entity_id]
 
     def mark(self, entity_id: str, version: int) -> str | None:
         """When the commit of a version was made; None where that is not told."""
@@ -131,6 +142,15 @@ class Sources:
         except RowsRewritten as error:
             reason = f"version {error.version} ({error.operation or 'unknown operation'}) removed or changed rows"
             return Break(reason, error.version - 1, error.version)
+        except VersionsGone as error:
+            return gone(error, start)
+        return None
+
+    def gone(self, entity_id: str, start: int) -> Break | None:
+        """Why the changes after a version cannot be read any more; None if they can."""
+        try:
+            # The files of this version are those that changes after it are told by.
+            self._store.read_entity(entity_id, version=start)
         except VersionsGone as error:
             return gone(error, start)
         return None

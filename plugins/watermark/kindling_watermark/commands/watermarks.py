@@ -14,7 +14,7 @@ from kindling_watermark.commands.opened import declaration_of, declarations, ope
 from kindling_watermark.commands.verify import verify
 from kindling_watermark.errors import WatermarkError
 from kindling_watermark.lag import lags
-from kindling_watermark.planning import Planner
+from kindling_watermark.reconciling import Reconciler
 from kindling_watermark.sources import Sources
 from kindling_watermark.trace import look_at
 
@@ -60,7 +60,7 @@ def reset(context: CommandContext, pipe: str, source: str | None) -> None:
     once more: use `kindling run --full-refresh` to replace them."""
     app, store, manager = opened(context)
     declaration = declaration_of(app, pipe)
-    Planner(store, manager).reconciled(declaration, anew=True)
+    Reconciler(store, manager).reconciled(declaration, anew=True)
     for name in [source_of(declaration, source)] if source else declaration.modes:
         manager.reset_watermark(name, pipe, reason="kindling watermarks reset")
         context.console.print(f"{pipe} reads {name} from the beginning.", markup=False)
@@ -100,7 +100,7 @@ def set_(context: CommandContext, pipe: str, source: str, version: int) -> None:
 def rebuild(context: CommandContext, selection: tuple[str, ...]) -> None:
     """Read the watermarks of pipes back from the logs of their outputs."""
     app, store, manager = opened(context)
-    planner = Planner(store, manager)
+    reconciler = Reconciler(store, manager)
     for declaration in declarations(app, selection):
         reader = declaration.reader_id
         try:
@@ -112,7 +112,7 @@ def rebuild(context: CommandContext, selection: tuple[str, ...]) -> None:
             continue
         kept = manager.records.get(reader)
         state = replace(found.newest.state(), sequence=max(found.newest.sequence, kept.state.sequence))
-        planner.save(declaration, kept, state, f"read back from the log of {declaration.output}")
+        reconciler.save(declaration, kept, state, f"read back from the log of {declaration.output}")
         told = ", ".join(f"{name} up to version {one.version}" for name, one in state.watermarks.items())
         context.console.print(f"{reader} has read {told}.", markup=False)
 

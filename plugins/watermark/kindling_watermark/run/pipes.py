@@ -12,8 +12,9 @@ from kindling_entities import EntityNotFoundError, EntityStore
 from kindling_watermark.declare.options import FAIL, FULL_REFRESH, Declaration
 from kindling_watermark.errors import SourceRewritten
 from kindling_watermark.manager import WatermarkManager
-from kindling_watermark.planning import Planner
+from kindling_watermark.planning import Planner, overtaken
 from kindling_watermark.ranges.decisions import Decision
+from kindling_watermark.reconciling import Reconciler
 from kindling_watermark.records import Kept
 from kindling_watermark.run.bounds import Bounds
 from kindling_watermark.run.work import Work, Works
@@ -51,7 +52,7 @@ class RunPipes:
         self._again = again
         self._read = read
         self._catch_up = catch_up
-        self._planner = Planner(store, manager)
+        self._reconciler = Reconciler(store, manager)
         self.works = Works()
         self._fetched: dict[str, dict[str, Kept]] = {}
         self._interrupted: set[tuple[str, str]] = set()
@@ -95,27 +96,28 @@ class RunPipes:
     def _next_once(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, why_anew: str) -> Work | str:
         # Somebody may have changed it meanwhile: then what is begun is not saved, and it is fetched again.
         fetched = self._fetched.get(run.run_id, {}).pop(declaration.reader_id, None)
-        kept, why = self._planner.reconciled(declaration, anew=bool(why_anew), kept=fetched)
+        kept, why = self._reconciler.reconciled(declaration, anew=bool(why_anew), kept=fetched)
         why_anew = why_anew or why
         intent = kept.state.intent
         if intent is not None and (intent.full or not why_anew):
-            overtaken = self._planner.overtaken(declaration, intent)
-            if overtaken is None:
+            changed = overtaken(self.store, declaration, intent)
+            if changed is None:
                 return self._work(declaration, kept, bool(declaration.limits))
-            source, reason = overtaken
+            source, reason = changed
             if intent.full:
                 why_anew = intent.reason
             elif declaration.on_rewrite == FAIL:
                 raise SourceRewritten(source, declaration.reader_id, f"{reason}, after a run had begun to read it")
             elif declaration.on_rewrite == FULL_REFRESH:
                 why_anew = f"{source}: {reason}"
-        decision = self._planner.decide(
+        planner = Planner(
+            self.store,
+            self._manager,
             declaration,
-            kept.state,
             lambda source: self.bounds.of(run, source),
-            why_anew,
             lambda source: self._read(pipe, run, source),
         )
+        decision = planner.decide(kept.state, why_anew)
         if not decision.ranges:
             if decision.state != kept.state:
                 self._manager.saving(
