@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from kindling_core import PipeMetadata, RunInfo, WriteRequest, WriteResult
@@ -102,7 +103,8 @@ class RunPipes:
         if intent is not None and (intent.full or not why_anew):
             changed = overtaken(self.store, declaration, intent)
             if changed is None:
-                return self._work(declaration, kept, bool(declaration.limits))
+                # What came since the intent is behind it.
+                return self._work(declaration, kept, True)
             source, reason = changed
             if intent.full:
                 why_anew = intent.reason
@@ -117,7 +119,7 @@ class RunPipes:
             lambda source: self.bounds.of(run, source),
             lambda source: self._read(pipe, run, source),
         )
-        decision = planner.decide(kept.state, why_anew)
+        decision = planner.decide(replace(kept.state, intent=None), why_anew)
         if not decision.ranges:
             if decision.state != kept.state:
                 self._manager.saving(
