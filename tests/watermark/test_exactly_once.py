@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from kindling_core import App, RunFailed
+from kindling_core import App, PlanError, RunFailed
 from kindling_core.state import StateStore
+from kindling_core.state.resume import resume_run
 from kindling_watermark import OutputChanged, WatermarkLost
 from kindling_watermark.plugin import WatermarkPlugin
 from tests.watermark.conftest import FEED, Job
@@ -302,3 +304,55 @@ def test_changes_after_an_end_at_any_step(job: Job, step: str) -> None:
     job.delete("bronze.orders", "id = 2")
     job.run()
     assert ids(job) == [1, 3]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_resumed_run_gives_each_row_once(orders: Job, step: str) -> None:
+    orders.run()
+    orders.append("bronze.orders", id=[3])
+    crashed(orders, step)
+    orders.append("bronze.orders", id=[4])
+    with contextlib.suppress(PlanError):
+        # There may be nothing left of it.
+        resume_run(orders.app)
+    assert ids(orders)[:3] == [1, 2, 3]
+    orders.run()
+    assert ids(orders) == [1, 2, 3, 4]
+
+
+def test_a_sibling_that_fails_keeps_no_watermark_back(orders: Job) -> None:
+    orders.entities.entity("silver.other", write_mode="append")
+
+    def fails(bronze_orders: Any) -> Any:
+        raise RuntimeError("broken")
+
+    orders.pipe("silver.other", ["bronze.orders"], fails, incremental=OF_BRONZE)
+    orders.anew()
+    for number in (3, 4):
+        with pytest.raises(RunFailed, match="broken"):
+            orders.run()
+        orders.append("bronze.orders", id=[number])
+    found = orders.manager.get_watermark("bronze.orders", "silver.orders")
+    assert found is not None
+    assert found.version == 1
+    assert orders.manager.get_watermark("bronze.orders", "silver.other") is None
+    assert ids(orders) == [1, 2, 3]
+
+
+def test_a_retry_reads_the_same_and_writes_it_once(orders: Job) -> None:
+    tries: list[int] = []
+
+    def second_time(bronze_orders: Any) -> Any:
+        tries.append(bronze_orders.count())
+        if len(tries) == 1:
+            orders.append("bronze.orders", id=[3])
+            raise ConnectionError("once")
+        return bronze_orders
+
+    orders.pipes = type(orders.pipes)()
+    orders.pipe("silver.orders", ["bronze.orders"], second_time, incremental=OF_BRONZE, retry=2)
+    orders.anew()
+    orders.run()
+    assert tries == [2, 2]
+    orders.run()
+    assert ids(orders) == [1, 2, 3]
