@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from kindling_core import PipeDefinitionError, ReadRequest, RunInfo, WriteRequest, WriteResult, hookimpl
+from kindling_core import KindlingError, PipeDefinitionError, ReadRequest, RunInfo, WriteRequest, WriteResult, hookimpl
 from kindling_core.state import StateStore
 from kindling_entities import Entities, EntityDefinition, EntityStore
 from kindling_watermark.config import WatermarkConfig
@@ -131,8 +131,12 @@ class WatermarkPlugin:
         elif self._app is not None and any(pipe_id in self._declarations for pipe_id in plan.pipes):
             from kindling_watermark.explain import incremental, lines
 
-            # The tables are asked, so the features have to run.
-            self._app.start()
+            try:
+                # The tables are asked, so the features have to run.
+                self._app.start()
+            except KindlingError as error:
+                plan.notes.append(f"What incremental pipes would read cannot be told: {error}")
+                return
             pipes = list(plan.pipes.values())
             written = {pipe.output_entity_id for pipe in pipes if pipe.output_entity_id is not None}
             quiet = WatermarkManager(self._app.service(StateStore))  # type: ignore[type-abstract]
