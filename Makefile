@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state
-PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml tests/third_party/kindling-heartbeat/pyproject.toml \
+PACKAGES := kindling_core plugins/entities/kindling_entities plugins/state/kindling_state plugins/watermark/kindling_watermark
+PROJECTS := pyproject.toml plugins/entities/pyproject.toml plugins/state/pyproject.toml plugins/watermark/pyproject.toml \
+	tests/third_party/kindling-heartbeat/pyproject.toml \
 	tests/third_party/kindling-relay/pyproject.toml tests/third_party/kindling-sqlite/pyproject.toml
 SLOW := tests
 # Tests of one file stay in one process, which has its own engine.
@@ -12,7 +13,7 @@ IN_PARALLEL := --numprocesses 2 --dist loadfile
 ENGINE ?= embedded
 SET := --set entities.engine=$(ENGINE) --set entities.root=./lake/$(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick coverage test-slow lint types unit bench bench-peers wheels clean
+.PHONY: help install demo test quick coverage chaos test-slow lint types unit bench bench-peers wheels clean
 
 help: ## show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 coverage: $(STAMP) ## which lines the tests on the embedded engine reach
 	$(BIN)/python -m pytest tests -m "not slow" --cov --cov-report=term
 
+chaos: $(STAMP) ## incremental jobs killed at 100 moments, and random histories of their sources
+	KINDLING_TEST_MOMENTS=100 KINDLING_TEST_EXAMPLES=200 $(BIN)/python -m pytest tests/watermark/test_kills.py tests/watermark/test_histories.py
+
 test-slow: $(STAMP) ## what takes longer: fresh environments, full disks, large frames, further cases on Spark, Connect, a standalone cluster
 	$(BIN)/python -m pytest $(SLOW) -m slow
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m slow
@@ -69,6 +73,7 @@ wheels: $(STAMP) ## build the wheels into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/entities
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/state
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/watermark
 
 clean: ## remove what was built and run, keep .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage examples/*/lake examples/*/out

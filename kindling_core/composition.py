@@ -106,6 +106,22 @@ def feature_with(
     Args:
         redact: masks secrets in what is logged.
     """
+    found = plugin_with(owns, hook, active, environ, redact)
+    return None if found is None else found[0]
+
+
+def plugin_with(
+    owns: Callable[[Any], bool],
+    hook: str,
+    active: Iterable[str],
+    environ: Mapping[str, str] | None,
+    redact: Callable[[str], str],
+) -> tuple[str, Any] | None:
+    """Find an installed feature outside the job that would own something; return its name and an object of it.
+
+    Args:
+        redact: masks secrets in what is logged.
+    """
     active = list(active)
     for name, feature in discover(environ).items():
         if name in active:
@@ -113,7 +129,7 @@ def feature_with(
         try:
             plugin = feature.make()
             if hasattr(plugin, hook) and owns(plugin):
-                return name
+                return name, plugin
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything, and is not what the error is about
             trace = describe_error(error, redact)
             _log.debug("The feature %r could not be asked what it owns.\n%s", name, trace)

@@ -90,6 +90,11 @@ def kindling_check_pipe(app: App, pipe: PipeMetadata) -> None:
 
 
 @hookspec
+def kindling_check_without(app: App, pipe: PipeMetadata) -> None:
+    """Called for a pipe with an option of yours in a job without you. Raise PipeDefinitionError if it needs you."""
+
+
+@hookspec
 def kindling_services(app: App) -> Mapping[type, Callable[[], Any]]:
     """Called while the App is composed. Return services that need no start, made when asked for: type -> maker."""
     return {}
@@ -127,6 +132,11 @@ def kindling_depends_on(entity_ids: Sequence[str]) -> Mapping[str, Mapping[str, 
 @hookspec(firstresult=True)
 def kindling_newest_transaction(entity_id: str, ending: str) -> str | None:
     """Called about an unfinished run. Return the newest transaction id with this ending, "" if none. First result."""
+
+
+@hookspec(firstresult=True)
+def kindling_writes_once(pipe: PipeMetadata) -> bool | None:
+    """Called about an unfinished run. Return True if a further run of the pipe repeats no row. First result."""
 
 
 @hookspec

@@ -192,6 +192,7 @@ class WriteRequest(WriteOptions):
     """What a pipe returned for its output, and what is asked of its commit.
 
     Attributes:
+        deletes: of a merge: a frame with the keys of rows that the same commit removes, unless the value has them.
         mode: overrides the write mode that the entity declares.
         fence: stands before the commit. Whoever commits does so within ``with fence.committing():``, which raises
             where the pipe was given up meanwhile.
@@ -203,6 +204,7 @@ class WriteRequest(WriteOptions):
     run: RunInfo
     mode: str | None = None
     fence: Fence = field(default_factory=Fence)
+    deletes: Any = None
 
 
 @dataclass(frozen=True)

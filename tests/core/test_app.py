@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from kindling_core import App, ConfigError, KindlingError, PipeDefinitionError, Pipes, PlanError, PluginError, RunFailed
+from kindling_core import (
+    App,
+    ConfigError,
+    EntityInfo,
+    KindlingError,
+    PipeDefinitionError,
+    Pipes,
+    PlanError,
+    PluginError,
+    RunFailed,
+    hookimpl,
+)
 
 
 def counting_pipes(count: int = 2) -> Pipes:
@@ -109,6 +120,52 @@ def test_an_option_that_no_feature_owns_is_reported(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING):
         App(environ={}).mount(pipes)
     assert "option 'retrys' has no effect" in caplog.text
+
+
+class Keeper:
+    """Knows one entity, which is appended to."""
+
+    @hookimpl
+    def kindling_describe_entity(self, entity_id: str) -> EntityInfo | None:
+        return EntityInfo(entity_id, write_mode="append") if entity_id == "a.b" else None
+
+
+def test_a_pipe_that_appends_is_refused_with_an_option_that_nobody_knows() -> None:
+    pipes = Pipes()
+    pipes.pipe("a.b", output="a.b", retrys=3)(lambda: None)
+    with pytest.raises(PipeDefinitionError, match=r"appends to 'a\.b', and nothing heeds its option 'retrys'"):
+        App(environ={}, plugins=[Keeper()]).mount(pipes)
+
+
+NEEDED = """
+from kindling_core import PipeDefinitionError, hookimpl
+class Plugin:
+    @hookimpl
+    def kindling_pipe_options(self):
+        return {"vital": "how much it is needed"}
+    @hookimpl
+    def kindling_check_without(self, pipe):
+        if pipe.options["vital"]:
+            raise PipeDefinitionError(f"Pipe {pipe.pipe_id!r} needs the feature 'needed'.")
+"""
+
+
+def test_a_feature_outside_the_job_may_refuse_a_pipe_that_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = tmp_path / "needed_feature-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: needed-feature\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[kindling]\nneeded = needed_feature:Plugin\n")
+    (tmp_path / "needed_feature.py").write_text(NEEDED)
+    monkeypatch.syspath_prepend(tmp_path)
+    idle, vital = Pipes(), Pipes()
+    idle.pipe("a.idle", vital=False)(lambda: None)
+    vital.pipe("a.vital", vital=True)(lambda: None)
+    App(environ={}).mount(idle)
+    assert "belongs to the feature 'needed', which this job does not name" in caplog.text
+    with pytest.raises(PipeDefinitionError, match=r"'a\.vital' needs the feature 'needed'"):
+        App(environ={}).mount(vital)
 
 
 def test_a_collection_that_no_feature_takes_is_an_error() -> None:

@@ -15,6 +15,7 @@ PACKAGES = {
     "kindling_core": ROOT / "kindling_core",
     "kindling_entities": ROOT / "plugins" / "entities" / "kindling_entities",
     "kindling_state": ROOT / "plugins" / "state" / "kindling_state",
+    "kindling_watermark": ROOT / "plugins" / "watermark" / "kindling_watermark",
 }
 # The face of a package, which imports whatever it shows, and what starts it.
 FACES = {"__init__", "__main__", "_version"}

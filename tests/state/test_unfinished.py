@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from kindling_core import App, Pipes, PlanError, RunFailed, RunInfo, UnfinishedRun, hookimpl
+from kindling_core import App, PipeMetadata, Pipes, PlanError, RunFailed, RunInfo, UnfinishedRun, hookimpl
 from kindling_core.cli import cli
 from kindling_core.state import StateStore
 from kindling_core.state.resume import resume_run
@@ -48,9 +49,16 @@ class Job:
 
         return Step()
 
-    def app(self, **state: Any) -> App:
+    def app(self, plugins: Sequence[object] = (), **state: Any) -> App:
         settings = {"state": state, "execution": {"grace_seconds": 0.1}}
-        app = App(["entities", "state"], settings, name="job", base_dir=self.folder, environ={}, plugins=self.plugins)
+        app = App(
+            ["entities", "state"],
+            settings,
+            name="job",
+            base_dir=self.folder,
+            environ={},
+            plugins=[*self.plugins, *plugins],
+        )
         app.mount(self.entities, self.pipes)
         return app
 
@@ -98,6 +106,20 @@ def test_a_run_that_would_append_again_is_refused_with_what_there_is_to_do(job: 
         assert sorted(job.ran) == ["two"]
         assert app.run().status == "succeeded"
         assert (count(app, "one"), count(app, "two")) == (2, 2)
+
+
+def test_a_pipe_that_repeats_no_row_is_in_nobodys_way(job: Job) -> None:
+    class Once:
+        @hookimpl
+        def kindling_writes_once(self, pipe: PipeMetadata) -> bool | None:
+            return True if pipe.pipe_id == "one" else None
+
+    job.fails("two")
+    with job.app(plugins=[Once()]) as app:
+        assert app.run().status == "succeeded"
+        job.fails("three")
+    with job.app(plugins=[Once()]) as app, pytest.raises(UnfinishedRun, match="append again with two"):
+        app.run()
 
 
 def test_a_run_after_one_that_had_appended_nothing_runs_and_says_so(job: Job, caplog: Any) -> None:

@@ -85,7 +85,7 @@ class EntityWriter:
         mode = mode or entity.write_mode
         kind = self._resolver.kind(entity_id)
         _refuse_wrong_use(entity, kind, mode)
-        refuse_options(entity, kind, options)
+        refuse_options(entity, kind, mode, options)
         name, operation = _OPERATIONS[mode], new_operation(entity_id)
         fields: dict[str, Any] = {"merge_keys": list(entity.keys)} if mode == "merge" else {}
         before = fields or {"mode": "overwrite_partitions" if _by_partition(entity, mode) else mode}
@@ -156,7 +156,7 @@ class EntityWriter:
             with checked(self._engine, entity, frame, mode, self._read, exists, held) as sound:
                 if quarantine is not None and not (options.skip_empty and has_no_rows(sound.results())):
                     everything = mode == "overwrite" and not _by_partition(entity, mode)
-                    aside = replace(options, skip_empty=False)
+                    aside = replace(options, skip_empty=False, deletes=None)
                     self._quarantine(quarantine.entity_id, sound.quarantined, everything, transaction, aside)
                 rows = sound.frame
                 snapshot = mode == "merge" and entity.missing_rows != "keep"

@@ -120,7 +120,9 @@ def _repeats(app: App, earlier: Unfinished, pipes: Mapping[str, PipeMetadata]) -
 def appends(app: App, pipe: PipeMetadata) -> bool:
     """Whether running a pipe twice writes its rows twice."""
     info = app.describe_entity(pipe.output_entity_id) if pipe.output_entity_id is not None else None
-    return info is not None and info.write_mode == "append" and pipe.mode == "batch"
+    if info is None or info.write_mode != "append" or pipe.mode != "batch":
+        return False
+    return not app.host.call("kindling_writes_once", pipe=pipe)
 
 
 def newest_transaction(app: App, entity_id: str, ending: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,11 +37,14 @@ class CommitOptions:
             its plugins.
         transactions: further transaction ids of the same commit, on engines that support several.
         skip_empty: whether a frame without rows makes no commit, and no table.
+        deletes: of a merge: a frame with the keys of rows that the same commit removes, unless the merged frame has
+            them; other columns that both frames have, such as ``sequence_by``, say when.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
     transactions: tuple[Transaction, ...] = ()
     skip_empty: bool = False
+    deletes: Any = None
 
     def __post_init__(self) -> None:
         for name, value in self.metadata.items():
@@ -49,13 +52,13 @@ class CommitOptions:
                 raise TypeError(f"The metadata of a commit are texts by name, not {name!r}: {value!r}.")
 
     def __bool__(self) -> bool:
-        return bool(self.metadata or self.transactions or self.skip_empty)
+        return bool(self.metadata or self.transactions or self.skip_empty) or self.deletes is not None
 
     def after(self, transaction: Transaction | None) -> CommitOptions:
         """The same with this transaction id first."""
         if transaction is None:
             return self
-        return CommitOptions(self.metadata, (transaction, *self.transactions), self.skip_empty)
+        return replace(self, transactions=(transaction, *self.transactions))
 
 
 # What a write gets that asks for nothing.

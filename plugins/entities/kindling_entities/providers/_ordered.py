@@ -14,6 +14,7 @@ from kindling_entities.declare.entity import EntityDefinition
 from kindling_entities.declare.reserved import VALID_FROM
 from kindling_entities.errors import ConflictError, VersionMoved
 from kindling_entities.protocols import DEFAULT_COMMIT, Commit, CommitOptions, Engine, Table, TableInfo, Transaction
+from kindling_entities.providers._deletes import deleting, flagged, unless_there, with_flag, without_flag
 from kindling_entities.providers._events import Events
 from kindling_entities.providers._fit import fitted
 from kindling_entities.rules.key_equality import with_same_form
@@ -37,6 +38,7 @@ def keep_history(
     """Merge changes into a history."""
     now = utc_now()
     keys = (*entity.keys, VALID_FROM)
+    entity = deleting(entity) if options.deletes is not None else entity
     total: Commit | None = None
     with _held(engine, entity, frame, options) as (source, schema):
         if source is None:
@@ -89,6 +91,7 @@ def merge_newer(
 ) -> Commit:
     """Merge changes into a table of the newest rows."""
     remembers = bool(entity.sequence_by and entity.delete_when)
+    entity = deleting(entity) if options.deletes is not None else entity
     total: Commit | None = None
     with _held(engine, entity, frame, options) as (source, schema):
         if source is None:
@@ -131,16 +134,23 @@ def _held(
     seen: list[pa.Schema] = []
 
     def fit(actual: pa.Schema) -> pa.Schema:
-        seen.append(fitted(entity, actual) if entity.columns else actual)
-        return seen[-1]
+        if options.deletes is None:
+            seen.append(fitted(entity, actual) if entity.columns else actual)
+            return seen[-1]
+        stored = without_flag(actual)
+        seen.append(fitted(entity, stored) if entity.columns else stored)
+        return with_flag(seen[-1])
 
+    if options.deletes is not None:
+        frame = flagged(engine, entity, frame, options.deletes)
     with engine.held(engine.conform(frame, fit)) as source:
         if (entity.missing_rows != "keep" or options.skip_empty) and not source.take(1):
             if options.skip_empty:
                 yield None, seen[-1]
                 return
             raise empty_snapshot(entity)
-        yield with_same_form(source, entity.keys), seen[-1]
+        rows = with_same_form(source, entity.keys)
+        yield (rows if options.deletes is None else unless_there(entity, rows)), seen[-1]
 
 
 def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo | None) -> None:
@@ -158,7 +168,7 @@ def _refuse_what_does_not_fit(table: Table, schema: pa.Schema, state: TableInfo 
 def _of_first(options: CommitOptions, total: Commit | None) -> dict[str, Any]:
     """What only the first commit of a write carries."""
     # Whether the frame has rows was checked before; the merged frame no longer shows it.
-    wanted = replace(options, skip_empty=False)
+    wanted = replace(options, skip_empty=False, deletes=None)
     return {"options": wanted} if wanted and total is None else {}
 
 

@@ -44,7 +44,7 @@ def built_in() -> dict[str, StorageKind]:
             versioned=True,
             transactional=True,
             records_changes=_keeps_change_feed,
-            commit_options=_COMMIT_OPTIONS,
+            commit_options=_COMMIT_OPTIONS | {"deletes"},
             ordered_merges=True,
             histories=True,
             in_files=True,

@@ -89,7 +89,7 @@ class DeltaProvider:
         how: dict[str, Any] = {"options": options} if options else {}
         if entity.scd == 2 and mode == "merge":
             return keep_history(self._engine, entity, table, frame, transaction, options)
-        if entity.ordered and mode == "merge":
+        if (entity.ordered or options.deletes is not None) and mode == "merge":
             return merge_newer(self._engine, entity, table, frame, transaction, options)
         if entity.columns:
             frame = self._engine.conform(frame, lambda actual: fitted(entity, actual))

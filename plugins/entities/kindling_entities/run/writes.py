@@ -50,7 +50,7 @@ class RunWrites:
             return WriteResult(0, None, "a view, nothing stored", durable=False)
         transaction = Transaction(*request.transaction) if request.transaction else None
         further = tuple(Transaction(*ids) for ids in request.transactions)
-        options = CommitOptions(dict(request.commit_metadata), further, request.skip_empty)
+        options = CommitOptions(dict(request.commit_metadata), further, request.skip_empty, request.deletes)
         from kindling_entities.write.fenced_rows import guarded
 
         with guarded(request.value, request.fence) as value:

@@ -15,18 +15,26 @@ from kindling_entities.protocols import Commit, CommitOptions, StorageProvider, 
 from kindling_entities.storage import TransactionalStorage
 
 
-def refuse_options(entity: EntityDefinition, kind: StorageKind, options: CommitOptions) -> None:
-    """Refuse what a kind of storage cannot do.
+def refuse_options(entity: EntityDefinition, kind: StorageKind, mode: str, options: CommitOptions) -> None:
+    """Refuse what a kind of storage, or this write mode, cannot do.
 
     Raises:
         UnsupportedError: names it.
     """
-    wanted = {option.name for option in fields(options) if getattr(options, option.name)}
+    wanted = {option.name for option in fields(options) if option.name != "deletes" and getattr(options, option.name)}
+    if options.deletes is not None:
+        # A frame may have no truth value.
+        wanted.add("deletes")
     lacking = sorted(wanted - kind.commit_options)
     if lacking:
         raise UnsupportedError(
             f"Entity {entity.entity_id!r}: provider {kind.name!r} cannot commit with {', '.join(lacking)}. "
             "Nothing was written. Leave it out, or use provider='delta'."
+        )
+    if options.deletes is not None and mode != "merge":
+        raise UnsupportedError(
+            f"Entity {entity.entity_id!r}: {mode!r} deletes no rows by their keys, only a merge does. "
+            "Nothing was written."
         )
 
 
