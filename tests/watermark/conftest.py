@@ -94,8 +94,7 @@ class Job:
         self.store.merge_to_entity(entity_id, pa.table(columns))
 
     def delete(self, entity_id: str, condition: str) -> None:
-        definition = self.store.manager.get_entity_definition(entity_id)
-        self.store._provider(entity_id).delete(definition, self.store.location(entity_id), condition)  # type: ignore[attr-defined]
+        self.store.tables.delete(entity_id, condition)
 
     def rows(self, entity_id: str, *columns: str) -> list[tuple[Any, ...]]:
         frame = self.store.read_entity(entity_id)
