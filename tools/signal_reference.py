@@ -12,7 +12,7 @@ TARGET = Path(__file__).parents[1] / "docs" / "signal_quick_reference.md"
 
 def entries() -> list[SignalEntry]:
     """Every signal of the packages of this repository."""
-    return catalogue(App(features=["entities"], environ={}).emitters())
+    return catalogue(App(features=["entities", "state", "watermark"], environ={}).emitters())
 
 
 def reference() -> str:
