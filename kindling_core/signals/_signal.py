@@ -273,7 +273,7 @@ class TypedSignal(Signal):
         if shape is not None:
             fields = shape.of_fields(fields)
         for name in self._error_texts:
-            if isinstance(text := fields.get(name), str):
+            if name in fields and isinstance(text := fields[name], str):
                 fields[name] = shortened(self._redact(text))
         results: Results = []
         for connection in connections:
