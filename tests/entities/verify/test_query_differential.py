@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from kindling_entities.engines.embedded import EmbeddedEngine
@@ -32,10 +33,26 @@ ROWS, FILES = 120, 3
 _OVERFLOW = re.compile("overflow|can't cast|out of range", re.IGNORECASE)
 
 
+def rows_or_none(other: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
+    """Ask DuckDB; None if a number overflows."""
+    try:
+        return other.sql(query).to_arrow_table()
+    except (duckdb.OutOfRangeException, duckdb.ConversionException):
+        return None
+
+
+def overflows_without_nulls(other: duckdb.DuckDBPyConnection, query: str) -> bool:
+    """Whether a query overflows in rows without nulls; with a null beside it, DuckDB alone always looks further."""
+    present = " and ".join(f"{name} is not null" for name in ("i8", "i16", "i32", "i64"))
+    return rows_or_none(other, query.replace(" where ", f" where {present} and ", 1)) is None
+
+
 def differences(engine: EmbeddedEngine, folder: Path, seed: int, count: int) -> list[str]:
     """Ask as many queries of both engines, and tell where they differ."""
     with duckdb.connect(config={"threads": 1}) as other:
         other.execute("set TimeZone = 'UTC'")
+        # It takes products with a zero apart before they can overflow.
+        other.execute("pragma disable_optimizer")
         for index, name in enumerate(("t", "u")):
             rows = drawing.table(2 * seed + index, ROWS)
             table = Table(f"test.{name}", str(folder / f"{seed}_{name}"), partition_columns=("i8",) if index else ())
@@ -48,17 +65,17 @@ def differences(engine: EmbeddedEngine, folder: Path, seed: int, count: int) -> 
         found = []
         for number in range(count):
             query = queries.draw()
-            try:
-                expected = other.sql(query.duckdb).to_arrow_table()
-            except (duckdb.OutOfRangeException, duckdb.ConversionException):
-                expected = None
+            expected = rows_or_none(other, query.duckdb)
             try:
                 given = engine.to_reader(drawing.frame_of(engine.session, query)).read_all()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
                 right = expected is None and _OVERFLOW.search(str(error))
                 difference = None if right else str(error)
             else:
-                difference = "no error" if expected is None else drawing.difference(query, given, expected)
+                if expected is None:
+                    difference = "no error" if overflows_without_nulls(other, query.duckdb) else None
+                else:
+                    difference = drawing.difference(query, given, expected)
             if difference is not None:
                 found.append(f"seed {seed}, query {number}: {difference}\n  {query}")
     return found
