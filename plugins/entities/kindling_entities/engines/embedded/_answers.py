@@ -1,11 +1,9 @@
 """Reads the server's answers to plans, each whole or not at all.
 
-The client of pyspark can keep an operation to come back to after a lost connection (reattachable execution). It then
-hands each part of an answer back on threads that all clients of a process share, and ends these threads whenever any
-client is closed or collected: a collection at the wrong moment makes a thread wait for itself, and all others for it
-(pyspark 4.1; SPARK-52076, SPARK-55406). Without that, an answer that is cut off looks like one that has ended. So
-operations are kept here, too, but for their last message alone: an answer without it is an error, and a part that was
-read is handed back on the thread that read it.
+The client of pyspark can keep an operation to come back to after a lost connection (reattachable execution), and hands
+each part of an answer back on threads that are not safe to use (``_clients``). Without that, an answer that is cut off
+looks like one that has ended. So operations are kept here, too, but for their last message alone: an answer without it
+is an error, and a part that was read is handed back on the thread that read it.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from kindling_entities.engines._clients import close_alone
 from kindling_entities.errors import EngineError
 
 # How much of an answer the server may keep until it is handed back; each time costs a request of about 0.3 ms.
@@ -34,16 +33,10 @@ class WholeAnswers(grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
         self.release: Callable[[Any], object] | None = None
 
     def serve(self, client: Any) -> None:
-        """Read the answers to a client, which leaves the threads that it shares with other clients alone."""
+        """Read the answers to a client from now on."""
         client.disable_reattachable_execute()
-        channel, self.release = client._channel, client._stub.ReleaseExecute
-
-        def close() -> None:
-            channel.close()
-            client._closed = True
-
-        # Called again when the session is collected, on any thread and at any moment.
-        client.close = close
+        self.release = client._stub.ReleaseExecute
+        close_alone(client, client._channel.close)
 
     def intercept_unary_stream(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
         """Called by gRPC for each stream that the client opens."""

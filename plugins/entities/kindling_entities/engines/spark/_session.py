@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kindling_entities.engines._clients import close_alone
 from kindling_entities.engines._java import java_path
 from kindling_entities.engines._naive import naive_is_utc
 from kindling_entities.engines.spark import _jars
@@ -158,4 +159,6 @@ def _remote(remote: str, settings: Mapping[str, str], name: str) -> Any:
     with warnings.catch_warnings():
         # Static settings reach the server that is started here, and cannot be set again on the session.
         warnings.filterwarnings("ignore", message="Failed to set")
-        return builder.getOrCreate()
+        session: Any = builder.getOrCreate()
+    close_alone(session.client)
+    return session

@@ -15,6 +15,7 @@ import pyarrow as pa
 from kindling_entities.declare.maintenance_policy import MaintenancePolicy
 from kindling_entities.declare.quoting import quote
 from kindling_entities.engines._appends import appends_log
+from kindling_entities.engines._clients import close_alone
 from kindling_entities.engines._frames import is_frame, to_reader
 from kindling_entities.engines._log import not_found
 from kindling_entities.engines._retained import refuse_gone, refuse_gone_changes
@@ -158,6 +159,7 @@ class SparkEngine:
             yield type(session)(session.sparkContext, session._jsparkSession.cloneSession())
             return
         clone = session.cloneSession()
+        close_alone(clone.client)
         for tag in session.getTags():
             clone.addTag(tag)
         with self._lock:
