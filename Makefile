@@ -39,7 +39,7 @@ test: lint types unit ## lint, types, and all tests but the slow ones
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests -m "not slow" $(IN_PARALLEL)
 	KINDLING_TEST_ENGINE=spark $(BIN)/python -m pytest tests/engines -m "not slow"
-	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines/test_commits.py tests/engines/test_types.py
+	KINDLING_TEST_ENGINE=connect $(BIN)/python -m pytest tests/engines/test_clients.py tests/engines/test_commits.py tests/engines/test_types.py
 
 quick: $(STAMP) lint ## the edit loop: lint and the tests of the core
 	$(BIN)/python -m pytest tests/core -m "not slow" -x
