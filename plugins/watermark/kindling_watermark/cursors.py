@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from kindling_entities import EntityStore
+from kindling_entities.declare.quoting import quote
 from kindling_entities.rules.row_hash import frame_schema, row_hash
 from kindling_watermark.errors import WatermarkError
 from kindling_watermark.ranges.cursors import MOST_OPEN, Cursor, Span, floor, text_of, value
@@ -24,7 +25,7 @@ def look(entity_id: str, frame: Any, cursor: Cursor, before: Span | None) -> Spa
     Raises:
         WatermarkError: the column is missing or null somewhere, or too many rows would have to be remembered.
     """
-    column = _quote(cursor.column)
+    column = quote(cursor.column)
     kinds = {field.name.lower(): field.dataType.simpleString() for field in frame.schema.fields}
     kind = kinds.get(cursor.column.lower())
     if kind is None:
@@ -60,7 +61,7 @@ def look(entity_id: str, frame: Any, cursor: Cursor, before: Span | None) -> Spa
 
 def rows_of(store: EntityStore, frame: Any, cursor: Cursor, span: Span) -> Any:
     """The rows of a source that lie in a span: the same whenever they are asked for, whatever was added since."""
-    column, high = _quote(cursor.column), value(span.high, span.kind)
+    column, high = quote(cursor.column), value(span.high, span.kind)
     beneath = floor(cursor, span.high, span.kind)
     rows = frame.where(f"{column} <= {high}")
     if span.low is not None:
@@ -71,7 +72,7 @@ def rows_of(store: EntityStore, frame: Any, cursor: Cursor, span: Span) -> Any:
     fresh = sorted(set(span.open) - set(span.seen))
     still_open = _named(rows.where(f"{column} >= {beneath}"), cursor)
     still_open = still_open.join(_ids(store, fresh), [_ID], "left_semi").drop(_ID)
-    names = [_quote(name) for name in frame.columns]
+    names = [quote(name) for name in frame.columns]
     return closed.selectExpr(*names).unionByName(still_open.selectExpr(*names))
 
 
@@ -88,8 +89,4 @@ def _named(rows: Any, cursor: Cursor) -> Any:
         return named
     number = f"row_number() over (partition by {_ID} order by {_ID})"
     numbered = named.selectExpr("*", f"{number} as {_NUMBER}")
-    return numbered.selectExpr(*map(_quote, rows.columns), f"concat({_ID}, '#', cast({_NUMBER} as string)) as {_ID}")
-
-
-def _quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    return numbered.selectExpr(*map(quote, rows.columns), f"concat({_ID}, '#', cast({_NUMBER} as string)) as {_ID}")

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kindling_entities.declare.quoting import quote_text
+
 # So many rows can be remembered in a commit and in the state store.
 MOST_OPEN = 10_000
 
@@ -72,8 +74,7 @@ def value(text: str, kind: str) -> str:
     """SQL of a value that was kept as text."""
     if kind == "timestamp":
         return f"timestamp_micros({int(text)})"
-    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"cast('{quoted}' as {kind})"
+    return f"cast({quote_text(text)} as {kind})"
 
 
 def floor(cursor: Cursor, text: str, kind: str) -> str:

@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any
 
 from kindling_entities import EntityStore
+from kindling_entities.declare.quoting import quote
 from kindling_watermark.ranges.values import Range
 from kindling_watermark.run import frames
 from kindling_watermark.run.work import Work
@@ -27,7 +28,7 @@ def touched_keys(store: EntityStore, work: Work) -> Any:
         pairs = declaration.met_by[source]
         changed = _changed(store, source, one, [theirs for _, theirs in pairs])
         mine = [ours for ours, _ in pairs]
-        renamed = changed.selectExpr(*(f"{frames.quote(theirs)} as {frames.quote(ours)}" for ours, theirs in pairs))
+        renamed = changed.selectExpr(*(f"{quote(theirs)} as {quote(ours)}" for ours, theirs in pairs))
         for main in declaration.own_keys:
             rows = _read(store, main, work.intent.ranges[main].end, list(dict.fromkeys([*declaration.keys, *mine])))
             parts.append(_distinct(frames.same_keys(rows, renamed, mine), declaration.keys))
@@ -76,4 +77,4 @@ def _read(store: EntityStore, source: str, version: int | None, columns: list[st
 
 
 def _distinct(rows: Any, columns: Any) -> Any:
-    return rows.selectExpr(*map(frames.quote, columns)).distinct()
+    return rows.selectExpr(*map(quote, columns)).distinct()

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kindling_entities.declare.quoting import quote
+
 CHANGE = "_change_type"
 _VERSION, _TIMESTAMP = "_commit_version", "_commit_timestamp"
 _RANK = "_kindling_rank"
-
-
-def quote(name: str) -> str:
-    """A column's name in SQL."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def whole(frame: Any) -> Any:
