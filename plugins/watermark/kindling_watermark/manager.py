@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -86,14 +86,7 @@ class WatermarkManager(SignalEmitter):
         """
         kept = self.records.get(reader_id)
         saved = Watermark(version, table_id, mark, saved_at=self.saved_at())
-        # Whoever still does what was begun finds that it counts no more.
-        sequence = kept.state.sequence + (kept.state.intent is not None)
-        state = replace(
-            kept.state,
-            sequence=sequence,
-            watermarks={**kept.state.watermarks, source_entity_id: saved},
-            intent=None,
-        )
+        state = kept.state.moved({**kept.state.watermarks, source_entity_id: saved})
         self.saving(reader_id, kept.state, state, lambda: self.records.put(reader_id, state, kept.version))
         return saved
 
@@ -105,15 +98,13 @@ class WatermarkManager(SignalEmitter):
         Raises:
             StateConflict: somebody else has changed what is kept of the reader.
         """
-        old = self.records.get(reader_id).state.watermarks.get(source_entity_id)
+        kept = self.records.get(reader_id)
+        old = kept.state.watermarks.get(source_entity_id)
         if version is not None:
             self.save_watermark(source_entity_id, reader_id, version)
         else:
-            kept = self.records.get(reader_id)
             left = {name: one for name, one in kept.state.watermarks.items() if name != source_entity_id}
-            sequence = kept.state.sequence + (kept.state.intent is not None)
-            state = replace(kept.state, sequence=sequence, watermarks=left, intent=None)
-            self.records.put(reader_id, state, kept.version)
+            self.records.put(reader_id, kept.state.moved(left), kept.version)
         self.tell_reset(source_entity_id, reader_id, old, version, reason)
 
     def read_changes(

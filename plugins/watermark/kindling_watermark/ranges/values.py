@@ -165,6 +165,15 @@ class ReaderState:
         read = {name: one.watermark(saved_at) for name, one in self.intent.ranges.items()}
         return replace(self, watermarks={**self.watermarks, **read}, committed=committed or self.committed, intent=None)
 
+    def moved(self, watermarks: Mapping[str, Watermark]) -> ReaderState:
+        """The state once something else than progress has moved watermarks; what was begun counts no more.
+
+        Args:
+            watermarks: all of the reader.
+        """
+        # Whoever still does what was begun finds another number.
+        return replace(self, sequence=self.sequence + (self.intent is not None), watermarks=watermarks, intent=None)
+
     def to_dict(self) -> dict[str, Any]:
         """What the record holds."""
         return {
