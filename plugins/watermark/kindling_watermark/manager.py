@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from kindling_core import SignalEmitter, SignalProvider
-from kindling_core.errors import text_of
+from kindling_core.errors import full_text_of
 from kindling_core.state import StateStore
 from kindling_entities import EntityProvider
 from kindling_watermark.payloads import PAYLOADS
@@ -183,7 +183,7 @@ class WatermarkManager(SignalEmitter):
         except BaseException as error:
             for fields in moved.values():
                 del fields["old_version"]
-                told = {"error": text_of(error), "error_type": type(error).__name__}
+                told = {"error": full_text_of(error), "error_type": type(error).__name__}
                 self.emit("watermark.save_failed", **fields, **told)
             raise
         for fields in moved.values():
