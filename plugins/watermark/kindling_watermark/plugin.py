@@ -162,7 +162,8 @@ class WatermarkPlugin:
     def kindling_pin(self, plan: ExecutionPlan, run: RunInfo) -> None:
         if self._bounds is not None and self._pipes is not None:
             self._bounds.begin(run, plan.pinned_versions)
-            self._pipes.expect(run, [pipe_id for pipe_id in plan.pipes if pipe_id in self._declarations])
+            readers = [pipe_id for pipe_id in plan.pipes if pipe_id in self._declarations]
+            self._pipes.expect(run, readers, frozenset(self._refreshed(run)))
 
     @hookimpl
     def kindling_after_run(self, run: RunInfo, report: RunReport | None) -> None:
@@ -175,7 +176,7 @@ class WatermarkPlugin:
         declaration = self._declarations.get(pipe.pipe_id)
         if declaration is None or self._pipes is None:
             return None
-        return self._pipes.begin(pipe, run, declaration, self._refreshed(run))
+        return self._pipes.begin(pipe, run, declaration)
 
     @hookimpl
     def kindling_after_pipe(self, pipe: PipeMetadata, run: RunInfo, report: PipeReport) -> None:

@@ -56,27 +56,28 @@ class RunPipes:
         self._reconciler = Reconciler(store, manager)
         self.works = Works()
         self._fetched: dict[str, dict[str, Kept]] = {}
+        self._anew: dict[str, Collection[str]] = {}
         self._interrupted: set[tuple[str, str]] = set()
 
-    def expect(self, run: RunInfo, readers: Collection[str]) -> None:
-        """Fetch what is kept of the readers of a run, all at once."""
+    def expect(self, run: RunInfo, readers: Collection[str], anew: Collection[str] = ()) -> None:
+        """Fetch what is kept of the readers of a run, all at once.
+
+        Args:
+            anew: the pipes whose outputs the run computes anew.
+        """
+        self._anew[run.run_id] = anew
         if len(readers) > 1:
             self._fetched[run.run_id] = self._manager.records.all()
 
     def end(self, run: RunInfo) -> None:
         """Forget a run."""
         self._fetched.pop(run.run_id, None)
+        self._anew.pop(run.run_id, None)
 
-    def begin(
-        self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration, anew: Collection[str] = ()
-    ) -> str | None:
-        """Write down what a pipe is about to read; return a reason to skip it, if there is nothing new.
-
-        Args:
-            anew: the pipes whose outputs are computed anew.
-        """
+    def begin(self, pipe: PipeMetadata, run: RunInfo, declaration: Declaration) -> str | None:
+        """Write down what a pipe is about to read; return a reason to skip it, if there is nothing new."""
         self.ended(pipe, run)
-        why = "asked for" if pipe.pipe_id in anew else ""
+        why = "asked for" if pipe.pipe_id in self._anew.get(run.run_id, ()) else ""
         work = self.following(pipe, run, declaration, why)
         if isinstance(work, str):
             return work
